@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Certificate signing requests (RFC 2986)
+ *
+ * Made in two steps, because the key is elsewhere: csr_prepare() gives the CertificationRequestInfo that is to be
+ * signed, csr_finish() puts the signature to it.
+ */
+#include "base/bytes.h"
+#include "crypto/algorithm.h"
+
+#define CSR_NAMES_MAX 64
+#define CSR_MAX 16384
+
+typedef struct CsrRequest {
+        const char *subject;       /* RFC 4514 text, "CN=device-7,O=Example"; "" for an empty one */
+        const char *const *dns;    /* NULL-terminated lists, at most CSR_NAMES_MAX names in all */
+        const char *const *ip;     /* textual IPv4 or IPv6 */
+        const char *const *uri;
+        const char *const *email;
+} CsrRequest;
+
+/* Appends the DER of what is to be signed. HF_E_INVALID_ARGS names nothing: the caller's text did not parse. */
+int csr_prepare(const CsrRequest *request, Bytes spki, Scheme scheme, Buffer *ret_tbs);
+/* Appends the DER of the request. ECDSA signature in DER. */
+int csr_finish(Bytes tbs, Scheme scheme, Bytes signature, Buffer *ret_der);
