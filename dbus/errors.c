@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "dbus/errors.h"
+
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "dbus/names.h"
+
+typedef struct ErrorRow {
+        const char *bus_name;
+        int exit_code;
+        const char *sentence;
+} ErrorRow;
+
+#define NAME(bus) HF_ERROR_PREFIX #bus
+
+static const ErrorRow rows[_HF_E_MAX] = {
+        [HF_E_INVALID_ARGS] = {NAME(InvalidArgs), EXIT_CODE_USAGE,
+                "An argument is missing, unknown or out of range. Nothing was done. See the interface's manual page."},
+        [HF_E_INVALID_NAME] = {NAME(InvalidName), EXIT_CODE_USAGE,
+                "A name has 1 to 64 characters of a-z A-Z 0-9 . _ - and begins with a letter or digit. Nothing was done."},
+        [HF_E_INVALID_FD] = {NAME(InvalidFd), EXIT_CODE_USAGE,
+                "The descriptor is not of the kind, seals or size that this call takes (a secret: sealed memfd of 1 to "
+                "1024 bytes). It was not read and nothing was done."},
+        [HF_E_MESSAGE_TOO_LARGE] = {NAME(MessageTooLarge), EXIT_CODE_USAGE,
+                "The message is over 65536 bytes. Nothing was signed. Sign a hash of it with a key made for digests, or "
+                "sign a shorter statement that contains its SHA-256."},
+        [HF_E_LIMIT_EXCEEDED] = {NAME(LimitExceeded), EXIT_CODE_FAILED,
+                "A limit of the service is reached (keys, list entries, connections or jobs). Nothing was done; ask for "
+                "less or try again later."},
+        [HF_E_RATE_LIMITED] = {NAME(RateLimited), EXIT_CODE_NOT_PERMITTED,
+                "The rule that allows this has a rate, and it is used up for the moment. Nothing was done; try again "
+                "after a pause."},
+        [HF_E_USES_EXHAUSTED] = {NAME(UsesExhausted), EXIT_CODE_NOT_PERMITTED,
+                "The rule that allows this grants a number of uses, and all are spent. Nothing was done; an administrator "
+                "can grant more by a rule with a new name."},
+        [HF_E_POLICY_DENIED] = {NAME(PolicyDenied), EXIT_CODE_NOT_PERMITTED,
+                "Policy does not allow this to you. Nothing was done. `holdfast policy explain` says which rule decided."},
+        [HF_E_POLICY_INVALID] = {NAME(PolicyInvalid), EXIT_CODE_FAILED,
+                "The policy files have an error. The policy that was in force stays in force; mend the line and reload."},
+        [HF_E_NO_SUCH_KEY] = {NAME(NoSuchKey), EXIT_CODE_NOT_FOUND,
+                "There is no such key, or you may not know of it. Nothing was done. `holdfast policy explain` tells an "
+                "administrator which of the two."},
+        [HF_E_KEY_EXISTS] = {NAME(KeyExists), EXIT_CODE_FAILED,
+                "A current key of this name exists. Nothing was changed; choose another name, or retire or destroy that "
+                "key first."},
+        [HF_E_KEY_DISABLED] = {NAME(KeyDisabled), EXIT_CODE_NOT_PERMITTED,
+                "The key is disabled. It was not used; `holdfast key enable` makes it usable again."},
+        [HF_E_KEY_FROZEN] = {NAME(KeyFrozen), EXIT_CODE_NOT_PERMITTED,
+                "The key is frozen: it is never deleted or changed again. Nothing was changed; it can still be used."},
+        [HF_E_KEY_MISMATCH] = {NAME(KeyMismatch), EXIT_CODE_VERIFICATION,
+                "The key's record does not open or is not the key it says it is: somebody or something changed it. The "
+                "key was not used. Restore a backup and read the audit log."},
+        [HF_E_PURPOSE_NOT_PERMITTED] = {NAME(PurposeNotPermitted), EXIT_CODE_NOT_PERMITTED,
+                "The key was made for another purpose. It was not used; a key has one purpose, so make one for this."},
+        [HF_E_ALGORITHM_NOT_SUPPORTED] = {NAME(AlgorithmNotSupported), EXIT_CODE_USAGE,
+                "This algorithm is not supported. Nothing was done; `holdfast key create --help` lists those that are."},
+        [HF_E_SCHEME_NOT_SUPPORTED] = {NAME(SchemeNotSupported), EXIT_CODE_USAGE,
+                "The key's algorithm does not do this scheme. It was not used; `holdfast key show` lists its schemes."},
+        [HF_E_WEAK_KEY] = {NAME(WeakKey), EXIT_CODE_VERIFICATION,
+                "The key is weaker than RSA-2048 or P-256, or badly made. It was refused and nothing was kept."},
+        [HF_E_IMPORT_DISABLED] = {NAME(ImportDisabled), EXIT_CODE_NOT_PERMITTED,
+                "Import of keys is off. Nothing was read; `import=yes` in holdfast.conf turns it on."},
+        [HF_E_DECRYPT_FAILED] = {NAME(DecryptFailed), EXIT_CODE_VERIFICATION,
+                "The data could not be opened with this key: it was changed, or made for another key or label."},
+        [HF_E_USE_DIRECT_SOCKET] = {NAME(UseDirectSocket), EXIT_CODE_FAILED,
+                "The result of this call is a secret and is not given over the system bus, which root can watch. Nothing "
+                "was done; call it on the direct socket /run/holdfast/bus."},
+        [HF_E_NOT_SUPPORTED] = {NAME(NotSupported), EXIT_CODE_FAILED,
+                "This key or this build cannot do that. Nothing was done."},
+        [HF_E_STORE_UNINITIALISED] = {NAME(StoreUninitialised), EXIT_CODE_LOCKED,
+                "There is no store yet. Nothing was done; `holdfast init` makes it."},
+        [HF_E_STORE_INITIALISED] = {NAME(StoreInitialised), EXIT_CODE_NOTHING_TO_DO,
+                "The store exists already and was left as it is."},
+        [HF_E_STORE_LOCKED] = {NAME(StoreLocked), EXIT_CODE_LOCKED,
+                "The store is locked. Nothing was done; `holdfast unlock` opens it."},
+        [HF_E_STORE_FOREIGN] = {NAME(StoreForeign), EXIT_CODE_LOCKED,
+                "This store was made on another machine and does not open here. Nothing was changed; on a replacement "
+                "board run `holdfast recover`, on a cloned image remove the store and run `holdfast init`."},
+        [HF_E_STORE_ROLLED_BACK] = {NAME(StoreRolledBack), EXIT_CODE_LOCKED,
+                "The store is older than the audit log says. It stays closed and was not changed; restore the newer one, "
+                "or `holdfast recover --accept-rollback`."},
+        [HF_E_STORE_DAMAGED] = {NAME(StoreDamaged), EXIT_CODE_FAILED,
+                "The store is damaged. It stays closed and was not changed; restore a backup with `holdfast restore`."},
+        [HF_E_STORE_TOO_NEW] = {NAME(StoreTooNew), EXIT_CODE_FAILED,
+                "The store was written by a newer version of Holdfast. It was not touched; install that version."},
+        [HF_E_STORE_IN_USE] = {NAME(StoreInUse), EXIT_CODE_FAILED,
+                "Another process holds the store. Nothing was done; there is one daemon to a store."},
+        [HF_E_STORE_UNSAFE] = {NAME(StoreUnsafe), EXIT_CODE_FAILED,
+                "A file of the store has the wrong kind, owner or mode. It was not read; `holdfast doctor` prints the "
+                "command that mends it."},
+        [HF_E_UNLOCK_FAILED] = {NAME(UnlockFailed), EXIT_CODE_LOCKED,
+                "No key slot opened with this secret. The store stays as it was; check the secret or try another slot."},
+        [HF_E_NO_SUCH_SLOT] = {NAME(NoSuchSlot), EXIT_CODE_NOT_FOUND,
+                "There is no such key slot. Nothing was changed; `holdfast slot list` shows those there are."},
+        [HF_E_LAST_SLOT] = {NAME(LastSlot), EXIT_CODE_NOT_PERMITTED,
+                "This is the last key slot: without it nobody could open the store. It was kept; add another one first."},
+        [HF_E_SLOT_EXISTS] = {NAME(SlotExists), EXIT_CODE_FAILED,
+                "A key slot of this label exists. Nothing was changed; choose another label."},
+        [HF_E_NOTHING_TO_DO] = {NAME(NothingToDo), EXIT_CODE_NOTHING_TO_DO, "It is so already. Nothing was changed."},
+        [HF_E_LOG_FULL] = {NAME(LogFull), EXIT_CODE_FAILED,
+                "There is no space for the audit log, so nothing was done. Free space, or prune archived segments with "
+                "`holdfast audit prune`; service resumes by itself."},
+        [HF_E_LOG_DAMAGED] = {NAME(LogDamaged), EXIT_CODE_LOCKED,
+                "The audit log was changed after it was written. The store stays closed; keep the files for the auditor, "
+                "then `holdfast recover`."},
+        [HF_E_LOG_TRUNCATED] = {NAME(LogTruncated), EXIT_CODE_LOCKED,
+                "The audit log ends before what the store has recorded: lines are missing. The store stays closed; "
+                "restore the log, or `holdfast recover --accept-rollback`."},
+        [HF_E_LOG_FAILED] = {NAME(LogFailed), EXIT_CODE_FAILED,
+                "The audit log could not be written, so the result is withheld. The service restarts and recovers."},
+        [HF_E_SIGNER_UNAVAILABLE] = {NAME(SignerUnavailable), EXIT_CODE_FAILED,
+                "The signing process went away. Nothing was released; it is being restarted, try again."},
+        [HF_E_SIGNER_FAILED] = {NAME(SignerFailed), EXIT_CODE_FAILED,
+                "The signing process refused or could not do this. Nothing was released; see the journal."},
+        [HF_E_BACKUP_INVALID] = {NAME(BackupInvalid), EXIT_CODE_VERIFICATION,
+                "The file is not a whole backup of a store that this secret opens. Nothing was changed."},
+        [HF_E_BUSY] = {NAME(Busy), EXIT_CODE_FAILED, "A change of this kind is under way. Nothing was done; try again."},
+        [HF_E_TIMED_OUT] = {NAME(TimedOut), EXIT_CODE_TIMED_OUT,
+                "No answer came in time. Whether it was done is not known; look before you repeat it."},
+        [HF_E_DAEMON_UNAVAILABLE] = {NAME(DaemonUnavailable), EXIT_CODE_NO_DAEMON,
+                "holdfastd does not answer. Nothing was done; see `systemctl status holdfastd`."},
+        [HF_E_VERSION_MISMATCH] = {NAME(VersionMismatch), EXIT_CODE_FAILED,
+                "Two parts of Holdfast are of different versions. Nothing was done; restart the services."},
+        [HF_E_INTERNAL] = {NAME(Internal), EXIT_CODE_FAILED,
+                "Something failed that should not. Nothing was released; the journal has the details."},
+};
+
+_Static_assert(ELEMENTSOF(rows) == _HF_E_MAX, "every error has a row");
+
+static const ErrorRow *row(int r)
+{
+        if (r <= 0 || r >= _HF_E_MAX)
+                r = HF_E_INTERNAL;
+        return &rows[r];
+}
+
+const char *errors_bus_name(int r)
+{
+        return row(r)->bus_name;
+}
+
+const char *errors_sentence(int r)
+{
+        return row(r)->sentence;
+}
+
+int errors_exit_code(int r)
+{
+        return r == 0 ? EXIT_CODE_OK : row(r)->exit_code;
+}
+
+/* What the bus itself or sd-bus may answer in our place. */
+static const struct {
+        const char *name;
+        int error;
+} foreign[] = {
+        {"org.freedesktop.DBus.Error.AccessDenied", HF_E_POLICY_DENIED},
+        {"org.freedesktop.DBus.Error.InvalidArgs", HF_E_INVALID_ARGS},
+        {"org.freedesktop.DBus.Error.InvalidSignature", HF_E_INVALID_ARGS},
+        {"org.freedesktop.DBus.Error.UnknownMethod", HF_E_NOT_SUPPORTED},
+        {"org.freedesktop.DBus.Error.UnknownInterface", HF_E_NOT_SUPPORTED},
+        {"org.freedesktop.DBus.Error.UnknownObject", HF_E_NO_SUCH_KEY},
+        {"org.freedesktop.DBus.Error.LimitsExceeded", HF_E_LIMIT_EXCEEDED},
+        {"org.freedesktop.DBus.Error.NoReply", HF_E_TIMED_OUT},
+        {"org.freedesktop.DBus.Error.Timeout", HF_E_TIMED_OUT},
+        {"org.freedesktop.DBus.Error.ServiceUnknown", HF_E_DAEMON_UNAVAILABLE},
+        {"org.freedesktop.DBus.Error.NameHasNoOwner", HF_E_DAEMON_UNAVAILABLE},
+        {"org.freedesktop.DBus.Error.Disconnected", HF_E_DAEMON_UNAVAILABLE},
+        {"org.freedesktop.DBus.Error.Spawn.ExecFailed", HF_E_DAEMON_UNAVAILABLE},
+};
+
+int errors_from_bus_name(const char *name)
+{
+        for (int r = 1; r < _HF_E_MAX; r++)
+                if (strcmp(rows[r].bus_name, name) == 0)
+                        return r;
+        for (size_t i = 0; i < ELEMENTSOF(foreign); i++)
+                if (strcmp(foreign[i].name, name) == 0)
+                        return foreign[i].error;
+        return HF_E_INTERNAL;
+}
