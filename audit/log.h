@@ -37,13 +37,15 @@ typedef struct AuditLogParams {
         const char *log_id;     /* store UUID as text */
         const uint8_t *key;     /* log key, 32 bytes, copied */
         uint64_t segment_size;  /* 0: AUDIT_SEGMENT_SIZE; for new segments */
+        bool corked;            /* an append does not wake the writer: the caller does so, once, at the end of each
+                                 * turn of his loop, by audit_log_wake() or audit_log_flush() */
 } AuditLogParams;
 
 /* Where the chain of another log key ended, for a log that goes on after a rekey. */
 typedef struct AuditPosition {
         uint64_t size;
         uint8_t head[32];
-        AuditChange current;    /* last effective change */
+        AuditChange effective;  /* last one that is done */
         AuditChange open;       /* change without done or undone yet; seq 0: none */
         uint64_t unsealed;      /* lines since the last checkpoint line */
 } AuditPosition;
@@ -60,7 +62,7 @@ AuditLog *audit_log_free(AuditLog *log);
 DEFINE_CLEANUP(AuditLog, audit_log_free)
 
 /*
- * Any event but checkpoint. *ret_seq may be NULL. HF_E_LOG_FULL, HF_E_LOG_FAILED; HF_E_BUSY: 8 MiB of lines wait
+ * Any event but checkpoint. *ret_seq may be NULL. HF_E_LOG_FULL, HF_E_LOG_FAILED; HF_E_BUSY: 4 MiB of lines wait
  * for the disk; HF_E_INTERNAL: our mistake (audit/line.h; a change while one is open; done for one that is not).
  * After an error the chain is as it was.
  */
@@ -83,6 +85,8 @@ int audit_log_sync(AuditLog *log);
 /* The low-latency road: if the thread has not begun with it, write and sync what is pending right here, in the
  * caller's thread. Blocks for one sync, saves the two thread hops. */
 int audit_log_flush(AuditLog *log);
+/* For a corked log: the thread may go on. */
+void audit_log_wake(AuditLog *log);
 
 void audit_log_position(const AuditLog *log, AuditPosition *ret);
 const char *audit_log_id(const AuditLog *log);
