@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Child: one program started the way a service manager starts it
+ *
+ * It gets exactly one inherited socket as descriptor 3 (LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES), an environment of
+ * known variables only, /dev/null as input, no other descriptor, its own user and session, no core dumps, no new
+ * privileges; and it is told to end if the launcher should vanish.
+ */
+#include <sys/types.h>
+
+#include "launch/options.h"
+
+typedef struct ChildSpec {
+        const char *path;
+        char *const *argv; /* NULL-terminated, argv[0] included */
+        LaunchUser user;
+        int listen_fd;              /* borrowed */
+        const char *listen_name;    /* LISTEN_FDNAMES */
+        const char *notify_path;    /* NOTIFY_SOCKET, or NULL */
+        const char *credential_dir; /* CREDENTIALS_DIRECTORY, or NULL */
+} ChildSpec;
+
+/* 0 or -errno of fork. A program that cannot be executed shows as a child that exits with status 127. */
+int child_spawn(const ChildSpec *spec, pid_t *ret);

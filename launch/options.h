@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Command line of holdfast-launch, checked as a whole before anything is made or started.
+ */
+#include <sys/types.h>
+
+typedef struct LaunchUser {
+        uid_t uid;
+        gid_t gid;
+} LaunchUser;
+
+#define LAUNCH_EXTRA_ARGS_MAX 64
+
+typedef struct LaunchOptions {
+        const char *run_directory;   /* sockets, notify socket, copy of the credential */
+        const char *state_directory; /* of holdfastd */
+        const char *signer, *daemon; /* programs */
+        const char *credential;      /* file with the unlock credential, or NULL */
+        int ready_fd;                /* where the line "ready: ..." goes */
+        unsigned backoff_max_ms;
+        LaunchUser daemon_user, signer_user;
+        const char *daemon_args[LAUNCH_EXTRA_ARGS_MAX + 1]; /* NULL-terminated, handed on as they are */
+        const char *signer_args[LAUNCH_EXTRA_ARGS_MAX + 1];
+        char *run_owned, *state_owned;
+} LaunchOptions;
+
+/* 0; 1 when only help or the version was asked for (printed); -EINVAL when the command line is wrong (said on stderr). */
+int options_parse(int argc, char **argv, LaunchOptions *ret);
+void options_deinit(LaunchOptions *o);
+#define _cleanup_options_ __attribute__((cleanup(options_deinit)))

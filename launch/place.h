@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Place: directories, sockets and the credential, made before anybody is started
+ *
+ *        RUN/bus              stream, everybody may connect: the direct socket
+ *        RUN/signer/socket    packets, holdfastd only
+ *        RUN/signer/import    packets, holdfastd only; one signer process per connection
+ *        RUN/notify           datagrams: readiness of the programs
+ *        RUN/credentials/     the signer's copy of the credential, readable by its user alone
+ *        STATE                holdfastd's own directory
+ *
+ * Unit files make the same with .socket units, LoadCredential= and StateDirectory=.
+ */
+#include "launch/options.h"
+
+typedef struct Place {
+        int bus_fd, signer_fd, import_fd, notify_fd;
+        char *bus_path, *signer_path, *import_path, *notify_path;
+        char *credential_dir; /* NULL without a credential */
+} Place;
+
+#define PLACE_EMPTY                                                                                          \
+        ((Place){.bus_fd = -EBADF, .signer_fd = -EBADF, .import_fd = -EBADF, .notify_fd = -EBADF})
+
+/* 0 or -errno, said on stderr with the path it was about. */
+int place_prepare(const LaunchOptions *o, Place *ret);
+/* Closes, and removes sockets and credential. What holdfastd wrote stays. */
+void place_deinit(Place *p);
+#define _cleanup_place_ __attribute__((cleanup(place_deinit)))

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "launch/service.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#define PAUSE_FIRST (USEC_PER_SEC / 10)
+#define LIFE_GOOD (10 * USEC_PER_SEC)
+#define STOP_PATIENCE (10 * USEC_PER_SEC)
+
+static void forget_timer(Service *s)
+{
+        s->timer = sd_event_source_disable_unref(s->timer);
+}
+
+static int set_timer(Service *s, uint64_t usec, sd_event_time_handler_t handler)
+{
+        forget_timer(s);
+        return sd_event_add_time_relative(s->event, &s->timer, CLOCK_MONOTONIC, usec, 0, handler, s);
+}
+
+static void describe_end(const Service *s, const siginfo_t *si)
+{
+        if (si->si_code == CLD_EXITED)
+                log_notice("%s ended with status %d", s->name, si->si_status);
+        else
+                log_notice("%s was ended by signal %d", s->name, si->si_status);
+}
+
+static int on_pause_over(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Service *s = userdata;
+        int r;
+
+        (void)source;
+        (void)usec;
+        forget_timer(s);
+        r = service_start(s);
+        if (r)
+                log_error("%s: %s", s->name, strerror(-r));
+        return r;
+}
+
+static int pause_then_start(Service *s)
+{
+        uint64_t pause;
+
+        if (clock_monotonic() - s->started >= LIFE_GOOD)
+                s->pause = 0;
+        pause = s->pause == 0 ? PAUSE_FIRST : s->pause * 2;
+        s->pause = pause < s->pause_max ? pause : s->pause_max;
+        s->state = SERVICE_PAUSED;
+        return set_timer(s, s->pause, on_pause_over);
+}
+
+static int on_child(sd_event_source *source, const siginfo_t *si, void *userdata)
+{
+        Service *s = userdata;
+
+        (void)source;
+        s->child = sd_event_source_disable_unref(s->child);
+        s->pid = 0;
+        forget_timer(s);
+        if (s->state == SERVICE_STOPPING) {
+                s->state = SERVICE_STOPPED;
+                s->events->stopped(s, s->events->userdata);
+                return 0;
+        }
+        describe_end(s, si);
+        if (!s->was_ready && ++s->deaths_before_ready >= SERVICE_TRIES_MAX) {
+                s->state = SERVICE_STOPPED;
+                s->events->hopeless(s, s->events->userdata);
+                return 0;
+        }
+        return pause_then_start(s);
+}
+
+int service_start(Service *s)
+{
+        int r = child_spawn(&s->spec, &s->pid);
+
+        if (r)
+                return r;
+        s->started = clock_monotonic();
+        s->state = SERVICE_STARTING;
+        return sd_event_add_child(s->event, &s->child, s->pid, WEXITED, on_child, s);
+}
+
+void service_notify_ready(Service *s)
+{
+        if (s->state != SERVICE_STARTING)
+                return;
+        s->state = SERVICE_READY;
+        s->was_ready = true;
+        s->events->ready(s, s->events->userdata);
+}
+
+void service_signal(Service *s, int signal)
+{
+        if (s->pid > 0)
+                (void)kill(s->pid, signal);
+}
+
+static int on_patience_over(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Service *s = userdata;
+
+        (void)source;
+        (void)usec;
+        forget_timer(s);
+        log_warning("%s does not end by itself; killed", s->name);
+        service_signal(s, SIGKILL);
+        return 0;
+}
+
+void service_stop(Service *s)
+{
+        if (s->state == SERVICE_STOPPING)
+                return;
+        forget_timer(s);
+        if (s->pid == 0) {
+                s->state = SERVICE_STOPPED;
+                s->events->stopped(s, s->events->userdata);
+                return;
+        }
+        s->state = SERVICE_STOPPING;
+        service_signal(s, SIGTERM);
+        if (set_timer(s, STOP_PATIENCE, on_patience_over) < 0)
+                service_signal(s, SIGKILL);
+}
+
+void service_deinit(Service *s)
+{
+        forget_timer(s);
+        s->child = sd_event_source_disable_unref(s->child);
+        if (s->pid > 0) {
+                service_signal(s, SIGKILL);
+                (void)waitpid(s->pid, NULL, 0);
+        }
+        s->pid = 0;
+}
