@@ -15,6 +15,7 @@
 #include "audit/writer.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/io.h"
 #include "base/secret.h"
 
 #define RESERVE_MAX (64u << 10)
@@ -281,7 +282,28 @@ int audit_log_append_checkpoint(AuditLog *log, const char *note, uint64_t *ret_s
         return 0;
 }
 
-/* The segment that `from` continues behind: the last there is, or none. */
+/* The last segment with a line in it; the one behind it may have been made ahead of time. */
+static int last_used(AuditLog *log, unsigned first, unsigned last, unsigned *ret)
+{
+        for (; last >= first; last--) {
+                _cleanup_close_ int fd = -EBADF;
+                uint8_t byte = 0;
+                size_t n;
+                int r;
+
+                r = segment_open(log->dir_fd, last, false, &fd, NULL);
+                if (r == 0)
+                        r = io_pread_full(fd, &byte, 1, 0, &n);
+                if (r)
+                        return r;
+                if (byte)
+                        break;
+        }
+        *ret = last;
+        return 0;
+}
+
+/* The segment that `from` continues behind, or none. */
 static int check_new(AuditLog *log, const AuditLogParams *params, const AuditPosition *from, unsigned *ret_last)
 {
         AuditRecovery recovery;
@@ -299,10 +321,10 @@ static int check_new(AuditLog *log, const AuditLogParams *params, const AuditPos
                 r = audit_recover(log->dir_fd, params->log_id, params->key, true, &recovery);
                 if (r != HF_E_STORE_UNINITIALISED)
                         return r < 0 ? r : HF_E_STORE_INITIALISED;
-                last = 0; /* made, but its first line never came */
+                *ret_last = 0; /* made, but its first line never came */
+                return 0;
         }
-        *ret_last = last;
-        return 0;
+        return last_used(log, first, last, ret_last);
 }
 
 int audit_log_create(const AuditLogParams *params, const AuditPosition *from, AuditLog **ret)

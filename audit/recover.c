@@ -421,21 +421,25 @@ static int settle_tail(Recovery *rec, bool repair)
  */
 static int check_unstarted(Recovery *rec)
 {
-        _cleanup_close_ int fd = -EBADF;
-        AuditRecord record;
-        Bytes line;
-        int r;
+        if (rec->first != 1)
+                return HF_E_LOG_DAMAGED;
+        for (unsigned number = 1; number <= rec->last; number++) {
+                _cleanup_close_ int fd = -EBADF;
+                AuditRecord record;
+                Bytes line;
+                int r;
 
-        if (rec->first != 1 || rec->last != 1)
-                return HF_E_LOG_DAMAGED;
-        r = segment_open(rec->dir_fd, 1, false, &fd, NULL);
-        if (r)
-                return r;
-        segment_cursor_seek(&rec->cursor, fd, 0);
-        r = segment_cursor_next(&rec->cursor, &line);
-        if (r == 0 && audit_record_parse(line, &record) == 0)
-                return HF_E_LOG_DAMAGED;
-        return r < 0 ? r : 0;
+                r = segment_open(rec->dir_fd, number, false, &fd, NULL);
+                if (r)
+                        return r;
+                segment_cursor_seek(&rec->cursor, fd, 0);
+                r = segment_cursor_next(&rec->cursor, &line);
+                if (r < 0)
+                        return r;
+                if (r == 0 && audit_record_parse(line, &record) == 0)
+                        return HF_E_LOG_DAMAGED;
+        }
+        return 0;
 }
 
 static int recover(Recovery *rec, bool repair)
