@@ -75,6 +75,8 @@ int store_open(int dir_fd, const StoreParams *params, StoreReason *reason, Store
 /* Writes the WAL back into the file and closes. Rolls an open transaction back. Returns NULL. */
 Store *store_close(Store *s);
 DEFINE_CLEANUP(Store, store_close)
+/* Closes without writing: file and WAL stay as they are, for a store that was refused (rolled back, damaged). */
+Store *store_abandon(Store *s);
 
 const char *store_reason(const Store *s);
 uint32_t store_schema(const Store *s);

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Rows, their canonical encoding and their tags
+ *
+ * The encoding names table, number of cells and each cell with its kind, so that no two rows of any two tables
+ * encode alike and a value cannot change its type unseen. docs/formats/store.md.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/wire.h"
+#include "crypto/digest.h"
+#include "store/internal.h"
+
+static const char *const meta_columns[] = {"key", "version", "value"};
+static const char *const keys_columns[] = {"uuid",       "version", "state",   "name",   "algorithm", "purpose",
+                                           "protection", "flags",   "created", "public", "wrapped"};
+static const char *const uses_columns[] = {"key", "rule", "version", "spent"};
+
+const TableInfo store_tables[_TABLE_MAX] = {
+        [TABLE_META] = {"meta", meta_columns, ELEMENTSOF(meta_columns), 1},
+        [TABLE_KEYS] = {"keys", keys_columns, ELEMENTSOF(keys_columns), 1},
+        [TABLE_USES] = {"uses", uses_columns, ELEMENTSOF(uses_columns), 2},
+};
+
+static int cell_encode(const Cell *cell, Buffer *ret)
+{
+        int r = wire_put_u8(ret, (uint8_t)cell->kind);
+
+        if (r)
+                return r;
+        switch (cell->kind) {
+        case CELL_NULL:
+                return 0;
+        case CELL_INTEGER:
+                return wire_put_u64(ret, (uint64_t)cell->integer);
+        case CELL_TEXT:
+        case CELL_BLOB:
+                return wire_put_block(ret, cell->bytes);
+        }
+        return HF_E_INTERNAL;
+}
+
+int cells_encode(const char *table, const Cell *cells, size_t n, Buffer *ret)
+{
+        int r = wire_put_string(ret, "holdfast.row");
+
+        if (!r)
+                r = wire_put_string(ret, table);
+        if (!r)
+                r = wire_put_u8(ret, (uint8_t)n);
+        for (size_t i = 0; i < n && !r; i++)
+                r = cell_encode(&cells[i], ret);
+        return r;
+}
+
+int row_tag(Store *s, const char *table, const Cell *cells, size_t n, uint8_t ret[static 32])
+{
+        int r;
+
+        buffer_clear(&s->row);
+        r = cells_encode(table, cells, n, &s->row);
+        if (r)
+                return r;
+        mac_blake2b(store_log_key(s), buffer_bytes(&s->row), ret);
+        return 0;
+}
+
+void cell_read(sqlite3_stmt *statement, int column, Cell *ret)
+{
+        *ret = (Cell){.kind = CELL_NULL};
+        switch (sqlite3_column_type(statement, column)) {
+        case SQLITE_INTEGER:
+                ret->kind = CELL_INTEGER;
+                ret->integer = sqlite3_column_int64(statement, column);
+                return;
+        case SQLITE_TEXT:
+                ret->kind = CELL_TEXT;
+                ret->bytes.data = sqlite3_column_text(statement, column);
+                break;
+        case SQLITE_NULL:
+                return;
+        default: /* a floating-point number is never ours: its text as a blob matches no tag */
+                ret->kind = CELL_BLOB;
+                ret->bytes.data = sqlite3_column_blob(statement, column);
+                break;
+        }
+        ret->bytes.len = ret->bytes.data ? (size_t)sqlite3_column_bytes(statement, column) : 0;
+}
+
+static int cell_bind(sqlite3_stmt *statement, int at, const Cell *cell)
+{
+        switch (cell->kind) {
+        case CELL_NULL:
+                return sqlite3_bind_null(statement, at);
+        case CELL_INTEGER:
+                return sqlite3_bind_int64(statement, at, cell->integer);
+        case CELL_TEXT:
+                return sqlite3_bind_text(statement, at, (const char *)cell->bytes.data, (int)cell->bytes.len,
+                                         SQLITE_STATIC);
+        case CELL_BLOB:
+                if (cell->bytes.len == 0) /* a NULL pointer would bind NULL */
+                        return sqlite3_bind_zeroblob(statement, at, 0);
+                return sqlite3_bind_blob(statement, at, cell->bytes.data, (int)cell->bytes.len, SQLITE_STATIC);
+        }
+        return SQLITE_MISUSE;
+}
+
+int cells_bind(sqlite3_stmt *statement, int first, const Cell *cells, size_t n)
+{
+        int rc = SQLITE_OK;
+
+        for (size_t i = 0; i < n && rc == SQLITE_OK; i++)
+                rc = cell_bind(statement, first + (int)i, &cells[i]);
+        return rc;
+}
+
+static void uuid_cell_name(const Cell *cell, char ret[static UUID_TEXT_SIZE])
+{
+        Uuid uuid = {};
+
+        if (cell->kind == CELL_BLOB && cell->bytes.len == sizeof(uuid.b))
+                memcpy(uuid.b, cell->bytes.data, sizeof(uuid.b));
+        uuid_format(&uuid, ret);
+}
+
+static void text_cell_name(const Cell *cell, char *ret, size_t size)
+{
+        size_t n = cell->kind == CELL_TEXT && cell->bytes.len < size ? cell->bytes.len : 0;
+
+        for (size_t i = 0; i < n; i++)
+                ret[i] = (char)(cell->bytes.data[i] > 0x20 && cell->bytes.data[i] < 0x7f ? cell->bytes.data[i] : '?');
+        ret[n] = 0;
+}
+
+void row_name(const char *table, const Cell *cells, size_t n, char *ret, size_t size)
+{
+        char uuid[UUID_TEXT_SIZE], text[NAME_SIZE] = "";
+
+        if (strcmp(table, "keys") == 0 && n > 3) {
+                uuid_cell_name(&cells[0], uuid);
+                text_cell_name(&cells[3], text, sizeof(text));
+                (void)snprintf(ret, size, "keys, row %s (%s)", uuid, text);
+        } else if (strcmp(table, "uses") == 0 && n > 1) {
+                uuid_cell_name(&cells[0], uuid);
+                text_cell_name(&cells[1], text, sizeof(text));
+                (void)snprintf(ret, size, "uses, row %s of rule %s", uuid, text);
+        } else {
+                if (n > 0)
+                        text_cell_name(&cells[0], text, sizeof(text));
+                (void)snprintf(ret, size, "%s, row %s", table, text);
+        }
+}
+
+int row_damaged(Store *s, const char *table, const Cell *cells, size_t n, const char *what)
+{
+        char name[200];
+
+        row_name(table, cells, n, name, sizeof(name));
+        reason_set(&s->reason, "table %s: %s", name, what);
+        return HF_E_STORE_DAMAGED;
+}
+
+static bool is_integer(const Cell *cell, int64_t max)
+{
+        return cell->kind == CELL_INTEGER && cell->integer >= 0 && cell->integer <= max;
+}
+
+static bool take_uuid(const Cell *cell, Uuid *ret)
+{
+        if (cell->kind != CELL_BLOB || cell->bytes.len != sizeof(ret->b))
+                return false;
+        memcpy(ret->b, cell->bytes.data, sizeof(ret->b));
+        return true;
+}
+
+static bool take_name(const Cell *cell, char ret[static NAME_SIZE])
+{
+        if (cell->kind != CELL_TEXT || cell->bytes.len == 0 || cell->bytes.len > NAME_MAX_LEN)
+                return false;
+        memcpy(ret, cell->bytes.data, cell->bytes.len);
+        ret[cell->bytes.len] = 0;
+        return name_is_valid(ret);
+}
+
+int row_decode_key(const Cell *cells, KeyAttributes *a, StoreKeyRow *ret)
+{
+        const Cell *public = &cells[9], *wrapped = &cells[10];
+
+        /* Only the head is cleared: `public` is 640 bytes, and there may be 100,000 rows. */
+        if (!take_uuid(&cells[0], &a->uuid) || !is_integer(&cells[1], UINT32_MAX) ||
+            !is_integer(&cells[2], STORE_KEY_DESTROYED) || cells[2].integer == 0 || !take_name(&cells[3], a->name) ||
+            !is_integer(&cells[4], _KEY_ALGORITHM_MAX - 1) || !is_integer(&cells[5], _KEY_PURPOSE_MAX - 1) ||
+            !is_integer(&cells[6], PROTECTION_TPM) || !is_integer(&cells[7], _KEY_FLAGS_ALL) ||
+            !is_integer(&cells[8], INT64_MAX) || public->kind != CELL_BLOB || public->bytes.len > KEY_PUBLIC_MAX ||
+            (wrapped->kind != CELL_BLOB && wrapped->kind != CELL_NULL) || wrapped->bytes.len > KEY_WRAPPED_MAX)
+                return HF_E_STORE_DAMAGED;
+        a->version = (uint32_t)cells[1].integer;
+        a->algorithm = (KeyAlgorithm)cells[4].integer;
+        a->purpose = (KeyPurpose)cells[5].integer;
+        a->protection = (KeyProtection)cells[6].integer;
+        a->flags = (uint32_t)cells[7].integer;
+        a->created = (uint64_t)cells[8].integer;
+        a->public_len = (uint16_t)public->bytes.len;
+        if (a->public_len)
+                memcpy(a->public, public->bytes.data, a->public_len);
+        *ret = (StoreKeyRow){
+                .attributes = a,
+                .state = (StoreKeyState)cells[2].integer,
+                .wrapped = wrapped->bytes,
+        };
+        return 0;
+}
+
+int row_decode_uses(const Cell *cells, StoreUsesRow *ret)
+{
+        StoreUsesRow row = {};
+
+        if (!take_uuid(&cells[0], &row.key) || !take_name(&cells[1], row.rule) ||
+            !is_integer(&cells[2], UINT32_MAX) || !is_integer(&cells[3], INT64_MAX))
+                return HF_E_STORE_DAMAGED;
+        row.version = (uint32_t)cells[2].integer;
+        row.spent = (uint64_t)cells[3].integer;
+        *ret = row;
+        return 0;
+}
