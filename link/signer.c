@@ -116,7 +116,8 @@ int signer_checkpoint_encode(const SignerCheckpoint *c, Buffer *b)
         PUT(wire_put_raw(b, c->head, sizeof(c->head)));
         PUT(wire_put_raw(b, c->state, sizeof(c->state)));
         PUT(wire_put_u64(b, (uint64_t)c->counter));
-        return wire_put_u64(b, c->epoch);
+        PUT(wire_put_u64(b, c->epoch));
+        return wire_put_u8(b, c->succession);
 }
 
 int signer_checkpoint_decode(Bytes body, SignerCheckpoint *ret)
@@ -128,6 +129,7 @@ int signer_checkpoint_decode(Bytes body, SignerCheckpoint *ret)
         wire_get_raw(&r, ret->state, sizeof(ret->state));
         ret->counter = (int64_t)wire_get_u64(&r);
         ret->epoch = wire_get_u64(&r);
+        ret->succession = wire_get_u8(&r) == 1;
         return wire_done(&r);
 }
 

@@ -13,33 +13,66 @@
 #include "link/link.h"
 
 typedef enum SignerRequest {
-        SIGNER_HELLO = 1,       /* {u32 version}                              -> SignerHello */
-        SIGNER_INIT = 2,        /* SignerInit; fds: secret or none, recovery pipe or none -> SignerOpened + slots file */
-        SIGNER_RECOVERY_CHECK = 3, /* {block slots}; fd: code as typed back   -> {} or HF_E_UNLOCK_FAILED */
-        SIGNER_UNLOCK = 4,      /* {block slots, u8 attended}; fd: secret if attended -> SignerOpened, or reasons text */
-        SIGNER_LOCK = 5,        /* {}                                         -> {} */
-        SIGNER_SLOTS = 6,       /* {block slots}                              -> list of SlotEntry, store id, machine ok */
-        SIGNER_SLOT_ADD = 7,    /* {block slots, u8 kind, string label}; fd: secret / recovery pipe -> {u32 id, block slots} */
-        SIGNER_SLOT_REMOVE = 8, /* {block slots, u32 id}                      -> {block slots} */
-        SIGNER_SLOT_CHANGE = 9, /* {block slots, u32 id}; fd: new secret      -> {block slots} */
-        SIGNER_ADOPT = 10,      /* {block slots}: write this machine's id     -> {block slots} */
-        SIGNER_GENERATE = 16,   /* {block attributes}                         -> {block attributes, block wrapped} */
-        SIGNER_IMPORT = 17,     /* {block attributes}; fd: socket the raw key arrives on -> as GENERATE */
-        SIGNER_REWRAP = 18,     /* {block old attributes, block wrapped, block new attributes} -> {block wrapped} */
-        SIGNER_OPERATE = 19,    /* SignerOperation                            -> {block result} */
-        SIGNER_CHECKPOINT = 20, /* SignerCheckpoint                           -> {string note} */
-        SIGNER_RANDOM = 21,     /* {u32 n}                                    -> {block bytes} */
-        SIGNER_REKEY = 22,      /* {block slots, secrets...}                  -> SignerOpened + slots file; see docs */
-        SIGNER_REKEY_WRAP = 23, /* {block attributes, block wrapped}: opened under the old master, wrapped under the new */
-        SIGNER_REKEY_COMMIT = 24, /* {}: forget the old master */
+        /* {u32 version}                                                      -> SignerHello */
+        SIGNER_HELLO = 1,
+        /* SignerInit; fds in this order: the secret (kind passphrase only), the pipe for the recovery code (unless
+         * unattended)                                                        -> SignerOpened, block slots file
+         * HF_E_STORE_INITIALISED: holds the master of a store already. */
+        SIGNER_INIT = 2,
+        /* {block slots}; fd: the code as typed back                          -> {}
+         * HF_E_INVALID_ARGS: mistyped; HF_E_UNLOCK_FAILED: another code. */
+        SIGNER_RECOVERY_CHECK = 3,
+        /* {block slots, u8 attended}; fd: a secret, only if attended         -> SignerOpened
+         * HF_E_UNLOCK_FAILED is followed by {string reasons}. attended = 0 is holdfastd's own try: refused after
+         * SIGNER_LOCK and on another machine (HF_E_STORE_FOREIGN). Where the master is open already: without a secret
+         * the same keys again; with one it is checked. HF_E_STORE_ROLLED_BACK: these slots open another store. */
+        SIGNER_UNLOCK = 4,
+        /* {}                                                                 -> {} */
+        SIGNER_LOCK = 5,
+        /* {block slots}                                                      -> SlotList */
+        SIGNER_SLOTS = 6,
+        /* {block slots, u8 kind, string label}; fd: the secret (passphrase), the pipe (recovery), none (credential)
+         *                                                                    -> {u32 id, block slots} */
+        SIGNER_SLOT_ADD = 7,
+        /* {block slots, u32 id}                                              -> {block slots} */
+        SIGNER_SLOT_REMOVE = 8,
+        /* {block slots, u32 id}; fd as SIGNER_SLOT_ADD                       -> {block slots} */
+        SIGNER_SLOT_CHANGE = 9,
+        /* {block slots}: write this machine's id                             -> {block slots} */
+        SIGNER_ADOPT = 10,
+        /* {block attributes without public half}                             -> {block attributes, block wrapped} */
+        SIGNER_GENERATE = 16,
+        /* {block attributes without public half, KEY_FLAG_IMPORTED set}; fd: SOCK_SEQPACKET socket the raw key arrives
+         * on from holdfast-signer --import                                   -> as GENERATE, or the importer's error */
+        SIGNER_IMPORT = 17,
+        /* {block old attributes, block wrapped, block new attributes}        -> {block wrapped} */
+        SIGNER_REWRAP = 18,
+        /* SignerOperation                                                    -> {block result} */
+        SIGNER_OPERATE = 19,
+        /* SignerCheckpoint                                                   -> {string note} */
+        SIGNER_CHECKPOINT = 20,
+        /* {u32 n}, at most SIGNER_RANDOM_MAX                                 -> {block bytes} */
+        SIGNER_RANDOM = 21,
+        /* SignerInit (the same store id); fds as SIGNER_INIT: a new master beside the old one
+         *                                                                    -> as INIT, the keys of the new master */
+        SIGNER_REKEY = 22,
+        /* {block attributes, block wrapped, block new attributes}: opened under the old master, wrapped under the new
+         * one; the new attributes are the old ones with version + 1          -> {block wrapped} */
+        SIGNER_REKEY_WRAP = 23,
+        /* {u8 keep}: 1 forgets the old master and works with the new one from here on, 0 forgets the new one -> {} */
+        SIGNER_REKEY_COMMIT = 24,
         SIGNER_REPLY = 128,
 } SignerRequest;
+
+#define SIGNER_RANDOM_MAX 65536u
+/* Jobs citing a seq this far past the last checkpoint are refused (HF_E_SIGNER_FAILED). */
+#define SIGNER_UNSEALED_MAX 2048u
 
 typedef struct SignerHello {
         uint32_t version;
         uint8_t life[16];    /* random per signer start */
         uint64_t served;     /* highest job sequence number served in this life */
-        uint64_t ops;        /* private operations in this life */
+        uint64_t ops;        /* private operations accepted in this life */
         bool open;           /* holds a master */
         uint8_t memory;      /* SecretMemoryKind */
         bool machine_known;  /* a machine-id was readable at start */
@@ -98,7 +131,8 @@ enum {
 };
 
 typedef struct SignerOperation {
-        uint64_t seq;      /* audit sequence number of the line that records it; rises strictly per life */
+        uint64_t seq;      /* audit sequence number of the line that records it; rises strictly in the order of sending,
+                            * and is never below the size of a checkpoint asked for before */
         uint32_t uid;      /* for the fair queue */
         SignerOp op;
         uint8_t scheme;    /* enum Scheme of crypto/algorithm.h */
@@ -124,6 +158,7 @@ typedef struct SignerCheckpoint {
         uint8_t state[32];
         int64_t counter;      /* NV counter, -1 where there is none */
         uint64_t epoch;
+        bool succession;      /* name the key that follows (`next`); HF_E_NOTHING_TO_DO without a SIGNER_REKEY */
 } SignerCheckpoint;
 
 #define CHECKPOINT_NOTE_MAX 1024
