@@ -29,8 +29,10 @@ struct PrivKey {
 
 struct PrivFamily {
         uint32_t algorithms; /* bit (1u << KeyAlgorithm) */
-        /* Each fills in k->pkey (or k->bytes) and, where there is one, k->spki. */
-        int (*generate)(PrivKey *k);
+        int (*generate)(PrivKey *k); /* fills in k->pkey or k->bytes */
+        /* Fills in k->spki from k->pkey; NULL for those without a public half. */
+        int (*set_public)(PrivKey *k);
+        /* Fills in all of it, and refuses a key that is not whole or not that of spki. */
         int (*from_raw)(PrivKey *k, Bytes raw, Bytes spki);
         int (*to_raw)(const PrivKey *k, uint8_t *ret, size_t *ret_len);
         /* Sets padding and hash of a fresh signing context; NULL if there is nothing to set. */
@@ -40,6 +42,8 @@ struct PrivFamily {
 
 extern const PrivFamily family_ec, family_okp, family_rsa, family_symmetric;
 
+/* An empty key of this algorithm, its family found. HF_E_ALGORITHM_NOT_SUPPORTED. */
+int privkey_new(KeyAlgorithm algorithm, PrivKey **ret);
 /* A number out of a key, big-endian in exactly len (at most 512) bytes. */
 int pkey_get_number(const EVP_PKEY *pkey, const char *name, uint8_t *ret, size_t len);
 /* A key out of parameters, its private part included. HF_E_INVALID_ARGS if OpenSSL does not take them. */

@@ -22,7 +22,7 @@ static size_t scalar_size(const PrivKey *k)
         return key_algorithm_info(k->algorithm)->bits / 8;
 }
 
-static int set_public(PrivKey *k)
+static int ec_set_public(PrivKey *k)
 {
         uint8_t point[1 + 2 * SCALAR_MAX];
         size_t len;
@@ -36,7 +36,7 @@ static int set_public(PrivKey *k)
 static int ec_generate(PrivKey *k)
 {
         k->pkey = EVP_PKEY_Q_keygen(NULL, NULL, "EC", group_name(k));
-        return k->pkey ? set_public(k) : HF_E_INTERNAL;
+        return k->pkey ? 0 : HF_E_INTERNAL;
 }
 
 /* The range of the scalar and that the public point is its multiple of the generator. */
@@ -92,6 +92,7 @@ static int ec_to_raw(const PrivKey *k, uint8_t *ret, size_t *ret_len)
 const PrivFamily family_ec = {
         .algorithms = 1u << KEY_P256 | 1u << KEY_P384,
         .generate = ec_generate,
+        .set_public = ec_set_public,
         .from_raw = ec_from_raw,
         .to_raw = ec_to_raw,
 };

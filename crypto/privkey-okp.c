@@ -12,7 +12,7 @@ static const char *type_name(const PrivKey *k)
         return k->algorithm == KEY_ED25519 ? "ED25519" : "X25519";
 }
 
-static int set_public(PrivKey *k)
+static int okp_set_public(PrivKey *k)
 {
         uint8_t public[SIZE];
         size_t len = sizeof(public);
@@ -25,7 +25,7 @@ static int set_public(PrivKey *k)
 static int okp_generate(PrivKey *k)
 {
         k->pkey = EVP_PKEY_Q_keygen(NULL, NULL, type_name(k));
-        return k->pkey ? set_public(k) : HF_E_INTERNAL;
+        return k->pkey ? 0 : HF_E_INTERNAL;
 }
 
 /* OpenSSL computes the public half from the private one, so comparing it is the whole check. */
@@ -38,7 +38,7 @@ static int okp_from_raw(PrivKey *k, Bytes raw, Bytes spki)
         k->pkey = EVP_PKEY_new_raw_private_key_ex(NULL, type_name(k), NULL, raw.data, raw.len);
         if (!k->pkey)
                 return HF_E_INTERNAL;
-        r = set_public(k);
+        r = okp_set_public(k);
         if (r)
                 return r;
         return bytes_equal(BYTES(k->spki, k->spki_len), spki) ? 0 : HF_E_KEY_MISMATCH;
@@ -57,6 +57,7 @@ static int okp_to_raw(const PrivKey *k, uint8_t *ret, size_t *ret_len)
 const PrivFamily family_okp = {
         .algorithms = 1u << KEY_ED25519 | 1u << KEY_X25519,
         .generate = okp_generate,
+        .set_public = okp_set_public,
         .from_raw = okp_from_raw,
         .to_raw = okp_to_raw,
         .whole_messages = true,

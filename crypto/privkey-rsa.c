@@ -39,17 +39,22 @@ static size_t part_size(const PrivKey *k, RsaPart part)
 static int rsa_generate(PrivKey *k)
 {
         size_t bits = key_algorithm_info(k->algorithm)->bits;
+
+        k->pkey = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", bits);
+        return k->pkey ? 0 : HF_E_INTERNAL;
+}
+
+static int rsa_set_public(PrivKey *k)
+{
+        size_t bits = key_algorithm_info(k->algorithm)->bits;
         uint8_t n[MODULUS_MAX];
         int r;
 
-        k->pkey = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", bits);
-        if (!k->pkey)
-                return HF_E_INTERNAL;
         r = pkey_get_number(k->pkey, OSSL_PKEY_PARAM_RSA_N, n, bits / 8);
         return r ? r : spki_build(k->algorithm, BYTES(n, bits / 8), k->spki, sizeof(k->spki), &k->spki_len);
 }
 
-static int parse_raw(const PrivKey *k, Bytes raw, Bytes ret[static RSA_PARTS])
+int rsa_parse_raw(const PrivKey *k, Bytes raw, Bytes ret[static RSA_PARTS])
 {
         WireReader reader = wire_reader(raw);
 
@@ -87,7 +92,7 @@ static int rsa_from_raw(PrivKey *k, Bytes raw, Bytes spki)
         KeyAlgorithm a;
         int r;
 
-        r = parse_raw(k, raw, parts);
+        r = rsa_parse_raw(k, raw, parts);
         if (r)
                 return r;
         r = spki_parse(spki, &a, &modulus);
@@ -138,6 +143,7 @@ static int rsa_prepare_sign(EVP_PKEY_CTX *ctx, Scheme s)
 const PrivFamily family_rsa = {
         .algorithms = 1u << KEY_RSA2048 | 1u << KEY_RSA3072 | 1u << KEY_RSA4096,
         .generate = rsa_generate,
+        .set_public = rsa_set_public,
         .from_raw = rsa_from_raw,
         .to_raw = rsa_to_raw,
         .prepare_sign = rsa_prepare_sign,

@@ -19,7 +19,7 @@
 
 static const PrivFamily *const families[] = {&family_ec, &family_okp, &family_rsa, &family_symmetric};
 
-static int privkey_new(KeyAlgorithm algorithm, PrivKey **ret)
+int privkey_new(KeyAlgorithm algorithm, PrivKey **ret)
 {
         PrivKey *k;
 
@@ -63,6 +63,8 @@ int privkey_generate(KeyAlgorithm algorithm, PrivKey **ret)
         if (r)
                 return r;
         r = k->family->generate(k);
+        if (!r && k->family->set_public)
+                r = k->family->set_public(k);
         if (r)
                 return openssl_failed(r);
         *ret = TAKE_PTR(k);

@@ -86,8 +86,8 @@ static bool primes_are_close(Numbers *n)
 
 /*
  * ROCA: the primes are k * M + (65537^a mod M) with M a product of small primes, so n modulo each of those is a power
- * of 65537. By chance that is so for one key in 2^27 with the primes of this list; generators of its order are
- * left out. (Nemec et al., The Return of Coppersmith's Attack, CCS 2017, section 3.2.1.)
+ * of 65537. By chance that is so for one key in 2^27 with the primes below. (Nemec et al., The Return of
+ * Coppersmith's Attack, CCS 2017, section 3.2.1.)
  */
 static bool is_power_of_65537(unsigned long value, unsigned long prime)
 {

@@ -2,10 +2,12 @@
 #pragma once
 
 /* Is an RSA key whole, and is it any good (inside this room). All numbers big-endian, e = 65537. */
-#include "base/bytes.h"
+#include "crypto/family.h"
 
 typedef enum RsaPart { RSA_N, RSA_E, RSA_D, RSA_P, RSA_Q, RSA_DP, RSA_DQ, RSA_QINV, RSA_PARTS } RsaPart;
 
+/* The eight numbers of a raw form, borrowed. HF_E_INVALID_ARGS if one has not its length. */
+int rsa_parse_raw(const PrivKey *k, Bytes raw, Bytes ret[static RSA_PARTS]);
 /* n = p q, p != q, the exponents are inverses of each other, qInv of q; microseconds. HF_E_INVALID_ARGS. */
 int rsa_check_whole(const Bytes parts[static RSA_PARTS]);
 /*
