@@ -84,9 +84,13 @@ KeyEntry *catalogue_find_name(const Catalogue *c, const char *name);
 /* A text in the form of a UUID finds by UUID (retired ones too), any other by name. */
 KeyEntry *catalogue_find(const Catalogue *c, const char *text);
 
-/* Room for `n` more keys, so that as many catalogue_add() cannot fail. -ENOMEM, HF_E_LIMIT_EXCEEDED (keys_max). */
+/* Memory for `n` more keys, so that as many catalogue_add() cannot fail for want of it. -ENOMEM, HF_E_LIMIT_EXCEEDED
+ * (there are keys_max keys already). */
 int catalogue_reserve(Catalogue *c, size_t n);
-/* Takes its own reference. HF_E_KEY_EXISTS (UUID there, or name has a current key), -ENOMEM, HF_E_LIMIT_EXCEEDED. */
+/* The same for `n` times catalogue_replace(), which makes no new keys. -ENOMEM. */
+int catalogue_reserve_replace(Catalogue *c, size_t n);
+/* Takes its own reference. HF_E_KEY_EXISTS (UUID there, or name has a current key), -ENOMEM. The limit is not asked
+ * for here: what is in the store is in the catalogue, also after the limit was lowered. */
 int catalogue_add(Catalogue *c, KeyEntry *e);
 /* Puts the entry in the place of the one with its UUID; the name may differ. HF_E_NO_SUCH_KEY, HF_E_KEY_EXISTS. */
 int catalogue_replace(Catalogue *c, KeyEntry *e);

@@ -14,6 +14,9 @@
 #include "keystore/uses.h"
 #include "store/store.h"
 
+/* So many of these, on different keys, may be in one transaction; they are applied in the order they were made. */
+#define KEYSTORE_CHANGES_MAX 64
+
 typedef struct KeystoreChange {
         KeyEntry *before; /* NULL: a new key */
         KeyEntry *after;  /* NULL: destroyed */

@@ -27,6 +27,9 @@ CREATE TABLE keys (
         tag BLOB NOT NULL
 );
 
+-- One current key a name: live and not retired (flag 8).
+CREATE UNIQUE INDEX keys_current ON keys (name) WHERE state = 1 AND (flags & 8) = 0;
+
 -- Uses reserved so far of a rule with a use limit, counted for a key's UUID and the rule's name.
 CREATE TABLE uses (
         key BLOB NOT NULL,

@@ -193,7 +193,8 @@ static int write_row(Store *s, TableId id, Cell *cells)
         cells[t->n_columns] = (Cell){.kind = CELL_BLOB, .bytes = BYTES_ARRAY(tag)};
         r = run(s, old.exists ? s->update[id] : s->insert[id], cells, t->n_columns + 1);
         if (r)
-                return r;
+                return id == TABLE_KEYS && sqlite3_extended_errcode(s->db) == SQLITE_CONSTRAINT_UNIQUE ? HF_E_KEY_EXISTS
+                                                                                                      : r;
         if (old.exists)
                 sum_subtract(&s->sum, old.tag);
         sum_add(&s->sum, tag);

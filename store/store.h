@@ -146,8 +146,8 @@ typedef enum StoreOutcome {
 int store_begin(Store *s);
 /*
  * Writes one row, new or over the old one. The old row's tag is checked first, and its version must be one less, so
- * that a stale page is not built upon: HF_E_STORE_DAMAGED. A destroyed key's row never changes again:
- * HF_E_KEY_EXISTS. -ENOSPC, -ENOMEM, -EIO: the transaction can only be rolled back.
+ * that a stale page is not built upon: HF_E_STORE_DAMAGED. HF_E_KEY_EXISTS, after which the transaction is as before:
+ * the key was destroyed, or another live key that is not retired has the name. -ENOSPC, -ENOMEM, -EIO: the transaction can only be rolled back.
  */
 int store_put_key(Store *s, const StoreKeyRow *row);
 int store_put_uses(Store *s, const StoreUsesRow *row);
