@@ -188,6 +188,18 @@ static int append(AuditLog *log, const AuditLine *line, uint64_t *ret_seq)
         return 0;
 }
 
+int audit_log_next(AuditLog *log, uint64_t *ret_seq)
+{
+        int r;
+
+        if (atomic_load(&log->writer.failed))
+                return HF_E_LOG_FAILED;
+        r = make_room(log, AUDIT_LINE_MAX, false);
+        if (r == 0)
+                *ret_seq = log->chain.size;
+        return r;
+}
+
 int audit_log_append(AuditLog *log, const AuditLine *line, uint64_t *ret_seq)
 {
         bool change, done, undone;

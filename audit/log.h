@@ -67,6 +67,9 @@ DEFINE_CLEANUP(AuditLog, audit_log_free)
  * After an error the chain is as it was.
  */
 int audit_log_append(AuditLog *log, const AuditLine *line, uint64_t *ret_seq);
+/* The number the next line will have, for a row that must name it; makes room first, so that no new segment begins in
+ * between. Results as append. */
+int audit_log_next(AuditLog *log, uint64_t *ret_seq);
 int audit_log_append_done(AuditLog *log, uint64_t change, uint64_t *ret_seq);
 int audit_log_append_undone(AuditLog *log, uint64_t change, const char *reason, uint64_t *ret_seq);
 /* `note` as the signer gave it; its size and head must be of this log: HF_E_INVALID_ARGS. A note that names a next

@@ -54,7 +54,7 @@ typedef struct AuditReport {
 
 typedef struct AuditVerifier AuditVerifier;
 
-/* HF_E_INVALID_ARGS: the expected note is none, or not signed by the key. */
+/* HF_E_INVALID_ARGS: the expected note is none. (One that no key of the log has signed is a verdict: foreign.) */
 int audit_verifier_new(const AuditVerifyOptions *options, AuditVerifier **ret);
 AuditVerifier *audit_verifier_free(AuditVerifier *v);
 DEFINE_CLEANUP(AuditVerifier, audit_verifier_free)
