@@ -43,9 +43,9 @@ typedef enum PolicyReason {
         POLICY_REASON_DENIED,         /* by the deny rule `rule` */
         POLICY_REASON_NO_RULE,        /* nothing allows it; `rule` is NULL */
         POLICY_REASON_OUTSIDE_WINDOW, /* `rule` would, at another time (between=, days=) */
-        POLICY_REASON_RATE,           /* `rule` would, in `retry_after` */
-        POLICY_REASON_BURST,          /* `rule` would, but never this many at once */
         POLICY_REASON_USES,           /* `rule` would, but its uses=N are spent for this key */
+        POLICY_REASON_BURST,          /* `rule` would, but never this many at once */
+        POLICY_REASON_RATE,           /* `rule` would, in `retry_after` */
         _POLICY_REASON_MAX,
 } PolicyReason;
 
