@@ -1,0 +1,78 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Holds the map of rooms (docs/architecture.md) against the #include lines: who may stand on whom."""
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PUBLIC = ["libclient/holdfast.h", "libclient/holdfast-admin.h"]
+
+# room: rooms it may include besides itself, or single files
+MAP = {
+    "base": [],
+    "crypto": ["base"],
+    "link": ["base"],
+    "dbus": ["base"],
+    "policy": ["base"],
+    "store": ["base", "crypto"],
+    "seal": ["base", "crypto", "link"],
+    "audit": ["base", "crypto"],
+    "keystore": ["base", "crypto", "store"],
+    "signer": ["base", "crypto", "seal", "link"],
+    "daemon": ["base", "crypto", "store", "audit", "policy", "keystore", "dbus", "link"],
+    "launch": ["base", "link"],
+    "libclient": ["base", "dbus"],
+    "cli": [*PUBLIC, "base", "crypto", "dbus", "audit/verify.h", "audit/note.h", "audit/reader.h", "audit/line.h", "audit/event.h"],
+}
+
+# Libraries that have one home each: header pattern, rooms that may name it.
+LIBRARIES = {
+    r"openssl/": ["crypto", "signer"],  # signer: the heap and warm-up of its own process
+    r"sodium": ["base", "crypto", "store", "seal", "keystore"],
+    r"sqlcipher/|sqlite3\.h": ["store"],
+    r"systemd/sd-bus": ["daemon", "libclient", "cli"],
+    r"systemd/sd-event": ["daemon", "launch", "libclient"],
+    r"seccomp": ["daemon", "signer"],
+    r"jansson": ["audit", "cli"],
+    r"libsmartcols": ["cli"],
+}
+
+
+def allowed(room, target):
+    first = target.split("/")[0]
+    return first == room or first in MAP[room] or target in MAP[room]
+
+
+def complaints(room, path):
+    text = path.read_text()
+    includes = re.findall(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', text, re.M)
+    own = [name for kind, name in includes if kind == '"']
+    for name in own:
+        if "/" not in name:
+            yield f'includes "{name}" without its room'
+        elif not allowed(room, name):
+            yield f'includes "{name}", which {room}/ may not'
+    header = f"{room}/{path.stem}.h"
+    if path.suffix == ".c" and (ROOT / header).exists() and not includes[0][1].startswith(room + "/"):
+        yield f'does not include its own header "{header}" first'
+    for pattern, rooms in LIBRARIES.items():
+        for kind, name in includes:
+            if kind == "<" and re.match(pattern, name) and room not in rooms:
+                yield f"includes <{name}>, which only {', '.join(rooms)} may name"
+
+
+def main():
+    found = 0
+    for room in MAP:
+        for path in sorted((ROOT / room).glob("*.[ch]")):
+            for complaint in complaints(room, path):
+                print(f"{path.relative_to(ROOT)}: {complaint}")
+                found += 1
+    unknown = [d.name for d in ROOT.iterdir() if d.is_dir() and d.name not in MAP and list(d.glob("*.c"))]
+    for room in unknown:
+        print(f"{room}/: a room with code that is not in the map")
+    sys.exit(1 if found or unknown else 0)
+
+
+main()
