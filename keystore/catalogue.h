@@ -4,11 +4,11 @@
 /*
  * The catalogue
  *
- * All keys in memory, wrapped blobs included, so that the store is not on the road of a use: about 400 bytes a key.
- * A KeyEntry is immutable and counted: a job that holds one keeps working on its snapshot when the key changes.
- * Look-ups by UUID and by name go through tables hashed under a random key, so that chosen names cannot collide;
- * listing goes through an order by (name, UUID). Changes are reserved first, so that applying them after COMMIT
- * cannot fail.
+ * All keys in memory, wrapped blobs included, so that the store is not on the road of a use: about 400 bytes
+ * a key. A KeyEntry is immutable and counted: a job that holds one keeps working on its snapshot when the key
+ * changes. Look-ups by UUID and by name go through tables hashed under a random key, so that chosen names
+ * cannot collide; listing goes through an order by (name, UUID). Changes are reserved first, so that applying
+ * them after COMMIT cannot fail.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,7 +40,8 @@ typedef struct KeyEntry {
         uint8_t data[]; /* attributes, wrapped blob, name with its NUL */
 } KeyEntry;
 
-/* The canonical encoding (crypto/attributes.h), the wrapped blob, the SPKI; they live as long as the entry. */
+/* The canonical encoding (crypto/attributes.h), the wrapped blob, the SPKI; they live as long as the entry.
+ */
 static inline Bytes key_entry_attributes(const KeyEntry *e)
 {
         return BYTES(e->data, e->attributes_len);
@@ -84,15 +85,16 @@ KeyEntry *catalogue_find_name(const Catalogue *c, const char *name);
 /* A text in the form of a UUID finds by UUID (retired ones too), any other by name. */
 KeyEntry *catalogue_find(const Catalogue *c, const char *text);
 
-/* Memory for `n` more keys, so that as many catalogue_add() cannot fail for want of it. -ENOMEM, HF_E_LIMIT_EXCEEDED
- * (there are keys_max keys already). */
+/* Memory for `n` more keys, so that as many catalogue_add() cannot fail for want of it. -ENOMEM,
+ * HF_E_LIMIT_EXCEEDED (there are keys_max keys already). */
 int catalogue_reserve(Catalogue *c, size_t n);
 /* The same for `n` times catalogue_replace(), which makes no new keys. -ENOMEM. */
 int catalogue_reserve_replace(Catalogue *c, size_t n);
-/* Takes its own reference. HF_E_KEY_EXISTS (UUID there, or name has a current key), -ENOMEM. The limit is not asked
- * for here: what is in the store is in the catalogue, also after the limit was lowered. */
+/* Takes its own reference. HF_E_KEY_EXISTS (UUID there, or name has a current key), -ENOMEM. The limit is not
+ * asked for here: what is in the store is in the catalogue, also after the limit was lowered. */
 int catalogue_add(Catalogue *c, KeyEntry *e);
-/* Puts the entry in the place of the one with its UUID; the name may differ. HF_E_NO_SUCH_KEY, HF_E_KEY_EXISTS. */
+/* Puts the entry in the place of the one with its UUID; the name may differ. HF_E_NO_SUCH_KEY,
+ * HF_E_KEY_EXISTS. */
 int catalogue_replace(Catalogue *c, KeyEntry *e);
 /* HF_E_NO_SUCH_KEY. */
 int catalogue_remove(Catalogue *c, const Uuid *uuid);
@@ -103,8 +105,9 @@ typedef struct CatalogueCursor {
         Uuid uuid;
 } CatalogueCursor;
 
-/* Up to `max` (at most CATALOGUE_PAGE_MAX) entries after the cursor, borrowed, current and retired. The cursor moves
- * behind the last one. It need not be a key that still exists. Returns the count, 0 at the end. */
+/* Up to `max` (at most CATALOGUE_PAGE_MAX) entries after the cursor, borrowed, current and retired. The
+ * cursor moves behind the last one. It need not be a key that still exists. Returns the count, 0 at the end.
+ */
 size_t catalogue_list(const Catalogue *c, CatalogueCursor *cursor, KeyEntry **ret, size_t max);
 /* "" is the start, "NAME" is behind all keys of that name, "NAME/UUID" behind that one. HF_E_INVALID_ARGS. */
 int catalogue_cursor_parse(const char *text, CatalogueCursor *ret);

@@ -16,17 +16,17 @@ static KeyEntry *allocate(const KeyAttributes *a, size_t attributes_len, size_t 
         if (!e)
                 return NULL;
         *e = (KeyEntry){
-                .refs = 1,
-                .version = a->version,
-                .created = a->created,
-                .uuid = a->uuid,
-                .algorithm = (uint8_t)a->algorithm,
-                .purpose = (uint8_t)a->purpose,
-                .protection = (uint8_t)a->protection,
-                .flags = (uint8_t)a->flags,
-                .attributes_len = (uint16_t)attributes_len,
-                .wrapped_len = (uint16_t)wrapped_len,
-                .public_len = a->public_len,
+                        .refs = 1,
+                        .version = a->version,
+                        .created = a->created,
+                        .uuid = a->uuid,
+                        .algorithm = (uint8_t)a->algorithm,
+                        .purpose = (uint8_t)a->purpose,
+                        .protection = (uint8_t)a->protection,
+                        .flags = (uint8_t)a->flags,
+                        .attributes_len = (uint16_t)attributes_len,
+                        .wrapped_len = (uint16_t)wrapped_len,
+                        .public_len = a->public_len,
         };
         return e;
 }

@@ -83,12 +83,14 @@ static int check_put(Catalogue *c, const KeyEntry *before, const KeyEntry *after
                 return after->version == 1 ? catalogue_reserve(c, KEYSTORE_CHANGES_MAX) : HF_E_INVALID_ARGS;
         if (before->flags & KEY_FLAG_FROZEN)
                 return HF_E_KEY_FROZEN;
-        if (before->version == UINT32_MAX || after->version != before->version + 1 || !is_same_key(before, after))
+        if (before->version == UINT32_MAX || after->version != before->version + 1 ||
+                        !is_same_key(before, after))
                 return HF_E_INVALID_ARGS;
         return catalogue_reserve_replace(c, KEYSTORE_CHANGES_MAX);
 }
 
-int keystore_put(Store *store, Catalogue *catalogue, const KeyAttributes *attributes, Bytes wrapped, KeystoreChange *ret)
+int keystore_put(Store *store, Catalogue *catalogue, const KeyAttributes *attributes, Bytes wrapped,
+                KeystoreChange *ret)
 {
         const StoreKeyRow row = {.attributes = attributes, .state = STORE_KEY_LIVE, .wrapped = wrapped};
         _cleanup_(key_entry_unrefp) KeyEntry *after = NULL;

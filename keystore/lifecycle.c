@@ -10,12 +10,12 @@ typedef struct ActionInfo {
 } ActionInfo;
 
 static const ActionInfo actions[_KEY_ACTION_MAX] = {
-        [KEY_ACTION_USE] = {},
-        [KEY_ACTION_ENABLE] = {.clear = KEY_FLAG_DISABLED, .makes_version = true, .changes = true},
-        [KEY_ACTION_DISABLE] = {.set = KEY_FLAG_DISABLED, .makes_version = true, .changes = true},
-        [KEY_ACTION_FREEZE] = {.set = KEY_FLAG_FROZEN, .makes_version = true},
-        [KEY_ACTION_RETIRE] = {.set = KEY_FLAG_RETIRED, .makes_version = true, .changes = true},
-        [KEY_ACTION_DESTROY] = {.changes = true},
+                [KEY_ACTION_USE] = {},
+                [KEY_ACTION_ENABLE] = {.clear = KEY_FLAG_DISABLED, .makes_version = true, .changes = true},
+                [KEY_ACTION_DISABLE] = {.set = KEY_FLAG_DISABLED, .makes_version = true, .changes = true},
+                [KEY_ACTION_FREEZE] = {.set = KEY_FLAG_FROZEN, .makes_version = true},
+                [KEY_ACTION_RETIRE] = {.set = KEY_FLAG_RETIRED, .makes_version = true, .changes = true},
+                [KEY_ACTION_DESTROY] = {.changes = true},
 };
 
 static const ActionInfo *action_info(KeyAction action)

@@ -4,8 +4,8 @@
 /*
  * The order of all entries by (name, UUID)
  *
- * A list of sorted chunks: finding is two binary searches, inserting moves at most one chunk, and a full chunk is
- * halved. So 100,000 keys put in one by one in any order cost no more than sorting them would.
+ * A list of sorted chunks: finding is two binary searches, inserting moves at most one chunk, and a full
+ * chunk is halved. So 100,000 keys put in one by one in any order cost no more than sorting them would.
  */
 #include "keystore/catalogue.h"
 

@@ -42,7 +42,7 @@ int table_reserve(Table *t, const Catalogue *c, size_t n)
 }
 
 KeyEntry **table_find(const Table *t, uint64_t hash, bool (*matches)(const KeyEntry *e, const void *what),
-                      const void *what)
+                const void *what)
 {
         size_t i;
 

@@ -10,14 +10,14 @@
 #define BLOCK_MAX 256
 #define BLOCK_SHARE 16
 
-/* A tree and no hash table: there are as many counts as rules with a limit have met keys, and the order of a tree
- * of (random UUID, rule) cannot be steered by a caller. */
+/* A tree and no hash table: there are as many counts as rules with a limit have met keys, and the order of a
+ * tree of (random UUID, rule) cannot be steered by a caller. */
 typedef struct Count {
         Uuid key;
         char rule[NAME_SIZE];
-        uint32_t version;  /* of the row; 0: there is none yet */
-        uint64_t spent;    /* as stored */
-        uint64_t unspent;  /* reserved and not yet taken, part of spent */
+        uint32_t version; /* of the row; 0: there is none yet */
+        uint64_t spent;   /* as stored */
+        uint64_t unspent; /* reserved and not yet taken, part of spent */
 } Count;
 
 struct Uses {
@@ -184,7 +184,7 @@ static int write_change(Uses *u, Store *store, const Uuid *key, const char *rule
 }
 
 int uses_reserve(Uses *u, Store *store, const Uuid *key, uint64_t created, const char *rule, uint64_t limit,
-                 UsesChange *ret)
+                UsesChange *ret)
 {
         const Count *count = find(u, key, rule);
         uint64_t remaining = unreserved(u, count, created, limit);

@@ -5,9 +5,9 @@
  * Use counts
  *
  * A rule with a use limit counts per (key UUID, rule name). Uses are reserved from the store in blocks of
- * max(1, min(256, remaining / 16)), each an ordinary change; the unspent rest of a block is in memory, and a crash
- * forfeits it: never more is granted than the limit says. The limit itself is the rule's: only what was spent is
- * stored, so the count survives edits and reloads of the policy.
+ * max(1, min(256, remaining / 16)), each an ordinary change; the unspent rest of a block is in memory, and a
+ * crash forfeits it: never more is granted than the limit says. The limit itself is the rule's: only what was
+ * spent is stored, so the count survives edits and reloads of the policy.
  *
  *         uses_take -> NEEDS_RESERVE -> store_begin, uses_reserve, ... store_commit, uses_apply -> uses_take
  */
@@ -33,9 +33,9 @@ DEFINE_CLEANUP(Uses, uses_free)
 
 /* At start. HF_E_STORE_DAMAGED if the pair is there already. */
 int uses_load(Uses *u, const StoreUsesRow *row);
-/* A restore without the newer log: keys created at or before this time have no uses left, whatever the rule, until
- * granted again (microseconds; 0: none). The daemon keeps the value as meta row USES_META_FORFEIT, 8 bytes
- * little-endian; keystore_load() reads it. */
+/* A restore without the newer log: keys created at or before this time have no uses left, whatever the rule,
+ * until granted again (microseconds; 0: none). The daemon keeps the value as meta row USES_META_FORFEIT, 8
+ * bytes little-endian; keystore_load() reads it. */
 #define USES_META_FORFEIT "uses.forfeit"
 void uses_set_forfeit(Uses *u, uint64_t created_until);
 
@@ -46,10 +46,10 @@ void uses_give_back(Uses *u, const Uuid *key, const char *rule);
 /* How many more uses would be allowed now, reserved ones included. */
 uint64_t uses_remaining(const Uses *u, const Uuid *key, uint64_t created, const char *rule, uint64_t limit);
 
-/* Inside a transaction: writes the row with the next block reserved. HF_E_USES_EXHAUSTED, HF_E_INVALID_ARGS (rule
- * name), -ENOMEM, and what store_put_uses() returns. */
+/* Inside a transaction: writes the row with the next block reserved. HF_E_USES_EXHAUSTED, HF_E_INVALID_ARGS
+ * (rule name), -ENOMEM, and what store_put_uses() returns. */
 int uses_reserve(Uses *u, Store *store, const Uuid *key, uint64_t created, const char *rule, uint64_t limit,
-                 UsesChange *ret);
+                UsesChange *ret);
 /* Inside a transaction: nothing counts as spent any more. */
 int uses_grant(Uses *u, Store *store, const Uuid *key, const char *rule, UsesChange *ret);
 /* After COMMIT; cannot fail. */

@@ -3,9 +3,9 @@
 /*
  * Copies
  *
- * SQLite's backup copies pages as the source reads them and the destination writes them: into a handle without a
- * key it would write plain text. So the destination is always one of ours with the key set, and the finished file is
- * looked at before it counts.
+ * SQLite's backup copies pages as the source reads them and the destination writes them: into a handle
+ * without a key it would write plain text. So the destination is always one of ours with the key set, and the
+ * finished file is looked at before it counts.
  */
 #include <assert.h>
 #include <fcntl.h>

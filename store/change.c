@@ -4,8 +4,8 @@
  * Changes
  *
  * Every write checks the row it replaces and moves S by the difference of the two tags. SQLite may roll a
- * transaction back on its own (full disk, no memory) and would then commit each further write by itself, so each
- * write asks first whether the transaction is still there, and a failed one can only be rolled back.
+ * transaction back on its own (full disk, no memory) and would then commit each further write by itself, so
+ * each write asks first whether the transaction is still there, and a failed one can only be rolled back.
  */
 #include <assert.h>
 #include <string.h>
@@ -58,7 +58,8 @@ void store_rollback(Store *s)
         forget_change(s);
 }
 
-/* Codes after which the last frame of the commit cannot be whole in the WAL. A failed sync or write is none. */
+/* Codes after which the last frame of the commit cannot be whole in the WAL. A failed sync or write is none.
+ */
 static bool surely_failed(int rc)
 {
         switch (rc & 0xff) {
@@ -186,22 +187,25 @@ static int write_row(Store *s, TableId id, Cell *cells)
         if (version->integer == 0)
                 version->integer = old.version + 1;
         if (old.exists && old.version + 1 != version->integer)
-                return row_damaged(s, t->name, cells, t->n_columns, "not at the version this program wrote last");
+                return row_damaged(s, t->name, cells, t->n_columns,
+                                "not at the version this program wrote last");
         r = row_tag(s, t->name, cells, t->n_columns, tag);
         if (r)
                 return r;
         cells[t->n_columns] = (Cell){.kind = CELL_BLOB, .bytes = BYTES_ARRAY(tag)};
         r = run(s, old.exists ? s->update[id] : s->insert[id], cells, t->n_columns + 1);
         if (r)
-                return id == TABLE_KEYS && sqlite3_extended_errcode(s->db) == SQLITE_CONSTRAINT_UNIQUE ? HF_E_KEY_EXISTS
-                                                                                                      : r;
+                return id == TABLE_KEYS && sqlite3_extended_errcode(s->db) == SQLITE_CONSTRAINT_UNIQUE
+                                       ? HF_E_KEY_EXISTS
+                                       : r;
         if (old.exists)
                 sum_subtract(&s->sum, old.tag);
         sum_add(&s->sum, tag);
         return 0;
 }
 
-/* `cells` has room for the tag behind the columns. A refusal before anything was written leaves the transaction good. */
+/* `cells` has room for the tag behind the columns. A refusal before anything was written leaves the
+ * transaction good. */
 static int put_row(Store *s, TableId id, Cell *cells)
 {
         int r = may_write(s);
@@ -234,22 +238,22 @@ int store_put_key(Store *s, const StoreKeyRow *row)
         const KeyAttributes *a = row->attributes;
         bool live = row->state == STORE_KEY_LIVE;
         Cell cells[STORE_CELLS_MAX + 1] = {
-                cell_blob(BYTES_ARRAY(a->uuid.b)),
-                cell_integer(a->version),
-                cell_integer(row->state),
-                cell_text(a->name),
-                cell_integer(a->algorithm),
-                cell_integer(a->purpose),
-                cell_integer(a->protection),
-                cell_integer(a->flags),
-                cell_integer(a->created),
-                cell_blob(key_attributes_public(a)),
-                live ? cell_blob(row->wrapped) : (Cell){.kind = CELL_NULL},
+                        cell_blob(BYTES_ARRAY(a->uuid.b)),
+                        cell_integer(a->version),
+                        cell_integer(row->state),
+                        cell_text(a->name),
+                        cell_integer(a->algorithm),
+                        cell_integer(a->purpose),
+                        cell_integer(a->protection),
+                        cell_integer(a->flags),
+                        cell_integer(a->created),
+                        cell_blob(key_attributes_public(a)),
+                        live ? cell_blob(row->wrapped) : (Cell){.kind = CELL_NULL},
         };
 
         assert(a->version > 0 && (live || row->state == STORE_KEY_DESTROYED));
         if (row->wrapped.len > KEY_WRAPPED_MAX || (live && row->wrapped.len == 0) || a->created > INT64_MAX ||
-            !name_is_valid(a->name))
+                        !name_is_valid(a->name))
                 return HF_E_INVALID_ARGS;
         return put_row(s, TABLE_KEYS, cells);
 }
@@ -257,10 +261,10 @@ int store_put_key(Store *s, const StoreKeyRow *row)
 int store_put_uses(Store *s, const StoreUsesRow *row)
 {
         Cell cells[STORE_CELLS_MAX + 1] = {
-                cell_blob(BYTES_ARRAY(row->key.b)),
-                cell_text(row->rule),
-                cell_integer(row->version),
-                cell_integer(row->spent),
+                        cell_blob(BYTES_ARRAY(row->key.b)),
+                        cell_text(row->rule),
+                        cell_integer(row->version),
+                        cell_integer(row->spent),
         };
 
         assert(row->version > 0);

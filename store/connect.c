@@ -3,9 +3,10 @@
 /*
  * Connections to the database
  *
- * The key is a raw one, so SQLCipher derives nothing from it. Files are named through the directory's descriptor,
- * so a store stays itself when its directory is renamed. What keeps a commit durable is set and read back, because
- * an unknown PRAGMA is silently nothing and the default settings lose the last commit in a power cut.
+ * The key is a raw one, so SQLCipher derives nothing from it. Files are named through the directory's
+ * descriptor, so a store stays itself when its directory is renamed. What keeps a commit durable is set and
+ * read back, because an unknown PRAGMA is silently nothing and the default settings lose the last commit in a
+ * power cut.
  */
 #include <stdio.h>
 #include <string.h>
@@ -28,7 +29,7 @@ static int set_key(sqlite3 *db, const uint8_t database_key[static 32])
 }
 
 int store_connect(int dir_fd, const char *name, const uint8_t database_key[static 32], StoreReason *reason,
-                  sqlite3 **ret)
+                sqlite3 **ret)
 {
         /* The first two mean something to SQLCipher 4 only: the format of 3, and no talk on stderr. */
         static const char settings[] = "PRAGMA cipher_log_level=NONE; PRAGMA cipher_compatibility=3;"
@@ -38,7 +39,8 @@ int store_connect(int dir_fd, const char *name, const uint8_t database_key[stati
         int rc;
 
         (void)snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dir_fd, name);
-        rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL);
+        rc = sqlite3_open_v2(path, &db,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL);
         if (rc == SQLITE_OK)
                 rc = sqlite3_extended_result_codes(db, 1);
         if (rc == SQLITE_OK)
@@ -46,7 +48,8 @@ int store_connect(int dir_fd, const char *name, const uint8_t database_key[stati
         if (rc == SQLITE_OK)
                 rc = sqlite3_exec(db, settings, NULL, NULL, NULL);
         if (rc != SQLITE_OK) {
-                reason_set(reason, "%s cannot be opened: %s", name, db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
+                reason_set(reason, "%s cannot be opened: %s", name,
+                                db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
                 (void)sqlite3_close(db);
                 return (rc & 0xff) == SQLITE_NOMEM ? -ENOMEM : -EIO;
         }
@@ -62,8 +65,9 @@ static int refuse_lock(sqlite3_file *file, int level)
 }
 
 /*
- * The last connection to a database moves its WAL into the file and removes it, if it gets the exclusive lock. SQLite
- * 3.15 has no setting against that (SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE came with 3.16), so here it does not get it.
+ * The last connection to a database moves its WAL into the file and removes it, if it gets the exclusive
+ * lock. SQLite 3.15 has no setting against that (SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE came with 3.16), so here it
+ * does not get it.
  */
 void store_disconnect_untouched(sqlite3 *db)
 {
@@ -73,7 +77,7 @@ void store_disconnect_untouched(sqlite3 *db)
         if (!db)
                 return;
         if (sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file) == SQLITE_OK && file &&
-            file->pMethods) {
+                        file->pMethods) {
                 methods = *file->pMethods;
                 methods.xLock = refuse_lock;
                 file->pMethods = &methods;
@@ -86,15 +90,15 @@ int store_settle(Store *s)
         static const struct {
                 const char *set, *get, *expected;
         } settings[] = {
-                {NULL, "PRAGMA cipher_page_size", "4096"},
-                {NULL, "PRAGMA page_size", "4096"},
-                {NULL, "PRAGMA locking_mode", "exclusive"},
-                {"PRAGMA journal_mode=WAL", "PRAGMA journal_mode", "wal"},
-                {"PRAGMA synchronous=FULL", "PRAGMA synchronous", "2"},
-                {"PRAGMA temp_store=MEMORY", "PRAGMA temp_store", "2"},
-                {"PRAGMA wal_autocheckpoint=1000", "PRAGMA wal_autocheckpoint", "1000"},
-                {"PRAGMA journal_size_limit=8388608", "PRAGMA journal_size_limit", "8388608"},
-                {"PRAGMA cell_size_check=ON", "PRAGMA cell_size_check", "1"},
+                        {NULL, "PRAGMA cipher_page_size", "4096"},
+                        {NULL, "PRAGMA page_size", "4096"},
+                        {NULL, "PRAGMA locking_mode", "exclusive"},
+                        {"PRAGMA journal_mode=WAL", "PRAGMA journal_mode", "wal"},
+                        {"PRAGMA synchronous=FULL", "PRAGMA synchronous", "2"},
+                        {"PRAGMA temp_store=MEMORY", "PRAGMA temp_store", "2"},
+                        {"PRAGMA wal_autocheckpoint=1000", "PRAGMA wal_autocheckpoint", "1000"},
+                        {"PRAGMA journal_size_limit=8388608", "PRAGMA journal_size_limit", "8388608"},
+                        {"PRAGMA cell_size_check=ON", "PRAGMA cell_size_check", "1"},
         };
         char got[32];
         int r;
@@ -110,7 +114,7 @@ int store_settle(Store *s)
                         return r;
                 if (strcmp(got, settings[i].expected) != 0) {
                         reason_set(&s->reason, "the database answers \"%s\" to \"%s\" instead of \"%s\"", got,
-                                   settings[i].get, settings[i].expected);
+                                        settings[i].get, settings[i].expected);
                         return -EIO;
                 }
         }

@@ -38,12 +38,12 @@ typedef struct Cell {
 struct Store {
         sqlite3 *db;
         int dir_fd, lock_fd;
-        bool wal_was_there;    /* before we opened */
-        bool scanned;          /* S is known */
+        bool wal_was_there; /* before we opened */
+        bool scanned;       /* S is known */
         bool in_transaction;
-        bool change_failed;    /* this transaction can only be rolled back */
-        bool broken;           /* a commit of unknown outcome: no further use */
-        bool keep_files;       /* close without touching a file */
+        bool change_failed; /* this transaction can only be rolled back */
+        bool broken;        /* a commit of unknown outcome: no further use */
+        bool keep_files;    /* close without touching a file */
         char name[NAME_SIZE + 8];
         Uuid id;
         uint32_t schema;
@@ -75,7 +75,7 @@ int store_query_text(Store *s, const char *sql, char *ret, size_t size);
 
 /* A handle on (dir_fd, name) with key, page size and exclusive locking set; nothing is read yet. */
 int store_connect(int dir_fd, const char *name, const uint8_t database_key[static 32], StoreReason *reason,
-                  sqlite3 **ret);
+                sqlite3 **ret);
 /* Closes so that neither the file nor its WAL changes. */
 void store_disconnect_untouched(sqlite3 *db);
 /* A Store object around nothing, with copies of keys and directory. */

@@ -3,8 +3,8 @@
 /*
  * The layout of the database: which tables there are
  *
- * Somebody with the database key could add a trigger or a view. So the layout is compared with the one our own SQL
- * gives in an empty database in memory.
+ * Somebody with the database key could add a trigger or a view. So the layout is compared with the one our
+ * own SQL gives in an empty database in memory.
  */
 #include <stdio.h>
 #include <string.h>

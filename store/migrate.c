@@ -75,7 +75,8 @@ static int retag_table(Store *s, const char *table)
         int64_t after = INT64_MIN;
         int rc, r;
 
-        (void)snprintf(sql, sizeof(sql), "SELECT rowid, * FROM %s WHERE rowid > ?1 ORDER BY rowid LIMIT 1", table);
+        (void)snprintf(sql, sizeof(sql), "SELECT rowid, * FROM %s WHERE rowid > ?1 ORDER BY rowid LIMIT 1",
+                        table);
         r = store_prepare(s, sql, &next);
         if (r)
                 return r;
@@ -174,7 +175,8 @@ static int make_copy(Store *s, StoreMigration *m, const StoreParams *params, uin
         if (!r) {
                 store_digest(s, before);
                 store_digest(old, after);
-                r = memcmp(before, after, sizeof(after)) == 0 ? count_keys(old, &keys_before) : HF_E_STORE_DAMAGED;
+                r = memcmp(before, after, sizeof(after)) == 0 ? count_keys(old, &keys_before)
+                                                              : HF_E_STORE_DAMAGED;
         }
         if (!r)
                 r = migrate_in_transaction(old);
@@ -218,11 +220,11 @@ int store_migration_prepare(Store *s, uint64_t seq, StoreMigration **ret)
                 return r;
         m->made = true;
         params = (StoreParams){
-                .name = m->copy_name,
-                .database_key = s->keys->data,
-                .log_key = store_log_key(s),
-                .id = s->id,
-                .lock_held = true,
+                        .name = m->copy_name,
+                        .database_key = s->keys->data,
+                        .log_key = store_log_key(s),
+                        .id = s->id,
+                        .lock_held = true,
         };
         r = make_copy(s, m, &params, seq);
         if (r)
@@ -274,11 +276,11 @@ int store_migration_commit(StoreMigration *m, Store **s)
         _cleanup_(secret_freep) Secret *keys = TAKE_PTR((*s)->keys);
         _cleanup_close_ int lock_fd = TAKE_FD((*s)->lock_fd);
         const StoreParams params = {
-                .name = m->name,
-                .database_key = keys->data,
-                .log_key = keys->data + 32,
-                .id = (*s)->id,
-                .lock_held = true,
+                        .name = m->name,
+                        .database_key = keys->data,
+                        .log_key = keys->data + 32,
+                        .id = (*s)->id,
+                        .lock_held = true,
         };
         int r, r_open;
 

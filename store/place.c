@@ -36,12 +36,14 @@ int place_check_directory(int dir_fd, StoreReason *reason)
         }
         if (st.st_uid != geteuid() && st.st_uid != 0) {
                 reason_set(reason, "the directory of the store belongs to uid %u, not to uid %u",
-                           (unsigned)st.st_uid, (unsigned)geteuid());
+                                (unsigned)st.st_uid, (unsigned)geteuid());
                 return HF_E_STORE_UNSAFE;
         }
         if (st.st_mode & 0022) {
-                reason_set(reason, "the directory of the store has mode %04o, so that others can write in it; "
-                           "make it 0700", (unsigned)st.st_mode & 07777);
+                reason_set(reason,
+                                "the directory of the store has mode %04o, so that others can write in it; "
+                                "make it 0700",
+                                (unsigned)st.st_mode & 07777);
                 return HF_E_STORE_UNSAFE;
         }
         return 0;
@@ -74,7 +76,7 @@ static int check_stat(const struct stat *st, const char *name, StoreReason *reas
         }
         if (st->st_uid != geteuid()) {
                 reason_set(reason, "%s belongs to uid %u, not to uid %u", name, (unsigned)st->st_uid,
-                           (unsigned)geteuid());
+                                (unsigned)geteuid());
                 return HF_E_STORE_UNSAFE;
         }
         if (st->st_mode & 07177) {
@@ -185,8 +187,8 @@ int store_lock(int dir_fd, StoreReason *reason, int *ret_fd)
         struct stat st;
         int r;
 
-        fd = openat(dir_fd, STORE_LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
-                    0600);
+        fd = openat(dir_fd, STORE_LOCK_FILE,
+                        O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
         if (fd < 0) {
                 if (errno != ELOOP && errno != EISDIR && errno != ENXIO)
                         return -errno;

@@ -4,7 +4,8 @@
 /*
  * The place of a store: its directory, its lock, and whether the files in it are what they should be
  *
- * Everything SQLite would take on trust: that the file is a regular one, ours, closed to others, and no symlink.
+ * Everything SQLite would take on trust: that the file is a regular one, ours, closed to others, and no
+ * symlink.
  */
 #include <stdbool.h>
 #include <sys/types.h>

@@ -3,8 +3,8 @@
 /*
  * Rows, their canonical encoding and their tags
  *
- * The encoding names table, number of cells and each cell with its kind, so that no two rows of any two tables
- * encode alike and a value cannot change its type unseen. docs/formats/store.md.
+ * The encoding names table, number of cells and each cell with its kind, so that no two rows of any two
+ * tables encode alike and a value cannot change its type unseen. docs/formats/store.md.
  */
 #include <stdio.h>
 #include <string.h>
@@ -15,14 +15,14 @@
 #include "store/internal.h"
 
 static const char *const meta_columns[] = {"key", "version", "value"};
-static const char *const keys_columns[] = {"uuid",       "version", "state",   "name",   "algorithm", "purpose",
-                                           "protection", "flags",   "created", "public", "wrapped"};
+static const char *const keys_columns[] = {"uuid", "version", "state", "name", "algorithm", "purpose",
+                "protection", "flags", "created", "public", "wrapped"};
 static const char *const uses_columns[] = {"key", "rule", "version", "spent"};
 
 const TableInfo store_tables[_TABLE_MAX] = {
-        [TABLE_META] = {"meta", meta_columns, ELEMENTSOF(meta_columns), 1},
-        [TABLE_KEYS] = {"keys", keys_columns, ELEMENTSOF(keys_columns), 1},
-        [TABLE_USES] = {"uses", uses_columns, ELEMENTSOF(uses_columns), 2},
+                [TABLE_META] = {"meta", meta_columns, ELEMENTSOF(meta_columns), 1},
+                [TABLE_KEYS] = {"keys", keys_columns, ELEMENTSOF(keys_columns), 1},
+                [TABLE_USES] = {"uses", uses_columns, ELEMENTSOF(uses_columns), 2},
 };
 
 static int cell_encode(const Cell *cell, Buffer *ret)
@@ -99,11 +99,12 @@ static int cell_bind(sqlite3_stmt *statement, int at, const Cell *cell)
                 return sqlite3_bind_int64(statement, at, cell->integer);
         case CELL_TEXT:
                 return sqlite3_bind_text(statement, at, (const char *)cell->bytes.data, (int)cell->bytes.len,
-                                         SQLITE_STATIC);
+                                SQLITE_STATIC);
         case CELL_BLOB:
                 if (cell->bytes.len == 0) /* a NULL pointer would bind NULL */
                         return sqlite3_bind_zeroblob(statement, at, 0);
-                return sqlite3_bind_blob(statement, at, cell->bytes.data, (int)cell->bytes.len, SQLITE_STATIC);
+                return sqlite3_bind_blob(
+                                statement, at, cell->bytes.data, (int)cell->bytes.len, SQLITE_STATIC);
         }
         return SQLITE_MISUSE;
 }
@@ -131,7 +132,8 @@ static void text_cell_name(const Cell *cell, char *ret, size_t size)
         size_t n = cell->kind == CELL_TEXT && cell->bytes.len < size ? cell->bytes.len : 0;
 
         for (size_t i = 0; i < n; i++)
-                ret[i] = (char)(cell->bytes.data[i] > 0x20 && cell->bytes.data[i] < 0x7f ? cell->bytes.data[i] : '?');
+                ret[i] = (char)(cell->bytes.data[i] > 0x20 && cell->bytes.data[i] < 0x7f ? cell->bytes.data[i]
+                                                                                         : '?');
         ret[n] = 0;
 }
 
@@ -191,11 +193,14 @@ int row_decode_key(const Cell *cells, KeyAttributes *a, StoreKeyRow *ret)
 
         /* Only the head is cleared: `public` is 640 bytes, and there may be 100,000 rows. */
         if (!take_uuid(&cells[0], &a->uuid) || !is_integer(&cells[1], UINT32_MAX) ||
-            !is_integer(&cells[2], STORE_KEY_DESTROYED) || cells[2].integer == 0 || !take_name(&cells[3], a->name) ||
-            !is_integer(&cells[4], _KEY_ALGORITHM_MAX - 1) || !is_integer(&cells[5], _KEY_PURPOSE_MAX - 1) ||
-            !is_integer(&cells[6], PROTECTION_TPM) || !is_integer(&cells[7], _KEY_FLAGS_ALL) ||
-            !is_integer(&cells[8], INT64_MAX) || public->kind != CELL_BLOB || public->bytes.len > KEY_PUBLIC_MAX ||
-            (wrapped->kind != CELL_BLOB && wrapped->kind != CELL_NULL) || wrapped->bytes.len > KEY_WRAPPED_MAX)
+                        !is_integer(&cells[2], STORE_KEY_DESTROYED) || cells[2].integer == 0 ||
+                        !take_name(&cells[3], a->name) || !is_integer(&cells[4], _KEY_ALGORITHM_MAX - 1) ||
+                        !is_integer(&cells[5], _KEY_PURPOSE_MAX - 1) ||
+                        !is_integer(&cells[6], PROTECTION_TPM) || !is_integer(&cells[7], _KEY_FLAGS_ALL) ||
+                        !is_integer(&cells[8], INT64_MAX) || public->kind != CELL_BLOB ||
+                        public->bytes.len > KEY_PUBLIC_MAX ||
+                        (wrapped->kind != CELL_BLOB && wrapped->kind != CELL_NULL) ||
+                        wrapped->bytes.len > KEY_WRAPPED_MAX)
                 return HF_E_STORE_DAMAGED;
         a->version = (uint32_t)cells[1].integer;
         a->algorithm = (KeyAlgorithm)cells[4].integer;
@@ -203,13 +208,13 @@ int row_decode_key(const Cell *cells, KeyAttributes *a, StoreKeyRow *ret)
         a->protection = (KeyProtection)cells[6].integer;
         a->flags = (uint32_t)cells[7].integer;
         a->created = (uint64_t)cells[8].integer;
-        a->public_len = (uint16_t)public->bytes.len;
+        a->public_len = (uint16_t) public->bytes.len;
         if (a->public_len)
                 memcpy(a->public, public->bytes.data, a->public_len);
         *ret = (StoreKeyRow){
-                .attributes = a,
-                .state = (StoreKeyState)cells[2].integer,
-                .wrapped = wrapped->bytes,
+                        .attributes = a,
+                        .state = (StoreKeyState)cells[2].integer,
+                        .wrapped = wrapped->bytes,
         };
         return 0;
 }
@@ -219,7 +224,7 @@ int row_decode_uses(const Cell *cells, StoreUsesRow *ret)
         StoreUsesRow row = {};
 
         if (!take_uuid(&cells[0], &row.key) || !take_name(&cells[1], row.rule) ||
-            !is_integer(&cells[2], UINT32_MAX) || !is_integer(&cells[3], INT64_MAX))
+                        !is_integer(&cells[2], UINT32_MAX) || !is_integer(&cells[3], INT64_MAX))
                 return HF_E_STORE_DAMAGED;
         row.version = (uint32_t)cells[2].integer;
         row.spent = (uint64_t)cells[3].integer;

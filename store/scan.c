@@ -55,7 +55,8 @@ static int visit_key(Scan *scan, const Cell *cells)
         StoreKeyRow row;
 
         if (row_decode_key(cells, &scan->attributes, &row))
-                return row_damaged(scan->s, "keys", cells, store_tables[TABLE_KEYS].n_columns, "not in its form");
+                return row_damaged(scan->s, "keys", cells, store_tables[TABLE_KEYS].n_columns,
+                                "not in its form");
         return scan->visitor && scan->visitor->key ? scan->visitor->key(scan->userdata, &row) : 0;
 }
 
@@ -64,7 +65,8 @@ static int visit_uses(Scan *scan, const Cell *cells)
         StoreUsesRow row;
 
         if (row_decode_uses(cells, &row))
-                return row_damaged(scan->s, "uses", cells, store_tables[TABLE_USES].n_columns, "not in its form");
+                return row_damaged(scan->s, "uses", cells, store_tables[TABLE_USES].n_columns,
+                                "not in its form");
         return scan->visitor && scan->visitor->uses ? scan->visitor->uses(scan->userdata, &row) : 0;
 }
 
@@ -98,8 +100,9 @@ static int scan_row(Scan *scan, sqlite3_stmt *statement, const char *table, Tabl
         if (r)
                 return r;
         if (!bytes_equal(stored.bytes, BYTES_ARRAY(tag)))
-                return row_damaged(scan->s, table, cells, n, "its tag does not fit: the row was not written by this "
-                                   "program under this key");
+                return row_damaged(scan->s, table, cells, n,
+                                "its tag does not fit: the row was not written by this "
+                                "program under this key");
         sum_add(&scan->sum, tag);
         return visit(scan, id, cells);
 }
@@ -135,8 +138,9 @@ static int scan_tables(Scan *scan)
         _cleanup_(sqlite3_finalizep) sqlite3_stmt *names = NULL;
         int rc, r;
 
-        r = store_prepare(scan->s, "SELECT name FROM sqlite_master WHERE type='table' ORDER BY name<>'meta', name",
-                          &names);
+        r = store_prepare(scan->s,
+                        "SELECT name FROM sqlite_master WHERE type='table' ORDER BY name<>'meta', name",
+                        &names);
         if (r)
                 return r;
         while ((rc = sqlite3_step(names)) == SQLITE_ROW) {

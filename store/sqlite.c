@@ -56,7 +56,7 @@ int store_fail(Store *s, int rc, const char *what)
 
         if (r)
                 reason_set(&s->reason, "%s: %s", what,
-                           rc == SQLITE_NOMEM || !s->db ? sqlite3_errstr(rc) : sqlite3_errmsg(s->db));
+                                rc == SQLITE_NOMEM || !s->db ? sqlite3_errstr(rc) : sqlite3_errmsg(s->db));
         return r;
 }
 

@@ -55,7 +55,9 @@ static int append_columns(Buffer *b, const TableInfo *t, const char *format, siz
         int r = 0;
 
         for (size_t i = first; i < last && !r; i++) {
-                r = i > first ? buffer_printf(b, "%s", strchr(format, '=') && last == t->n_id ? " AND " : ", ") : 0;
+                r = i > first ? buffer_printf(b, "%s",
+                                                strchr(format, '=') && last == t->n_id ? " AND " : ", ")
+                              : 0;
                 if (!r && strchr(format, '='))
                         r = buffer_printf(b, "%s=?%zu", t->columns[i], i + 1);
                 else if (!r)
@@ -64,7 +66,8 @@ static int append_columns(Buffer *b, const TableInfo *t, const char *format, siz
         return r;
 }
 
-static int prepare_one(Store *s, const TableInfo *t, const char *head, bool values, bool where, sqlite3_stmt **ret)
+static int prepare_one(
+                Store *s, const TableInfo *t, const char *head, bool values, bool where, sqlite3_stmt **ret)
 {
         _cleanup_buffer_ Buffer sql = BUFFER_INIT(1024);
         int r = buffer_printf(&sql, "%s", head);
@@ -173,8 +176,10 @@ static int read_identity(Store *s)
 
         r = store_query_integer(s, "PRAGMA application_id", &application);
         if (r == HF_E_STORE_DAMAGED)
-                reason_set(&s->reason, "%s cannot be read with this key: it is damaged, or not the store of this key",
-                           s->name);
+                reason_set(&s->reason,
+                                "%s cannot be read with this key: it is damaged, or not the store of this "
+                                "key",
+                                s->name);
         if (r)
                 return r;
         r = store_query_integer(s, "PRAGMA user_version", &version);
@@ -185,8 +190,11 @@ static int read_identity(Store *s)
                 return HF_E_STORE_DAMAGED;
         }
         if (version > schema_newest()) {
-                reason_set(&s->reason, "%s has schema %lld, this program knows schemas up to %u; nothing was changed, "
-                           "use the newer program", s->name, (long long)version, schema_newest());
+                reason_set(&s->reason,
+                                "%s has schema %lld, this program knows schemas up to %u; nothing was "
+                                "changed, "
+                                "use the newer program",
+                                s->name, (long long)version, schema_newest());
                 return HF_E_STORE_TOO_NEW;
         }
         s->schema = (uint32_t)version;

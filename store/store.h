@@ -4,14 +4,14 @@
 /*
  * The store
  *
- * One encrypted database file, `store.db`, which only the process holding its lock opens. This room is the one
- * that names SQLCipher; nothing of it shows here. SQLCipher keeps contents secret and pages honest, but notices
- * neither an old page, nor an old file, nor a lost WAL. So each row carries a tag under the log key, and the sum S
- * of all tags modulo 2^256 is kept in memory and moved by every change. What the audit log publishes about it is
- * store_state(). Layout: docs/formats/store.md.
+ * One encrypted database file, `store.db`, which only the process holding its lock opens. This room is the
+ * one that names SQLCipher; nothing of it shows here. SQLCipher keeps contents secret and pages honest, but
+ * notices neither an old page, nor an old file, nor a lost WAL. So each row carries a tag under the log key,
+ * and the sum S of all tags modulo 2^256 is kept in memory and moved by every change. What the audit log
+ * publishes about it is store_state(). Layout: docs/formats/store.md.
  *
- * A store is opened, scanned once (which makes S known and hands every row to the caller), and from then on only
- * written to. Rows change inside store_begin() ... store_commit(). One thread at a time.
+ * A store is opened, scanned once (which makes S known and hands every row to the caller), and from then on
+ * only written to. Rows change inside store_begin() ... store_commit(). One thread at a time.
  *
  * Every failure leaves a plain sentence: in the StoreReason given to functions that have no Store yet, in
  * store_reason() for the others.
@@ -27,7 +27,7 @@
 
 #define STORE_FILE "store.db"
 #define STORE_LOCK_FILE "lock"
-#define STORE_SCHEMA 1           /* the newest schema this program knows */
+#define STORE_SCHEMA 1 /* the newest schema this program knows */
 #define STORE_DIGEST_SIZE 32
 #define STORE_META_KEY_MAX 64
 #define STORE_META_VALUE_MAX 4096
@@ -49,21 +49,23 @@ typedef struct StoreParams {
 } StoreParams;
 
 /*
- * Takes the directory for this process: flock(2) on the file `lock`, which then holds our pid. The descriptor is the
- * lock. 0, HF_E_STORE_IN_USE (the reason names the pid), HF_E_STORE_UNSAFE, -errno.
+ * Takes the directory for this process: flock(2) on the file `lock`, which then holds our pid. The descriptor
+ * is the lock. 0, HF_E_STORE_IN_USE (the reason names the pid), HF_E_STORE_UNSAFE, -errno.
  */
 int store_lock(int dir_fd, StoreReason *reason, int *ret_fd);
 
 /*
- * Makes a new empty store of schema STORE_SCHEMA, durable on return, and leaves it open and scanned, with seq 0.
- * HF_E_STORE_INITIALISED if a file of this name is there, HF_E_STORE_IN_USE, HF_E_STORE_UNSAFE (directory), -errno.
+ * Makes a new empty store of schema STORE_SCHEMA, durable on return, and leaves it open and scanned, with seq
+ * 0. HF_E_STORE_INITIALISED if a file of this name is there, HF_E_STORE_IN_USE, HF_E_STORE_UNSAFE
+ * (directory), -errno.
  */
 int store_create(int dir_fd, const StoreParams *params, StoreReason *reason, Store **ret);
 
 /*
  * Opens what is there. Nothing is changed before every check has passed. 0, or
  *   HF_E_STORE_UNINITIALISED  no such file
- *   HF_E_STORE_UNSAFE         symlink, no regular file, other owner, mode wider than 0600 (directory: writable by others)
+ *   HF_E_STORE_UNSAFE         symlink, no regular file, other owner, mode wider than 0600, or the directory
+ *                             is writable by others
  *   HF_E_STORE_IN_USE         another process has it; the reason names the pid
  *   HF_E_STORE_DAMAGED        not readable with this key: wrong key, damaged, or no database of ours
  *   HF_E_STORE_FOREIGN        readable, but with another id than params->id
@@ -75,7 +77,8 @@ int store_open(int dir_fd, const StoreParams *params, StoreReason *reason, Store
 /* Writes the WAL back into the file and closes. Rolls an open transaction back. Returns NULL. */
 Store *store_close(Store *s);
 DEFINE_CLEANUP(Store, store_close)
-/* Closes without writing: file and WAL stay as they are, for a store that was refused (rolled back, damaged). */
+/* Closes without writing: file and WAL stay as they are, for a store that was refused (rolled back, damaged).
+ */
 Store *store_abandon(Store *s);
 
 const char *store_reason(const Store *s);
@@ -93,7 +96,7 @@ typedef enum StoreKeyState {
 typedef struct StoreKeyRow {
         const KeyAttributes *attributes; /* attributes->version is the version of the row */
         StoreKeyState state;
-        Bytes wrapped;                   /* at most KEY_WRAPPED_MAX; empty for a destroyed key */
+        Bytes wrapped; /* at most KEY_WRAPPED_MAX; empty for a destroyed key */
 } StoreKeyRow;
 
 typedef struct StoreUsesRow {
@@ -105,8 +108,9 @@ typedef struct StoreUsesRow {
 
 #define STORE_USES_FORFEITED ((uint64_t)INT64_MAX)
 
-/* What store_scan() calls back with; a NULL function skips that table's rows (their tags are checked all the same).
- * Everything pointed to lives until the call returns. A result other than 0 ends the scan with that result. */
+/* What store_scan() calls back with; a NULL function skips that table's rows (their tags are checked all the
+ * same). Everything pointed to lives until the call returns. A result other than 0 ends the scan with that
+ * result. */
 typedef struct StoreVisitor {
         int (*meta)(void *userdata, const char *key, Bytes value);
         int (*key)(void *userdata, const StoreKeyRow *row); /* destroyed ones too */
@@ -114,13 +118,14 @@ typedef struct StoreVisitor {
 } StoreVisitor;
 
 /*
- * One pass over all rows: checks each tag, sums S. visitor may be NULL. HF_E_STORE_DAMAGED names table and row of the
- * first row that is not as we wrote it. May be repeated outside a transaction; a later pass whose sum differs from
- * what is in memory is HF_E_STORE_DAMAGED too.
+ * One pass over all rows: checks each tag, sums S. visitor may be NULL. HF_E_STORE_DAMAGED names table and
+ * row of the first row that is not as we wrote it. May be repeated outside a transaction; a later pass whose
+ * sum differs from what is in memory is HF_E_STORE_DAMAGED too.
  */
 int store_scan(Store *s, const StoreVisitor *visitor, void *userdata);
 
-/* The same after PRAGMA integrity_check, with nothing taken from the page cache. For doctor and before a backup. */
+/* The same after PRAGMA integrity_check, with nothing taken from the page cache. For doctor and before a
+ * backup. */
 int store_check(Store *s);
 
 /* Appends the value of a meta row, its tag checked. HF_E_NOTHING_TO_DO if there is none. */
@@ -132,7 +137,8 @@ uint64_t store_seq(const Store *s);
 
 /* S as it is now, changes of an open transaction included; big-endian. After a scan only. */
 void store_digest(const Store *s, uint8_t ret[static STORE_DIGEST_SIZE]);
-/* state = MAC(log key, S || slots_hash): what a change line of the log publishes (architecture, section 7). */
+/* state = MAC(log key, S || slots_hash): what a change line of the log publishes (architecture, section 7).
+ */
 void store_state(const Store *s, const uint8_t slots_hash[static 32], uint8_t ret[static STORE_DIGEST_SIZE]);
 
 /* ---- changes ---- */
@@ -145,9 +151,10 @@ typedef enum StoreOutcome {
 
 int store_begin(Store *s);
 /*
- * Writes one row, new or over the old one. The old row's tag is checked first, and its version must be one less, so
- * that a stale page is not built upon: HF_E_STORE_DAMAGED. HF_E_KEY_EXISTS, after which the transaction is as before:
- * the key was destroyed, or another live key that is not retired has the name. -ENOSPC, -ENOMEM, -EIO: the transaction can only be rolled back.
+ * Writes one row, new or over the old one. The old row's tag is checked first, and its version must be one
+ * less, so that a stale page is not built upon: HF_E_STORE_DAMAGED. HF_E_KEY_EXISTS, after which the
+ * transaction is as before: the key was destroyed, or another live key that is not retired has the name.
+ * -ENOSPC, -ENOMEM, -EIO: the transaction can only be rolled back.
  */
 int store_put_key(Store *s, const StoreKeyRow *row);
 int store_put_uses(Store *s, const StoreUsesRow *row);
@@ -159,15 +166,17 @@ int store_delete_meta(Store *s, const char *key);
 int store_set_seq(Store *s, uint64_t seq);
 StoreOutcome store_commit(Store *s);
 void store_rollback(Store *s);
-/* Moves the WAL into the file now and empties it (store_close() does too; else it happens by itself at 4 MiB). */
+/* Moves the WAL into the file now and empties it (store_close() does too; else it happens by itself at 4
+ * MiB). */
 int store_checkpoint(Store *s);
 
 /* ---- copies ---- */
 
 /*
- * A consistent encrypted copy under the same keys, made while the store goes on: a few pages per step, changes made
- * between steps included. The copy is made in (dir_fd, name), which must not exist. The copy is whole and durable
- * when a step sets *ret_done; freeing earlier removes it. It carries the state the store has at that moment.
+ * A consistent encrypted copy under the same keys, made while the store goes on: a few pages per step,
+ * changes made between steps included. The copy is made in (dir_fd, name), which must not exist. The copy is
+ * whole and durable when a step sets *ret_done; freeing earlier removes it. It carries the state the store
+ * has at that moment.
  */
 int store_backup_begin(Store *s, int dir_fd, const char *name, StoreBackup **ret);
 int store_backup_step(StoreBackup *b, int pages, bool *ret_done);
@@ -183,5 +192,6 @@ typedef struct StoreCopyInfo {
         uint64_t keys; /* live ones */
         uint8_t digest[STORE_DIGEST_SIZE];
 } StoreCopyInfo;
-/* Opens a copy (params->name; no lock needed), checks every page and tag, closes it. Results as store_open(), store_scan(). */
+/* Opens a copy (params->name; no lock needed), checks every page and tag, closes it. Results as store_open(),
+ * store_scan(). */
 int store_check_copy(int dir_fd, const StoreParams *params, StoreReason *reason, StoreCopyInfo *ret);

@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
+
+#include <cmocka.h> /* stands on the four before */
 
 #include "base/error.h"
 #include "keystore/keystore.h"
@@ -17,12 +18,12 @@
 static inline KeyAttributes make_key(unsigned number, const char *name)
 {
         KeyAttributes a = {
-                .version = 1,
-                .algorithm = KEY_P256,
-                .purpose = PURPOSE_SIGN,
-                .protection = PROTECTION_SOFTWARE,
-                .created = 1000 + number,
-                .public_len = 91,
+                        .version = 1,
+                        .algorithm = KEY_P256,
+                        .purpose = PURPOSE_SIGN,
+                        .protection = PROTECTION_SOFTWARE,
+                        .created = 1000 + number,
+                        .public_len = 91,
         };
 
         memset(a.uuid.b, 0x41, sizeof(a.uuid.b));

@@ -173,7 +173,11 @@ static void test_limit_refuses_new_keys_only(void **state)
 static void test_random_changes_agree_with_a_model(void **state)
 {
         enum { KEYS = 700, NAMES = 150 };
-        struct { bool there; unsigned name; bool retired; } model[KEYS] = {};
+        struct {
+                bool there;
+                unsigned name;
+                bool retired;
+        } model[KEYS] = {};
         Catalogue *c = *state;
         unsigned seed = 4711, count = 0;
 
@@ -186,7 +190,8 @@ static void test_random_changes_agree_with_a_model(void **state)
 
                 (void)snprintf(name, sizeof(name), "n%u", n);
                 for (unsigned k = 0; k < KEYS; k++)
-                        taken |= !retired && k != i && model[k].there && !model[k].retired && model[k].name == n;
+                        taken |= !retired && k != i && model[k].there && !model[k].retired &&
+                                 model[k].name == n;
                 if (rand_r(&seed) % 3 == 0) {
                         r = catalogue_remove(c, &a.uuid);
                         assert_int_equal(r, model[i].there ? 0 : HF_E_NO_SUCH_KEY);
@@ -229,15 +234,15 @@ static void test_random_changes_agree_with_a_model(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_entry_gives_back_what_it_was_made_of),
-                cmocka_unit_test(test_entry_refuses_what_is_not_in_order),
-                WITH_CATALOGUE(test_name_finds_the_current_key_and_uuid_any),
-                WITH_CATALOGUE(test_running_job_keeps_its_snapshot),
-                WITH_CATALOGUE(test_retiring_frees_the_name),
-                WITH_CATALOGUE(test_listing_is_sorted_complete_and_paged),
-                WITH_CATALOGUE(test_cursor_outlives_its_key),
-                WITH_CATALOGUE(test_limit_refuses_new_keys_only),
-                WITH_CATALOGUE(test_random_changes_agree_with_a_model),
+                        cmocka_unit_test(test_entry_gives_back_what_it_was_made_of),
+                        cmocka_unit_test(test_entry_refuses_what_is_not_in_order),
+                        WITH_CATALOGUE(test_name_finds_the_current_key_and_uuid_any),
+                        WITH_CATALOGUE(test_running_job_keeps_its_snapshot),
+                        WITH_CATALOGUE(test_retiring_frees_the_name),
+                        WITH_CATALOGUE(test_listing_is_sorted_complete_and_paged),
+                        WITH_CATALOGUE(test_cursor_outlives_its_key),
+                        WITH_CATALOGUE(test_limit_refuses_new_keys_only),
+                        WITH_CATALOGUE(test_random_changes_agree_with_a_model),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -105,7 +105,8 @@ static void test_key_lives_and_dies(void **state)
         assert_int_equal(lifecycle_next(catalogue_find(b->catalogue, "tls"), KEY_ACTION_DISABLE, &next), 0);
         assert_int_equal(put(b, &next), 0);
         reopen(b);
-        assert_int_equal(lifecycle_check(catalogue_find(b->catalogue, "tls"), KEY_ACTION_USE), HF_E_KEY_DISABLED);
+        assert_int_equal(lifecycle_check(catalogue_find(b->catalogue, "tls"), KEY_ACTION_USE),
+                        HF_E_KEY_DISABLED);
         assert_int_equal(destroy(b, &a.uuid), 0);
         assert_null(catalogue_find(b->catalogue, "tls"));
         assert_int_equal(destroy(b, &a.uuid), HF_E_NO_SUCH_KEY);
@@ -145,14 +146,16 @@ static void test_retire_and_successor_fit_in_one_transaction(void **state)
 {
         Bench *b = *state;
         _cleanup_keystore_change_ KeystoreChange one = {}, two = {}, three = {};
-        KeyAttributes a = make_key(1, "tls"), retired, successor = make_key(2, "tls"), third = make_key(3, "tls");
+        KeyAttributes a = make_key(1, "tls"), retired, successor = make_key(2, "tls"),
+                      third = make_key(3, "tls");
 
         assert_int_equal(put(b, &a), 0);
         assert_int_equal(lifecycle_next(catalogue_find(b->catalogue, "tls"), KEY_ACTION_RETIRE, &retired), 0);
         assert_int_equal(store_begin(b->store), 0);
         assert_int_equal(keystore_put(b->store, b->catalogue, &retired, bytes_str("w"), &one), 0);
         assert_int_equal(keystore_put(b->store, b->catalogue, &successor, bytes_str("w"), &two), 0);
-        assert_int_equal(keystore_put(b->store, b->catalogue, &third, bytes_str("w"), &three), HF_E_KEY_EXISTS);
+        assert_int_equal(keystore_put(b->store, b->catalogue, &third, bytes_str("w"), &three),
+                        HF_E_KEY_EXISTS);
         assert_int_equal(store_commit(b->store), STORE_COMMITTED);
         keystore_apply(b->catalogue, b->uses, &one);
         keystore_apply(b->catalogue, b->uses, &two);
@@ -366,20 +369,20 @@ static void test_rule_without_a_name_is_refused(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                WITH_BENCH(test_key_lives_and_dies),
-                WITH_BENCH(test_memory_does_not_run_ahead_of_a_rollback),
-                WITH_BENCH(test_second_key_of_a_name_is_refused),
-                WITH_BENCH(test_retire_and_successor_fit_in_one_transaction),
-                WITH_BENCH(test_many_new_keys_fit_in_one_transaction),
-                WITH_BENCH(test_frozen_key_neither_changes_nor_dies),
-                WITH_BENCH(test_later_version_is_the_same_key),
-                WITH_BENCH(test_limit_grants_exactly_so_many),
-                WITH_BENCH(test_crash_forfeits_and_never_grants_more),
-                WITH_BENCH(test_block_is_a_sixteenth_of_the_rest),
-                WITH_BENCH(test_lowered_limit_cuts_reserved_uses_short),
-                WITH_BENCH(test_restore_leaves_no_uses_until_granted),
-                WITH_BENCH(test_destroyed_key_takes_its_counts_along),
-                WITH_BENCH(test_rule_without_a_name_is_refused),
+                        WITH_BENCH(test_key_lives_and_dies),
+                        WITH_BENCH(test_memory_does_not_run_ahead_of_a_rollback),
+                        WITH_BENCH(test_second_key_of_a_name_is_refused),
+                        WITH_BENCH(test_retire_and_successor_fit_in_one_transaction),
+                        WITH_BENCH(test_many_new_keys_fit_in_one_transaction),
+                        WITH_BENCH(test_frozen_key_neither_changes_nor_dies),
+                        WITH_BENCH(test_later_version_is_the_same_key),
+                        WITH_BENCH(test_limit_grants_exactly_so_many),
+                        WITH_BENCH(test_crash_forfeits_and_never_grants_more),
+                        WITH_BENCH(test_block_is_a_sixteenth_of_the_rest),
+                        WITH_BENCH(test_lowered_limit_cuts_reserved_uses_short),
+                        WITH_BENCH(test_restore_leaves_no_uses_until_granted),
+                        WITH_BENCH(test_destroyed_key_takes_its_counts_along),
+                        WITH_BENCH(test_rule_without_a_name_is_refused),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,14 +10,15 @@ static void test_every_action_in_every_state(void **state)
                 uint32_t flags;
                 int expected[_KEY_ACTION_MAX];
         } cases[] = {
-                {0, {0, 0, HF_E_NOTHING_TO_DO, 0, 0, 0, 0}},
-                {KEY_FLAG_DISABLED, {0, HF_E_KEY_DISABLED, 0, HF_E_NOTHING_TO_DO, 0, 0, 0}},
-                {KEY_FLAG_RETIRED, {0, 0, HF_E_NOTHING_TO_DO, 0, 0, HF_E_NOTHING_TO_DO, 0}},
-                {KEY_FLAG_FROZEN,
-                 {0, 0, HF_E_KEY_FROZEN, HF_E_KEY_FROZEN, HF_E_NOTHING_TO_DO, HF_E_KEY_FROZEN, HF_E_KEY_FROZEN}},
-                {KEY_FLAG_FROZEN | KEY_FLAG_DISABLED,
-                 {0, HF_E_KEY_DISABLED, HF_E_KEY_FROZEN, HF_E_KEY_FROZEN, HF_E_NOTHING_TO_DO, HF_E_KEY_FROZEN,
-                  HF_E_KEY_FROZEN}},
+                        {0, {0, 0, HF_E_NOTHING_TO_DO, 0, 0, 0, 0}},
+                        {KEY_FLAG_DISABLED, {0, HF_E_KEY_DISABLED, 0, HF_E_NOTHING_TO_DO, 0, 0, 0}},
+                        {KEY_FLAG_RETIRED, {0, 0, HF_E_NOTHING_TO_DO, 0, 0, HF_E_NOTHING_TO_DO, 0}},
+                        {KEY_FLAG_FROZEN, {0, 0, HF_E_KEY_FROZEN, HF_E_KEY_FROZEN, HF_E_NOTHING_TO_DO,
+                                                          HF_E_KEY_FROZEN, HF_E_KEY_FROZEN}},
+                        {KEY_FLAG_FROZEN | KEY_FLAG_DISABLED,
+                                        {0, HF_E_KEY_DISABLED, HF_E_KEY_FROZEN, HF_E_KEY_FROZEN,
+                                                        HF_E_NOTHING_TO_DO, HF_E_KEY_FROZEN,
+                                                        HF_E_KEY_FROZEN}},
         };
 
         (void)state;
@@ -79,10 +80,10 @@ static void test_new_key_needs_a_good_and_free_name(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_every_action_in_every_state),
-                cmocka_unit_test(test_unknown_action_is_refused),
-                cmocka_unit_test(test_next_version_changes_one_flag_only),
-                cmocka_unit_test(test_new_key_needs_a_good_and_free_name),
+                        cmocka_unit_test(test_every_action_in_every_state),
+                        cmocka_unit_test(test_unknown_action_is_refused),
+                        cmocka_unit_test(test_next_version_changes_one_flag_only),
+                        cmocka_unit_test(test_new_key_needs_a_good_and_free_name),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -100,12 +100,12 @@ void sql_run(sqlite3 *db, const char *sql)
 KeyAttributes sample_key(unsigned number)
 {
         KeyAttributes a = {
-                .version = 1,
-                .algorithm = KEY_P256,
-                .purpose = PURPOSE_SIGN,
-                .protection = PROTECTION_SOFTWARE,
-                .created = 1700000000000000ULL + number,
-                .public_len = 91,
+                        .version = 1,
+                        .algorithm = KEY_P256,
+                        .purpose = PURPOSE_SIGN,
+                        .protection = PROTECTION_SOFTWARE,
+                        .created = 1700000000000000ULL + number,
+                        .public_len = 91,
         };
 
         memset(a.uuid.b, 0x40, sizeof(a.uuid.b));

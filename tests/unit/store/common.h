@@ -2,12 +2,13 @@
 #pragma once
 
 /* A place to try stores in, and keys that fit them. */
+#include <setjmp.h>
+#include <sqlite3.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include <sqlite3.h>
+
+#include <cmocka.h> /* stands on the four before */
 
 #include "store/store.h"
 
@@ -24,7 +25,7 @@ int place_teardown(void **state); /* removes it with all that is in it */
 
 StoreParams place_params(const Place *p);
 Store *place_create(Place *p);
-Store *place_open(Place *p);      /* and scans; fails the test if it does not work */
+Store *place_open(Place *p); /* and scans; fails the test if it does not work */
 /* A plain SQLCipher handle on a file, as somebody with the database key has it. */
 sqlite3 *place_sql(Place *p, const char *name);
 void sql_run(sqlite3 *db, const char *sql);

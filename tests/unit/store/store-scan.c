@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Not a test: makes a store of N keys (100,000) in a directory of its own and prints what filling, opening, scanning
- * and one change cost, and how much memory the catalogue takes. */
+/* Not a test: makes a store of N keys (100,000) in a directory of its own and prints what filling, opening,
+ * scanning and one change cost, and how much memory the catalogue takes. */
 #include <fcntl.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -22,8 +22,12 @@ static double since(uint64_t start)
 static int fill(Store *s, unsigned n)
 {
         static const uint8_t wrapped[120] = {1};
-        KeyAttributes a = {.version = 1, .algorithm = KEY_P256, .purpose = PURPOSE_SIGN,
-                           .protection = PROTECTION_SOFTWARE, .created = 1, .public_len = 91};
+        KeyAttributes a = {.version = 1,
+                        .algorithm = KEY_P256,
+                        .purpose = PURPOSE_SIGN,
+                        .protection = PROTECTION_SOFTWARE,
+                        .created = 1,
+                        .public_len = 91};
         const StoreKeyRow row = {.attributes = &a, .state = STORE_KEY_LIVE, .wrapped = BYTES_ARRAY(wrapped)};
         int r = store_begin(s);
 
@@ -70,7 +74,7 @@ static int measure(int fd, unsigned n)
                 return r;
         printf("load      %8.3f s for %zu keys\n", since(start), catalogue_count(c));
         printf("catalogue %8.0f bytes a key\n",
-               (double)(mallinfo2().uordblks + mallinfo2().hblkhd - before) / (double)(n ? n : 1));
+                        (double)(mallinfo2().uordblks + mallinfo2().hblkhd - before) / (double)(n ? n : 1));
         start = clock_monotonic();
         r = store_scan(s, NULL, NULL);
         printf("scan      %8.3f s without catalogue\n", since(start));

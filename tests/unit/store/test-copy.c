@@ -198,9 +198,11 @@ static void test_migration_not_committed_changes_nothing(void **state)
 static void test_migration_that_fails_changes_nothing(void **state)
 {
         static const char *const bad[] = {
-                "CREATE TABLE nonsense (", "ALTER TABLE uses ADD COLUMN behind_the_tag INTEGER",
-                "DELETE FROM keys WHERE name='key-000003'", "CREATE TRIGGER t AFTER DELETE ON keys BEGIN SELECT 1; END;"
-                "DELETE FROM keys",
+                        "CREATE TABLE nonsense (",
+                        "ALTER TABLE uses ADD COLUMN behind_the_tag INTEGER",
+                        "DELETE FROM keys WHERE name='key-000003'",
+                        "CREATE TRIGGER t AFTER DELETE ON keys BEGIN SELECT 1; END;"
+                        "DELETE FROM keys",
         };
         Place *p = *state;
         Store *s = filled(p, 20);
@@ -294,14 +296,14 @@ static int make_fixture(const char *dir)
 int main(int argc, char **argv)
 {
         const struct CMUnitTest tests[] = {
-                WITH_PLACE(test_backup_is_equal_encrypted_and_opens),
-                WITH_PLACE(test_backup_goes_on_while_the_store_changes),
-                WITH_PLACE(test_unfinished_backup_leaves_nothing),
-                WITH_PLACE(test_damaged_copy_is_named),
-                WITH_PLACE(test_old_store_migrates_and_the_previous_one_stays),
-                WITH_PLACE(test_migration_not_committed_changes_nothing),
-                WITH_PLACE(test_migration_that_fails_changes_nothing),
-                WITH_PLACE(test_store_of_schema_1_still_opens),
+                        WITH_PLACE(test_backup_is_equal_encrypted_and_opens),
+                        WITH_PLACE(test_backup_goes_on_while_the_store_changes),
+                        WITH_PLACE(test_unfinished_backup_leaves_nothing),
+                        WITH_PLACE(test_damaged_copy_is_named),
+                        WITH_PLACE(test_old_store_migrates_and_the_previous_one_stays),
+                        WITH_PLACE(test_migration_not_committed_changes_nothing),
+                        WITH_PLACE(test_migration_that_fails_changes_nothing),
+                        WITH_PLACE(test_store_of_schema_1_still_opens),
         };
 
         if (argc == 3 && strcmp(argv[1], "--make-fixture") == 0)

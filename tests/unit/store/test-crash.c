@@ -3,9 +3,9 @@
 /*
  * Death and disk errors in the middle of a change
  *
- * SQLite lets its system calls be exchanged. A child dies by SIGKILL at its n-th write, truncation or removal (and once
- * more in the middle of each write), for every n there is; what is found afterwards is the old state or the new one,
- * and the new one if the child had been told so. The same with calls that fail instead.
+ * SQLite lets its system calls be exchanged. A child dies by SIGKILL at its n-th write, truncation or removal
+ * (and once more in the middle of each write), for every n there is; what is found afterwards is the old
+ * state or the new one, and the new one if the child had been told so. The same with calls that fail instead.
  */
 #include "common.h"
 
@@ -26,8 +26,8 @@ typedef int (*UnlinkCall)(const char *path);
 /* What happens at call number `at`; in the child only. */
 static struct {
         int at, count;
-        bool half;  /* half of a write comes through before */
-        int error;  /* 0: die */
+        bool half; /* half of a write comes through before */
+        int error; /* 0: die */
 } fault;
 
 static WriteCall real_write;
@@ -105,7 +105,8 @@ static void change_once(Place *p, Report *report, bool clean)
         assert_int_equal(store_begin(s), 0);
         report->began = 1;
         const StoreKeyRow one = {.attributes = &a, .state = STORE_KEY_LIVE, .wrapped = bytes_str("next")};
-        const StoreKeyRow two = {.attributes = &fresh, .state = STORE_KEY_LIVE, .wrapped = bytes_str("first")};
+        const StoreKeyRow two = {
+                        .attributes = &fresh, .state = STORE_KEY_LIVE, .wrapped = bytes_str("first")};
         int r = store_put_key(s, &one);
         if (!r)
                 r = store_put_key(s, &two);
@@ -122,7 +123,8 @@ static void change_once(Place *p, Report *report, bool clean)
         _exit(0);
 }
 
-static void check_after(Place *p, const Report *report, const uint8_t before[static 32], const uint8_t after[static 32])
+static void check_after(Place *p, const Report *report, const uint8_t before[static 32],
+                const uint8_t after[static 32])
 {
         uint8_t got[32];
         Store *s = place_open(p);
@@ -143,7 +145,8 @@ static void check_after(Place *p, const Report *report, const uint8_t before[sta
 /* Runs the change in children with the fault at each call there is. Returns how many calls that were. */
 static int sweep(Place *p, bool half, int error, bool clean)
 {
-        Report *report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        Report *report = mmap(
+                        NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         uint8_t before[32], after[32];
         Store *s = place_create(p);
         int at, status, calls = 0, told[3] = {};
@@ -173,13 +176,14 @@ static int sweep(Place *p, bool half, int error, bool clean)
                         calls = report->calls;
                         assert_memory_not_equal(before, after, 32);
                 } else
-                        assert_true(WIFEXITED(status) ? WEXITSTATUS(status) == 0 : WTERMSIG(status) == SIGKILL);
+                        assert_true(WIFEXITED(status) ? WEXITSTATUS(status) == 0
+                                                      : WTERMSIG(status) == SIGKILL);
                 if (report->outcome >= 0)
                         told[report->outcome]++;
                 check_after(p, report, before, after);
         }
-        printf("%d points (half %d, errno %d): told committed %d, rolled back %d, unknown %d\n", at, half, error,
-               told[STORE_COMMITTED], told[STORE_ROLLED_BACK], told[STORE_OUTCOME_UNKNOWN]);
+        printf("%d points (half %d, errno %d): told committed %d, rolled back %d, unknown %d\n", at, half,
+                        error, told[STORE_COMMITTED], told[STORE_ROLLED_BACK], told[STORE_OUTCOME_UNKNOWN]);
         buffer_deinit(&file);
         munmap(report, sizeof(*report));
         return at;
@@ -215,11 +219,11 @@ static void test_disk_error_at_any_call_tells_the_truth(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                WITH_PLACE(test_kill_before_any_call_leaves_old_or_new),
-                WITH_PLACE(test_kill_in_the_middle_of_any_write_leaves_old_or_new),
-                WITH_PLACE(test_full_disk_at_any_call_tells_the_truth),
-                WITH_PLACE(test_full_disk_in_the_middle_of_a_write_tells_the_truth),
-                WITH_PLACE(test_disk_error_at_any_call_tells_the_truth),
+                        WITH_PLACE(test_kill_before_any_call_leaves_old_or_new),
+                        WITH_PLACE(test_kill_in_the_middle_of_any_write_leaves_old_or_new),
+                        WITH_PLACE(test_full_disk_at_any_call_tells_the_truth),
+                        WITH_PLACE(test_full_disk_in_the_middle_of_a_write_tells_the_truth),
+                        WITH_PLACE(test_disk_error_at_any_call_tells_the_truth),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,10 +3,10 @@
 /*
  * Flipped bits
  *
- * At every byte of a small database (and every fourth of a WAL) one bit is flipped, a different one from byte to byte;
- * with HOLDFAST_FLIPS=all in the environment every bit. Each flip ends in a named error, in another S than before, which
- * the log holds against it, or in the same S, and then every row is what it was. Children do the work, so that a
- * crash is a finding and not the end of the test.
+ * At every byte of a small database (and every fourth of a WAL) one bit is flipped, a different one from byte
+ * to byte; with HOLDFAST_FLIPS=all in the environment every bit. Each flip ends in a named error, in another
+ * S than before, which the log holds against it, or in the same S, and then every row is what it was.
+ * Children do the work, so that a crash is a finding and not the end of the test.
  */
 #include "common.h"
 
@@ -67,7 +67,8 @@ static bool judge(Place *p, const uint8_t now[static 32], Tally *tally)
         return true;
 }
 
-static int flip_range(Place *p, const char *name, off_t from, off_t to, const uint8_t now[static 32], Tally *tally)
+static int flip_range(
+                Place *p, const char *name, off_t from, off_t to, const uint8_t now[static 32], Tally *tally)
 {
         bool all = getenv("HOLDFAST_FLIPS") && strcmp(getenv("HOLDFAST_FLIPS"), "all") == 0;
         _cleanup_close_ int fd = openat(p->fd, name, O_RDWR | O_CLOEXEC);
@@ -85,7 +86,8 @@ static int flip_range(Place *p, const char *name, off_t from, off_t to, const ui
                         if (pwrite(fd, &flipped, 1, at) != 1)
                                 return 2;
                         if (!judge(p, now, tally)) {
-                                fprintf(stderr, "%s: bit %u of byte %ld: \"%s\"\n", name, bit, (long)at, p->reason.text);
+                                fprintf(stderr, "%s: bit %u of byte %ld: \"%s\"\n", name, bit, (long)at,
+                                                p->reason.text);
                                 return 1;
                         }
                         if (pwrite(fd, &byte, 1, at) != 1)
@@ -110,7 +112,8 @@ static int work(Place *p, const char *name, unsigned worker, const uint8_t now[s
                 if (pid == 0)
                         _exit(flip_range(p, name, from, to, now, tally));
                 if (waitpid(pid, &status, 0) != pid || status != 0) {
-                        fprintf(stderr, "%s: bytes %ld to %ld: status %x\n", name, (long)from, (long)to, status);
+                        fprintf(stderr, "%s: bytes %ld to %ld: status %x\n", name, (long)from, (long)to,
+                                        status);
                         return 1;
                 }
         }
@@ -120,7 +123,8 @@ static int work(Place *p, const char *name, unsigned worker, const uint8_t now[s
 /* Each worker flips in its own copy of the files. */
 static void flip_all(Place *const places[WORKERS], const char *name, const uint8_t now[static 32])
 {
-        Tally *tally = mmap(NULL, WORKERS * sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        Tally *tally = mmap(NULL, WORKERS * sizeof(*tally), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         pid_t pids[WORKERS];
         int status, failed = 0;
 
@@ -134,8 +138,8 @@ static void flip_all(Place *const places[WORKERS], const char *name, const uint8
                 failed |= status;
         }
         for (unsigned i = 0; i < WORKERS; i++)
-                printf("%s: %u flips: %u refused, %u with another sum, %u with the same rows\n", name, tally[i].flips,
-                       tally[i].refused, tally[i].other_sum, tally[i].same_rows);
+                printf("%s: %u flips: %u refused, %u with another sum, %u with the same rows\n", name,
+                                tally[i].flips, tally[i].refused, tally[i].other_sum, tally[i].same_rows);
         assert_int_equal(failed, 0);
         assert_true(tally[0].flips > 1000 && tally[0].refused + tally[0].other_sum > tally[0].flips / 2);
         munmap(tally, WORKERS * sizeof(*tally));
@@ -198,8 +202,8 @@ static void test_every_flip_of_the_wal(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                WITH_PLACE(test_every_flip_of_the_database),
-                WITH_PLACE(test_every_flip_of_the_wal),
+                        WITH_PLACE(test_every_flip_of_the_database),
+                        WITH_PLACE(test_every_flip_of_the_wal),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -208,7 +208,9 @@ static void test_inputs_beyond_their_bounds_are_refused(void **state)
         Place *p = *state;
         Store *s = place_create(p);
         KeyAttributes a = sample_key(1);
-        StoreKeyRow row = {.attributes = &a, .state = STORE_KEY_LIVE, .wrapped = BYTES(big, KEY_WRAPPED_MAX + 1)};
+        StoreKeyRow row = {.attributes = &a,
+                        .state = STORE_KEY_LIVE,
+                        .wrapped = BYTES(big, KEY_WRAPPED_MAX + 1)};
         StoreUsesRow uses = {.key = a.uuid, .rule = "bad rule", .spent = 1, .version = 1};
 
         assert_int_equal(store_begin(s), 0);
@@ -359,21 +361,21 @@ static void test_store_follows_its_directory(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                WITH_PLACE(test_what_was_committed_is_there_after_reopening),
-                WITH_PLACE(test_rollback_brings_rows_sum_and_seq_back),
-                WITH_PLACE(test_sum_does_not_depend_on_the_road),
-                WITH_PLACE(test_destroyed_key_keeps_its_uuid_and_loses_its_blob),
-                WITH_PLACE(test_version_must_be_the_next_one),
-                WITH_PLACE(test_inputs_beyond_their_bounds_are_refused),
-                WITH_PLACE(test_largest_key_comes_back_whole),
-                WITH_PLACE(test_file_is_private_and_says_nothing),
-                WITH_PLACE(test_wal_says_nothing_either),
-                WITH_PLACE(test_second_opener_is_told_who_has_it),
-                WITH_PLACE(test_second_process_is_refused_even_past_the_lock),
-                WITH_PLACE(test_create_leaves_an_existing_store_alone),
-                WITH_PLACE(test_another_id_is_foreign),
-                WITH_PLACE(test_missing_store_is_uninitialised),
-                WITH_PLACE(test_store_follows_its_directory),
+                        WITH_PLACE(test_what_was_committed_is_there_after_reopening),
+                        WITH_PLACE(test_rollback_brings_rows_sum_and_seq_back),
+                        WITH_PLACE(test_sum_does_not_depend_on_the_road),
+                        WITH_PLACE(test_destroyed_key_keeps_its_uuid_and_loses_its_blob),
+                        WITH_PLACE(test_version_must_be_the_next_one),
+                        WITH_PLACE(test_inputs_beyond_their_bounds_are_refused),
+                        WITH_PLACE(test_largest_key_comes_back_whole),
+                        WITH_PLACE(test_file_is_private_and_says_nothing),
+                        WITH_PLACE(test_wal_says_nothing_either),
+                        WITH_PLACE(test_second_opener_is_told_who_has_it),
+                        WITH_PLACE(test_second_process_is_refused_even_past_the_lock),
+                        WITH_PLACE(test_create_leaves_an_existing_store_alone),
+                        WITH_PLACE(test_another_id_is_foreign),
+                        WITH_PLACE(test_missing_store_is_uninitialised),
+                        WITH_PLACE(test_store_follows_its_directory),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

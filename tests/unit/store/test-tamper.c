@@ -3,8 +3,9 @@
 /*
  * A store somebody has been at
  *
- * With the database key (rows), with the file (pages, WAL, whole files), with the file system (links, modes). Each
- * time either the opening or the scan names it, or S is another than before, which the log holds against it.
+ * With the database key (rows), with the file (pages, WAL, whole files), with the file system (links, modes).
+ * Each time either the opening or the scan names it, or S is another than before, which the log holds against
+ * it.
  */
 #include "common.h"
 
@@ -72,18 +73,18 @@ static void edit(Place *p, const char *sql)
 static void test_edited_row_is_named(void **state)
 {
         static const char *const edits[] = {
-                "UPDATE keys SET flags=0, version=version+1 WHERE name='key-000003'",
-                "UPDATE keys SET flags=1 WHERE name='key-000003'",
-                "UPDATE keys SET purpose=6 WHERE name='key-000003'",
-                "UPDATE keys SET state=2 WHERE name='key-000003'",
-                "UPDATE keys SET flags='0' || flags WHERE name='key-000003'",
-                "UPDATE keys SET wrapped=NULL WHERE name='key-000003'",
-                "UPDATE keys SET wrapped=wrapped || x'00' WHERE name='key-000003'",
-                "UPDATE keys SET public=CAST(public AS TEXT) WHERE name='key-000003'",
-                "UPDATE keys SET created=created + 0.5 WHERE name='key-000003'",
-                "UPDATE keys SET tag=x'' WHERE name='key-000003'",
-                "UPDATE keys SET tag=zeroblob(32) WHERE name='key-000003'",
-                "UPDATE keys SET wrapped=zeroblob(1000000) WHERE name='key-000003'",
+                        "UPDATE keys SET flags=0, version=version+1 WHERE name='key-000003'",
+                        "UPDATE keys SET flags=1 WHERE name='key-000003'",
+                        "UPDATE keys SET purpose=6 WHERE name='key-000003'",
+                        "UPDATE keys SET state=2 WHERE name='key-000003'",
+                        "UPDATE keys SET flags='0' || flags WHERE name='key-000003'",
+                        "UPDATE keys SET wrapped=NULL WHERE name='key-000003'",
+                        "UPDATE keys SET wrapped=wrapped || x'00' WHERE name='key-000003'",
+                        "UPDATE keys SET public=CAST(public AS TEXT) WHERE name='key-000003'",
+                        "UPDATE keys SET created=created + 0.5 WHERE name='key-000003'",
+                        "UPDATE keys SET tag=x'' WHERE name='key-000003'",
+                        "UPDATE keys SET tag=zeroblob(32) WHERE name='key-000003'",
+                        "UPDATE keys SET wrapped=zeroblob(1000000) WHERE name='key-000003'",
         };
         Place *p = *state;
         uint8_t digest[32];
@@ -148,10 +149,10 @@ static void test_meta_row_edited_is_named(void **state)
 static void test_foreign_trigger_view_table_are_refused(void **state)
 {
         static const char *const edits[] = {
-                "CREATE TRIGGER t AFTER UPDATE ON keys BEGIN UPDATE keys SET flags=0; END",
-                "CREATE VIEW v AS SELECT 1",
-                "CREATE TABLE more (a, tag)",
-                "DROP INDEX keys_current",
+                        "CREATE TRIGGER t AFTER UPDATE ON keys BEGIN UPDATE keys SET flags=0; END",
+                        "CREATE VIEW v AS SELECT 1",
+                        "CREATE TABLE more (a, tag)",
+                        "DROP INDEX keys_current",
         };
         Place *p = *state;
         uint8_t digest[32];
@@ -222,7 +223,8 @@ static void test_old_page_spliced_back_changes_the_sum(void **state)
                 int r = open_and_scan(p, got);
                 if (r)
                         assert_int_equal(r, HF_E_STORE_DAMAGED);
-                /* The same sum is the same rows: an index page may have been written anew without a change. */
+                /* The same sum is the same rows: an index page may have been written anew without a change.
+                 */
                 caught += r != 0 || memcmp(now, got, 32) != 0;
         }
         assert_true(caught > 0);
@@ -468,25 +470,25 @@ static void test_lock_that_is_a_link_is_refused(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                WITH_PLACE(test_edited_row_is_named),
-                WITH_PLACE(test_swapped_rows_are_named),
-                WITH_PLACE(test_row_moved_to_another_table_or_id_is_named),
-                WITH_PLACE(test_removed_and_copied_rows_change_the_sum),
-                WITH_PLACE(test_meta_row_edited_is_named),
-                WITH_PLACE(test_foreign_trigger_view_table_are_refused),
-                WITH_PLACE(test_row_edited_under_a_running_store_is_not_built_upon),
-                WITH_PLACE(test_old_page_spliced_back_changes_the_sum),
-                WITH_PLACE(test_old_file_changes_the_sum),
-                WITH_PLACE(test_wal_left_behind_is_read),
-                WITH_PLACE(test_lost_wal_changes_the_sum),
-                WITH_PLACE(test_cut_wal_changes_the_sum),
-                WITH_PLACE(test_wal_of_another_store_changes_the_sum),
-                WITH_PLACE(test_wrong_keys_are_refused_and_nothing_changes),
-                WITH_PLACE(test_what_is_no_store_is_refused_untouched),
-                WITH_PLACE(test_newer_schema_is_left_untouched),
-                WITH_PLACE(test_no_regular_private_file_is_refused),
-                WITH_PLACE(test_directory_others_can_write_in_is_refused),
-                WITH_PLACE(test_lock_that_is_a_link_is_refused),
+                        WITH_PLACE(test_edited_row_is_named),
+                        WITH_PLACE(test_swapped_rows_are_named),
+                        WITH_PLACE(test_row_moved_to_another_table_or_id_is_named),
+                        WITH_PLACE(test_removed_and_copied_rows_change_the_sum),
+                        WITH_PLACE(test_meta_row_edited_is_named),
+                        WITH_PLACE(test_foreign_trigger_view_table_are_refused),
+                        WITH_PLACE(test_row_edited_under_a_running_store_is_not_built_upon),
+                        WITH_PLACE(test_old_page_spliced_back_changes_the_sum),
+                        WITH_PLACE(test_old_file_changes_the_sum),
+                        WITH_PLACE(test_wal_left_behind_is_read),
+                        WITH_PLACE(test_lost_wal_changes_the_sum),
+                        WITH_PLACE(test_cut_wal_changes_the_sum),
+                        WITH_PLACE(test_wal_of_another_store_changes_the_sum),
+                        WITH_PLACE(test_wrong_keys_are_refused_and_nothing_changes),
+                        WITH_PLACE(test_what_is_no_store_is_refused_untouched),
+                        WITH_PLACE(test_newer_schema_is_left_untouched),
+                        WITH_PLACE(test_no_regular_private_file_is_refused),
+                        WITH_PLACE(test_directory_others_can_write_in_is_refused),
+                        WITH_PLACE(test_lock_that_is_a_link_is_refused),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
