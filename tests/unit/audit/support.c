@@ -41,7 +41,7 @@ static void remove_file(const Sandbox *s, const char *name, void *userdata)
         assert_int_equal(unlinkat(s->dir_fd, name, 0), 0);
 }
 
-void sandbox_empty(Sandbox *s)
+void sandbox_empty(const Sandbox *s)
 {
         each_file(s, remove_file, NULL);
 }
@@ -65,10 +65,10 @@ static void copy_file(const Sandbox *s, const char *name, void *userdata)
         assert_int_equal(io_write_full(fd, content.data, content.len), 0);
 }
 
-void sandbox_copy(const Sandbox *from, Sandbox *to)
+void sandbox_copy(const Sandbox *from, const Sandbox *to)
 {
         sandbox_empty(to);
-        each_file(from, copy_file, to);
+        each_file(from, copy_file, (void *)to);
 }
 
 void checkpoint_key(unsigned number, uint8_t ret_public[static 32], uint8_t ret_secret[static 64])

@@ -29,9 +29,9 @@ typedef struct Sandbox {
 void sandbox_init(Sandbox *s);
 void sandbox_deinit(Sandbox *s);
 /* Removes everything in it. */
-void sandbox_empty(Sandbox *s);
+void sandbox_empty(const Sandbox *s);
 /* Copies all files of one into the other, which is emptied first. */
-void sandbox_copy(const Sandbox *from, Sandbox *to);
+void sandbox_copy(const Sandbox *from, const Sandbox *to);
 
 /* Ed25519 keys by number; the same ones every time. */
 void checkpoint_key(unsigned number, uint8_t ret_public[static 32], uint8_t ret_secret[static 64]);

@@ -39,7 +39,7 @@ typedef struct Base {
         Lines lines;
 } Base;
 
-enum { PLAIN, FOREIGN, HIDDEN, REKEYED, PRUNED, N_BASES };
+enum { PLAIN, FOREIGN, HIDDEN, HIDDEN_LATER, REKEYED, PRUNED, N_BASES };
 
 typedef struct Corpus {
         Base bases[N_BASES];
@@ -81,7 +81,14 @@ static Bytes keep(Corpus *c, const void *data, size_t len)
         return BYTES(copy, len);
 }
 
-static void checkpoint(AuditLog *log, NoteParams params)
+static void uses(AuditLog *log, unsigned n)
+{
+        while (n-- > 0)
+                append_use(log, n);
+}
+
+/* With `late` lines between the note and its record. */
+static void checkpoint(AuditLog *log, NoteParams params, unsigned late)
 {
         char note[AUDIT_NOTE_MAX + 1];
         AuditPosition position;
@@ -92,13 +99,8 @@ static void checkpoint(AuditLog *log, NoteParams params)
         params.size = position.size;
         memcpy(params.head, position.head, 32);
         make_note(&params, note);
+        uses(log, late);
         assert_int_equal(audit_log_append_checkpoint(log, note, NULL), 0);
-}
-
-static void uses(AuditLog *log, unsigned n)
-{
-        while (n-- > 0)
-                append_use(log, n);
 }
 
 /* Denials with text of strangers, changes that are done and one that is not: more than uses. */
@@ -124,12 +126,13 @@ static void others(AuditLog *log)
 static void fill_plain(AuditLog *log, unsigned hidden)
 {
         uses(log, 6);
-        checkpoint(log, (NoteParams){.key = 1, .life = 1, .ops = 6});
+        checkpoint(log, (NoteParams){.key = 1, .life = 1, .ops = 4}, 2);
         others(log);
-        uses(log, 5);
-        checkpoint(log, (NoteParams){.key = 1, .life = 1, .ops = 11 + hidden});
+        uses(log, 3);
+        checkpoint(log, (NoteParams){.key = 1, .life = 1, .ops = 11}, 0);
+        checkpoint(log, (NoteParams){.key = 1, .life = 1, .ops = 11 + (hidden == HIDDEN)}, 3);
         uses(log, 4);
-        checkpoint(log, (NoteParams){.key = 1, .life = 2, .ops = 4, .epoch = 1});
+        checkpoint(log, (NoteParams){.key = 1, .life = 2, .ops = 7 + (hidden == HIDDEN_LATER), .epoch = 1}, 0);
         uses(log, 2);
 }
 
@@ -147,25 +150,25 @@ static void make_base(Corpus *c, unsigned kind)
         if (kind == FOREIGN)
                 params.log_id = OTHER_LOG_ID;
         assert_int_equal(audit_log_create(&params, NULL, &log), 0);
-        if (kind == PLAIN || kind == HIDDEN)
-                fill_plain(log, kind == HIDDEN ? 1 : 0);
+        if (kind == PLAIN || kind == HIDDEN || kind == HIDDEN_LATER)
+                fill_plain(log, kind);
         if (kind == FOREIGN)
                 uses(log, 30);
         if (kind == REKEYED) {
                 uses(log, 3);
-                checkpoint(log, (NoteParams){.key = 1, .life = 1, .ops = 3, .next = 2});
+                checkpoint(log, (NoteParams){.key = 1, .life = 1, .ops = 3, .next = 2}, 0);
                 uses(log, 3);
-                checkpoint(log, (NoteParams){.key = 2, .life = 2, .ops = 3, .epoch = 1});
+                checkpoint(log, (NoteParams){.key = 2, .life = 2, .ops = 3, .epoch = 1}, 0);
                 uses(log, 1);
         }
         if (kind == PRUNED) {
                 uses(log, 50);
-                checkpoint(log, (NoteParams){.key = 1, .life = 1, .ops = 50});
+                checkpoint(log, (NoteParams){.key = 1, .life = 1, .ops = 50}, 0);
                 assert_int_equal(audit_log_prune(log, &prune, &first), 0);
                 uses(log, 20);
-                checkpoint(log, (NoteParams){.key = 1, .life = 1, .ops = 70});
+                checkpoint(log, (NoteParams){.key = 1, .life = 1, .ops = 70}, 0);
                 uses(log, 3);
-                checkpoint(log, (NoteParams){.key = 1, .life = 1, .ops = 73});
+                checkpoint(log, (NoteParams){.key = 1, .life = 1, .ops = 73}, 0);
         }
         audit_log_free(log);
         export_log(&b->sandbox, &b->text);
@@ -278,7 +281,7 @@ static void swap_notes(Corpus *c, Lines *l, size_t a, size_t b)
 
 enum {
         KEEP, FLIP, FLIP_RELINK, DIGIT_RELINK, DELETE, DELETE_RELINK, INSERT, DUPLICATE, SWAP, SWAP_RELINK, SPLICE,
-        NOTES, NOTES_RELINK, BLOCK, HEADLESS, TWO_FLIPS, NUL, N_MUTATIONS
+        NOTES, NOTES_RELINK, BLOCK, HEADLESS, TWO_FLIPS, NUL, FIRST, N_MUTATIONS
 };
 
 static void mutate(Corpus *c, Lines *l)
@@ -348,6 +351,9 @@ static void mutate(Corpus *c, Lines *l)
                 break;
         case HEADLESS:
                 delete_lines(l, 0, i);
+                break;
+        case FIRST:
+                change_digit(c, l, 0);
                 break;
         case NUL:
                 change_byte(c, l, i, pick(c, 4) ? 0 : pick(c, (unsigned)l->line[i].len), '\0');
@@ -444,7 +450,7 @@ static void test_both_verifiers_agree_on_every_log(void **state)
         manifest = fopen(command, "w");
         assert_non_null(manifest);
         for (unsigned n = 0; n < CORPUS_SIZE; n++) {
-                static const unsigned bases[] = {PLAIN, PLAIN, PLAIN, HIDDEN, REKEYED, PRUNED, FOREIGN};
+                static const unsigned bases[] = {PLAIN, PLAIN, HIDDEN_LATER, HIDDEN, REKEYED, PRUNED, FOREIGN};
                 Lines l = c->bases[n < 7 ? bases[n] : bases[pick(c, 7)]].lines;
                 char key[AUDIT_VKEY_MAX], note[AUDIT_NOTE_MAX + 1], note_name[24];
                 const char *key_text = some_key(c, key);
