@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Grant: one rule, one file, never over an old one. */
+#include "cli/grant.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/io.h"
+#include "base/name.h"
+
+#define POLICY_DIR "/etc/holdfast/policy.d"
+#define POLICY_DIR_ENV "HOLDFAST_POLICY_DIR"
+
+int grant_rule(Cli *cli, const char *user, const char *key, char ret[static GRANT_RULE_SIZE])
+{
+        int n;
+
+        if (!name_is_valid(key))
+                return cli_fail_with(cli, EXIT_CODE_USAGE, "InvalidName", "%s",
+                        hf_strerror(HF_ERROR_INVALID_NAME));
+        if (!getpwnam(user))
+                return cli_usage(cli, "There is no user '%s'. Nothing was done.", user);
+        n = snprintf(ret, GRANT_RULE_SIZE, "allow user=%s key=%s op=use", user, key);
+        return n < 0 || n >= GRANT_RULE_SIZE ? cli_usage(cli, "The user's name is too long. Nothing was done.") : 0;
+}
+
+/* Durable before the policy is loaded anew; mode for everybody to read, as policy is no secret. */
+static int write_new(const char *path, const char *rule)
+{
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        r = io_write_full(fd, rule, strlen(rule));
+        if (r == 0)
+                r = io_write_full(fd, "\n", 1);
+        if (r == 0 && (fchmod(fd, 0644) < 0 || fsync(fd) < 0))
+                r = -errno;
+        if (r)
+                (void)unlink(path);
+        return r;
+}
+
+int grant_write(Cli *cli, const char *key, const char *rule)
+{
+        const char *dir = secure_getenv(POLICY_DIR_ENV);
+        _cleanup_free_ char *path = NULL;
+        CallArgs args = {0};
+        int r;
+
+        if (asprintf(&path, "%s/50-%s.conf", dir ? dir : POLICY_DIR, key) < 0)
+                return cli_fail_file(cli, "policy", ENOMEM);
+        if (geteuid() != 0) {
+                cli_talk(cli, "The rule belongs into %s; then `holdfast policy reload`.", path);
+                return 0;
+        }
+        r = write_new(path, rule);
+        if (r)
+                return cli_fail_with(cli, EXIT_CODE_FAILED, strerrorname_np(-r),
+                        "The key is made, but its rule was not written to %s: %s. Put it there and run "
+                        "`holdfast policy reload`.",
+                        path, strerror(-r));
+        r = cli_call(cli, CALL_MANAGER("ReloadPolicy", &args), NULL);
+        if (r == 0)
+                cli_talk(cli, "The rule is in %s and in force.", path);
+        return r;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Options
+ *
+ * One table of all options of all verbs; a verb names the ones it takes. So an option means the same everywhere, and
+ * help, completion and manual page are checked against this table.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+
+#define OPTION_LIST_MAX 64
+
+typedef struct OptionList {
+        const char *items[OPTION_LIST_MAX + 1]; /* ends in NULL */
+        size_t n;
+} OptionList;
+
+typedef struct Options {
+        /* everywhere */
+        bool help, version, json, no_legend, quiet, yes, bus;
+        /* keys and data */
+        const char *algorithm, *purpose, *protection, *for_user, *format, *scheme, *encoding, *output;
+        bool digest, replace, retired, base64;
+        const char *aad, *salt, *info, *length, *oaep_label;
+        OptionList dns, ip, uri, email;
+        /* slots and secrets */
+        const char *slot, *label, *passphrase_file, *passphrase_fd, *recovery_file;
+        bool unattended, accept_rollback;
+        /* policy */
+        const char *user, *unit;
+        /* audit */
+        const char *from, *limit, *event, *caller, *since, *key, *expect, *before, *archived;
+        bool follow, list;
+} Options;
+
+typedef enum OptionKind {
+        OPTION_FLAG, /* bool */
+        OPTION_TEXT, /* const char * */
+        OPTION_MANY, /* OptionList */
+} OptionKind;
+
+typedef struct OptionRow {
+        const char *name;
+        char letter; /* 0: none */
+        OptionKind kind;
+        size_t offset; /* in Options */
+        const char *argument;
+        const char *help;
+} OptionRow;
+
+/* The options that every verb takes, as a list of names. */
+extern const char options_common[];
+
+/* NULL for a name that is none, and behind the end. */
+const OptionRow *options_find(const char *name, size_t len);
+
+/*
+ * Reads argv[1] to argv[argc - 1], options and arguments in any order; argv[0] stands in front of complaints, which
+ * go to stderr. `names` are the verb's own, space between. Arguments are moved to the end; *ret_first is the first.
+ * With only_front, reading stops at the first argument. False: a usage error, told.
+ */
+bool options_parse(int argc, char **argv, const char *names, bool only_front, Options *o, int *ret_first);

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The recovery code: the signer writes it into our pipe, holdfastd only passes the pipe on. A person gets it shown
+ * once; a program gets it in a file made for it (--recovery-file), which counts as having kept it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/secret.h"
+#include "cli/cli.h"
+
+#define CODE_MAX 256
+
+int recovery_check(Cli *cli)
+{
+        if (cli->options.recovery_file || (isatty(STDIN_FILENO) && isatty(STDERR_FILENO)))
+                return 0;
+        return cli_usage(cli, "There is no terminal to show the recovery code on; say --recovery-file FILE, or --unattended "
+                              "for none. Nothing was done.");
+}
+
+int recovery_open(Cli *cli, Recovery *r)
+{
+        int fds[2];
+
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return cli_fail_file(cli, "pipe", errno);
+        *r = (Recovery){.read_fd = fds[0], .write_fd = fds[1]};
+        return 0;
+}
+
+void recovery_close(Recovery *r)
+{
+        r->read_fd = safe_close(r->read_fd);
+        r->write_fd = safe_close(r->write_fd);
+}
+
+/* The one line, without its newline. */
+static int read_code(Recovery *rec, Secret *code, size_t *ret_len)
+{
+        size_t len = 0;
+
+        rec->write_fd = safe_close(rec->write_fd);
+        for (;;) {
+                ssize_t n = read(rec->read_fd, code->data + len, CODE_MAX - len);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                len += (size_t)n;
+                if (n == 0 || len == CODE_MAX || memchr(code->data, '\n', len))
+                        break;
+        }
+        while (len > 0 && code->data[len - 1] == '\n')
+                len--;
+        *ret_len = len;
+        return len == 0 ? -ENODATA : 0;
+}
+
+/* A new file of the user's alone: an old one is never overwritten. */
+static int keep_in_file(Cli *cli, const Secret *code, size_t len)
+{
+        const char *path = cli->options.recovery_file;
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        int r;
+
+        if (fd < 0)
+                return cli_fail_file(cli, path, errno);
+        r = io_write_full(fd, code->data, len);
+        if (r == 0)
+                r = io_write_full(fd, "\n", 1);
+        if (r == 0 && fsync(fd) < 0)
+                r = -errno;
+        return r ? cli_fail_file(cli, path, r) : 0;
+}
+
+static void show_code(const Secret *code, size_t len)
+{
+        static const char before[] = "\nRecovery code (shown this once; write it down and keep it away from the device):\n\n    ";
+
+        (void)io_write_full(STDERR_FILENO, before, sizeof(before) - 1);
+        (void)io_write_full(STDERR_FILENO, code->data, len);
+        (void)io_write_full(STDERR_FILENO, "\n\n", 2);
+}
+
+int recovery_take(Cli *cli, Recovery *rec, int *ret_fd)
+{
+        _cleanup_(secret_freep) Secret *code = NULL;
+        size_t len;
+        int r;
+
+        r = secret_new(CODE_MAX, &code);
+        if (r == 0)
+                r = read_code(rec, code, &len);
+        if (r)
+                return cli_fail_file(cli, "recovery code", r);
+        if (!cli->options.recovery_file) {
+                show_code(code, len);
+                return 0;
+        }
+        r = keep_in_file(cli, code, len);
+        if (r)
+                return r;
+        r = hf_secret_fd(code->data, len, ret_fd);
+        return r ? cli_fail(cli, r) : 0;
+}

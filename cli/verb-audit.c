@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* audit: read, follow, export and prune the log, and print the key it is sealed with. `verify` is verb-verify.c. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pwd.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "cli/cli.h"
+#include "cli/verify.h"
+#include "dbus/names.h"
+
+#define FOLLOW_MSEC 500
+#define NOTE_MAX 4096
+#define COPY_MAX 65536
+
+/* What `show` and `tail` ask for, beyond where to begin. */
+typedef struct Filter {
+        const char *event;
+        bool has_caller;
+        uint64_t caller, since, left; /* left: records still wanted */
+} Filter;
+
+static int make_filter(Cli *cli, Filter *ret)
+{
+        const Options *o = &cli->options;
+        Filter f = {.event = o->event, .left = UINT64_MAX};
+
+        if (o->limit && !cli_number(cli, "--limit", o->limit, 1, UINT64_MAX - 1, &f.left))
+                return EXIT_CODE_USAGE;
+        if (o->since && !input_time(o->since, clock_wall(), &f.since))
+                return cli_usage(cli, "--since is a date, a time or a number of s, min, h, d or w, not '%s'.", o->since);
+        if (o->caller) {
+                const struct passwd *pw = getpwnam(o->caller);
+
+                f.has_caller = true;
+                f.caller = pw ? pw->pw_uid : 0;
+                if (!pw && !cli_number(cli, "--caller (no such user)", o->caller, 0, UINT32_MAX - 1, &f.caller))
+                        return EXIT_CODE_USAGE;
+        }
+        *ret = f;
+        return 0;
+}
+
+static bool is_frame(const char *member)
+{
+        static const char *const frame[] = {"seq", "prev", "t", "event", "dur", "mac", "name", "uid", "state", "note"};
+
+        for (size_t i = 0; i < ELEMENTSOF(frame); i++)
+                if (strcmp(frame[i], member) == 0)
+                        return true;
+        return false;
+}
+
+/* One record for a person. Its strings are escaped in the log already; jansson turned them back, so escape again. */
+static void print_record(const json_t *record)
+{
+        const char *t = json_string_value(json_object_get(record, "t")), *member;
+        const json_t *name = json_object_get(record, "name"), *uid = json_object_get(record, "uid");
+        json_t *value;
+
+        printf("%8" JSON_INTEGER_FORMAT " %.19sZ %-15s ", json_integer_value(json_object_get(record, "seq")), t ? t : "?",
+                json_string_value(json_object_get(record, "event")));
+        printf("%-20s ", name ? json_string_value(name) : "-");
+        if (uid)
+                printf("%6" JSON_INTEGER_FORMAT, json_integer_value(uid));
+        else
+                printf("%6s", "-");
+        json_object_foreach((json_t *)record, member, value)
+        {
+                if (is_frame(member))
+                        continue;
+                printf(" %s=", member);
+                json_dumpf(value, stdout, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+        }
+        putchar('\n');
+}
+
+static int print_line(Cli *cli, const char *line, uint64_t *last)
+{
+        _cleanup_json_ json_t *record = json_loads(line, 0, NULL);
+
+        if (!record)
+                return cli_fail_with(cli, EXIT_CODE_VERIFICATION, "LogDamaged", "A record of the log is not JSON.");
+        *last = (uint64_t)json_integer_value(json_object_get(record, "seq"));
+        if (cli->options.json)
+                puts(line);
+        else
+                print_record(record);
+        return 0;
+}
+
+static void print_legend(const Cli *cli)
+{
+        if (!cli->options.json && !cli->options.no_legend)
+                printf("%8s %-20s %-15s %-20s %6s DETAILS\n", "SEQ", "TIME", "EVENT", "KEY", "UID");
+}
+
+/* One page from *next on; *next is 0 at the end. *last is the record printed last. */
+static int print_page(Cli *cli, Filter *f, uint64_t *next, uint64_t *last)
+{
+        uint64_t limit = f->left < HF_LIST_PAGE_MAX ? f->left : HF_LIST_PAGE_MAX;
+        _cleanup_json_ json_t *reply = NULL;
+        const json_t *line;
+        CallArgs args = {0};
+        size_t i;
+        int r;
+
+        args_number(&args, NULL, HF_ARG_U64, *next);
+        args_number(&args, NULL, HF_ARG_U32, limit);
+        args_string(&args, "event", f->event);
+        if (f->has_caller)
+                args_number(&args, "caller", HF_ARG_U32, f->caller);
+        if (f->since > 0)
+                args_number(&args, "since", HF_ARG_U64, f->since);
+        r = cli_call(cli, CALL_AUDIT("Read", &args, .idempotent = true), &reply);
+        if (r)
+                return r;
+        json_array_foreach(json_array_get(reply, 0), i, line)
+        {
+                r = print_line(cli, json_string_value(line), last);
+                if (r)
+                        return r;
+                f->left--;
+        }
+        *next = (uint64_t)json_integer_value(json_array_get(reply, 1));
+        return 0;
+}
+
+/* To the end, or until the limit is reached. */
+static int print_from(Cli *cli, Filter *f, uint64_t from, uint64_t *last)
+{
+        int r = 0;
+
+        do
+                r = print_page(cli, f, &from, last);
+        while (r == 0 && from > 0 && f->left > 0);
+        return r;
+}
+
+static int run_show(Cli *cli)
+{
+        uint64_t from = 0, last = 0;
+        Filter f;
+        int r;
+
+        r = make_filter(cli, &f);
+        if (r)
+                return r;
+        if (cli->options.from && !cli_number(cli, "--from", cli->options.from, 0, INT64_MAX, &from))
+                return EXIT_CODE_USAGE;
+        print_legend(cli);
+        return print_from(cli, &f, from, &last);
+}
+
+static int get_head(Cli *cli, uint64_t *ret_sequence)
+{
+        _cleanup_json_ json_t *reply = NULL;
+        CallArgs args = {0};
+        int r;
+
+        r = cli_call(cli, CALL_AUDIT("Head", &args, .idempotent = true), &reply);
+        if (r == 0)
+                *ret_sequence = (uint64_t)json_integer_value(json_object_get(json_array_get(reply, 0), "sequence"));
+        return r;
+}
+
+/* Until somebody interrupts, or the reader of our output is gone. */
+static int follow(Cli *cli, Filter *f, uint64_t from)
+{
+        for (;;) {
+                struct pollfd out = {.fd = STDOUT_FILENO, .events = 0};
+                uint64_t head, last;
+                int r;
+
+                if (fflush(stdout) == EOF || (poll(&out, 1, FOLLOW_MSEC) > 0 && (out.revents & (POLLERR | POLLHUP))))
+                        return 0;
+                r = get_head(cli, &head);
+                if (r)
+                        return r;
+                if (head < from)
+                        continue;
+                r = print_from(cli, f, from, &last);
+                if (r)
+                        return r;
+                from = head + 1;
+        }
+}
+
+static int run_tail(Cli *cli)
+{
+        uint64_t head = 0, from, last = 0, count = 10;
+        Filter f;
+        int r;
+
+        if (cli->options.limit && !cli_number(cli, "--limit", cli->options.limit, 1, INT64_MAX, &count))
+                return EXIT_CODE_USAGE;
+        r = make_filter(cli, &f);
+        if (r == 0)
+                r = get_head(cli, &head);
+        if (r)
+                return r;
+        f.left = UINT64_MAX;
+        from = head + 1 > count ? head + 1 - count : 0;
+        print_legend(cli);
+        r = print_from(cli, &f, from, &last);
+        if (r || !cli->options.follow)
+                return r;
+        return follow(cli, &f, (last > head ? last : head) + 1);
+}
+
+/* The daemon writes to pipes and regular files only; for a terminal or /dev/null the log passes through a memfd. */
+static bool is_direct(int fd)
+{
+        struct stat st;
+
+        return fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode));
+}
+
+static int copy_out(Cli *cli, int from, int to)
+{
+        _cleanup_buffer_ Buffer b = BUFFER_INIT(COPY_MAX);
+        ssize_t n;
+        int r = buffer_reserve(&b, COPY_MAX);
+
+        if (r)
+                return cli_fail_file(cli, "export", r);
+        if (lseek(from, 0, SEEK_SET) < 0)
+                return cli_fail_file(cli, "export", errno);
+        while ((n = read(from, b.data, COPY_MAX)) > 0) {
+                r = io_write_full(to, b.data, (size_t)n);
+                if (r)
+                        return cli_fail_file(cli, "standard output", r);
+        }
+        return n < 0 ? cli_fail_file(cli, "export", errno) : 0;
+}
+
+static int export_to(Cli *cli, int fd, json_t **ret)
+{
+        CallArgs args = {0};
+        uint64_t from;
+
+        args_fd(&args, NULL, fd);
+        if (cli->options.from) {
+                if (!cli_number(cli, "--from", cli->options.from, 0, INT64_MAX, &from))
+                        return EXIT_CODE_USAGE;
+                args_number(&args, "from", HF_ARG_U64, from);
+        }
+        return cli_call(cli, CALL_AUDIT("Export", &args, .timeout = CALL_LONG), ret);
+}
+
+static int run_export(Cli *cli)
+{
+        const char *path = cli->n_args > 0 && strcmp(cli->args[0], "-") != 0 ? cli->args[0] : NULL;
+        _cleanup_close_ int opened = -EBADF;
+        _cleanup_json_ json_t *reply = NULL;
+        bool through = !path && !is_direct(STDOUT_FILENO);
+        int r;
+
+        if (path)
+                opened = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0640);
+        else if (through)
+                opened = memfd_create("audit-export", MFD_CLOEXEC);
+        if ((path || through) && opened < 0)
+                return cli_fail_file(cli, path ? path : "memfd", errno);
+        r = export_to(cli, opened >= 0 ? opened : STDOUT_FILENO, &reply);
+        if (r == 0 && through)
+                r = copy_out(cli, opened, STDOUT_FILENO);
+        if (r)
+                return r;
+        if (path && cli->options.json)
+                return show_json(cli, json_array_get(reply, 0));
+        cli_talk(cli, "%" JSON_INTEGER_FORMAT " records exported.", json_integer_value(json_array_get(reply, 0)));
+        return 0;
+}
+
+static const Column key_columns[] = {
+        {"name", "Log", COLUMN_TEXT},
+        {"fingerprint", "Fingerprint", COLUMN_TEXT},
+        {"vkey", "Key", COLUMN_TEXT},
+        {NULL, NULL, COLUMN_TEXT},
+};
+
+static int run_key(Cli *cli)
+{
+        _cleanup_json_ json_t *reply = NULL;
+        CallArgs args = {0};
+        int r;
+
+        r = cli_call(cli, CALL_AUDIT("GetKey", &args, .idempotent = true), &reply);
+        return r ? r : show_object(cli, json_array_get(reply, 0), key_columns);
+}
+
+static int run_prune(Cli *cli)
+{
+        _cleanup_buffer_ Buffer note = BUFFER_INIT(NOTE_MAX + 1);
+        _cleanup_json_ json_t *reply = NULL;
+        CallArgs args = {0};
+        uint64_t before;
+        int r;
+
+        if (!cli->options.before || !cli->options.archived)
+                return cli_usage(cli, "It needs --before SEQ and --archived NOTE-FILE. Nothing was done.");
+        if (!cli_number(cli, "--before", cli->options.before, 1, INT64_MAX, &before))
+                return EXIT_CODE_USAGE;
+        r = input_read(cli, cli->options.archived, NOTE_MAX, &note);
+        if (r == 0)
+                r = cli_confirm(cli, "Remove the records before %" PRIu64 " from this device?", before);
+        if (r)
+                return r;
+        if (buffer_append(&note, "", 1) < 0 || strlen((const char *)note.data) + 1 != note.len)
+                return cli_usage(cli, "%s is not a note.", cli->options.archived);
+        args_number(&args, NULL, HF_ARG_U64, before);
+        args_string(&args, NULL, (const char *)note.data);
+        r = cli_call(cli, CALL_AUDIT("Prune", &args, .timeout = CALL_LONG), &reply);
+        if (r)
+                return r;
+        if (cli->options.json) {
+                _cleanup_json_ json_t *j = json_pack("{s:O}", "removed", json_array_get(reply, 0));
+
+                return j ? show_json(cli, j) : EXIT_CODE_FAILED;
+        }
+        cli_talk(cli, "%" JSON_INTEGER_FORMAT " segments removed.", json_integer_value(json_array_get(reply, 0)));
+        return 0;
+}
+
+const Verb verbs_audit[] = {
+        {"audit", "show", "", 0, 0, "from limit event caller since", "Show records of the log", run_show},
+        {"audit", "tail", "", 0, 0, "limit follow event caller since", "Show the last records, and go on with new ones",
+                run_tail},
+        {"audit", "export", "[FILE]", 0, 1, "from", "Seal the log and write it out", run_export},
+        {"audit", "verify", "FILE", 1, 1, "key expect", "Check an exported log; needs no daemon", verify_run},
+        {"audit", "key", "", 0, 0, "", "Print the key that seals the log", run_key},
+        {"audit", "prune", "", 0, 0, "before archived", "Remove what is archived from this device", run_prune},
+        {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+};

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* slot: the ways to open the store. */
+#include <string.h>
+
+#include "cli/cli.h"
+
+static const Column columns[] = {
+        {"id", "ID", COLUMN_NUMBER},
+        {"kind", "KIND", COLUMN_TEXT},
+        {"label", "LABEL", COLUMN_TEXT},
+        {"unattended", "UNATTENDED", COLUMN_TEXT},
+        {"created", "CREATED", COLUMN_TIME},
+        {NULL, NULL, COLUMN_TEXT},
+};
+
+static int list(Cli *cli, json_t **ret)
+{
+        CallArgs args = {0};
+
+        return cli_call(cli, CALL_MANAGER("ListSlots", &args, .idempotent = true), ret);
+}
+
+static int run_list(Cli *cli)
+{
+        _cleanup_json_ json_t *reply = NULL;
+        int r = list(cli, &reply);
+
+        return r ? r : show_list(cli, json_array_get(reply, 0), columns);
+}
+
+/* What a slot of this kind needs from here: a new passphrase, a pipe for the code, or nothing. */
+static int prepare(Cli *cli, const char *kind, CallArgs *args, Recovery *rec, int *ret_secret)
+{
+        int r = 0;
+
+        if (strcmp(kind, "passphrase") == 0) {
+                r = passphrase_get(cli, "New passphrase: ", true, ret_secret);
+        } else if (strcmp(kind, "recovery") == 0) {
+                r = recovery_check(cli);
+                if (r == 0)
+                        r = recovery_open(cli, rec);
+        }
+        args_fd(args, "secret", *ret_secret);
+        args_fd(args, "recovery", rec->write_fd);
+        return r;
+}
+
+static int finish(Cli *cli, Recovery *rec, uint64_t id)
+{
+        _cleanup_close_ int code_fd = -EBADF;
+        int r = 0;
+
+        if (rec->write_fd >= 0)
+                r = recovery_take(cli, rec, &code_fd);
+        if (r)
+                return r;
+        if (cli->options.json) {
+                _cleanup_json_ json_t *j = json_pack("{s:I}", "id", (json_int_t)id);
+
+                return j ? show_json(cli, j) : EXIT_CODE_FAILED;
+        }
+        printf("%llu\n", (unsigned long long)id);
+        return 0;
+}
+
+static int run_add(Cli *cli)
+{
+        _cleanup_(recovery_close) Recovery rec = RECOVERY_NULL;
+        _cleanup_close_ int secret_fd = -EBADF;
+        _cleanup_json_ json_t *reply = NULL;
+        CallArgs args = {0};
+        int r;
+
+        args_string(&args, NULL, cli->args[0]);
+        args_string(&args, "label", cli->options.label);
+        r = prepare(cli, cli->args[0], &args, &rec, &secret_fd);
+        if (r == 0)
+                r = cli_call(cli, CALL_MANAGER("AddSlot", &args, .timeout = CALL_LONG), &reply);
+        return r ? r : finish(cli, &rec, (uint64_t)json_integer_value(json_array_get(reply, 0)));
+}
+
+static const char *kind_of(const json_t *slots, uint64_t id)
+{
+        const json_t *item;
+        size_t i;
+
+        json_array_foreach(slots, i, item) if ((uint64_t)json_integer_value(json_object_get(item, "id")) ==
+                id) return json_string_value(json_object_get(item, "kind"));
+        return NULL;
+}
+
+static int run_change(Cli *cli)
+{
+        _cleanup_(recovery_close) Recovery rec = RECOVERY_NULL;
+        _cleanup_close_ int secret_fd = -EBADF;
+        _cleanup_json_ json_t *slots = NULL;
+        CallArgs args = {0};
+        const char *kind;
+        uint64_t id;
+        int r;
+
+        if (!cli_number(cli, "ID", cli->args[0], 0, UINT32_MAX, &id))
+                return EXIT_CODE_USAGE;
+        r = list(cli, &slots);
+        if (r)
+                return r;
+        kind = kind_of(json_array_get(slots, 0), id);
+        args_number(&args, NULL, HF_ARG_U32, id);
+        r = prepare(cli, kind ? kind : "", &args, &rec, &secret_fd);
+        if (r == 0)
+                r = cli_call(cli, CALL_MANAGER("ChangeSlot", &args, .timeout = CALL_LONG), NULL);
+        return r ? r : finish(cli, &rec, id);
+}
+
+static int run_remove(Cli *cli)
+{
+        CallArgs args = {0};
+        uint64_t id;
+        int r;
+
+        if (!cli_number(cli, "ID", cli->args[0], 0, UINT32_MAX, &id))
+                return EXIT_CODE_USAGE;
+        r = cli_confirm(cli, "Remove slot %s? Its secret opens the store no more.", cli->args[0]);
+        if (r)
+                return r;
+        args_number(&args, NULL, HF_ARG_U32, id);
+        r = cli_call(cli, CALL_MANAGER("RemoveSlot", &args, .timeout = CALL_LONG), NULL);
+        if (r == 0)
+                cli_talk(cli, "Slot %s is removed. Backups from before still open with it.", cli->args[0]);
+        if (r == 0 && cli->options.json) {
+                _cleanup_json_ json_t *j = json_pack("{s:I}", "id", (json_int_t)id);
+
+                return j ? show_json(cli, j) : EXIT_CODE_FAILED;
+        }
+        return r;
+}
+
+const Verb verbs_slot[] = {
+        {"slot", "list", "", 0, 0, "", "List the key slots", run_list},
+        {"slot", "add", "KIND", 1, 1, "label passphrase-file passphrase-fd recovery-file",
+                "Add a slot: credential, passphrase or recovery", run_add},
+        {"slot", "change", "ID", 1, 1, "passphrase-file passphrase-fd recovery-file", "Give a slot a new secret",
+                run_change},
+        {"slot", "remove", "ID", 1, 1, "", "Remove a slot; never the last one", run_remove},
+        {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+};

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* status, unlock, lock, recover: the store as a whole. */
+#include "cli/cli.h"
+
+static const Column status_columns[] = {
+        {"state", "State", COLUMN_TEXT},
+        {"reason", "Reason", COLUMN_TEXT},
+        {"error", "Error", COLUMN_TEXT},
+        {"version", "Version", COLUMN_TEXT},
+        {"store", "Store", COLUMN_TEXT},
+        {"keys", "Keys", COLUMN_TEXT},
+        {"slots", "Slots", COLUMN_TEXT},
+        {"signer", "Signer", COLUMN_TEXT},
+        {"secret-memory", "Key memory", COLUMN_TEXT},
+        {"sequence", "Log records", COLUMN_TEXT},
+        {"unsealed", "Of these unsealed", COLUMN_TEXT},
+        {"backup", "Last backup", COLUMN_TIME},
+        {"rollback-detection", "Rollback detection", COLUMN_TEXT},
+        {"policy", "Policy", COLUMN_TEXT},
+        {"rules", "Rules", COLUMN_TEXT},
+        {"uptime", "Uptime (us)", COLUMN_TEXT},
+        {NULL, NULL, COLUMN_TEXT},
+};
+
+static int run_status(Cli *cli)
+{
+        _cleanup_json_ json_t *reply = NULL;
+        CallArgs args = {0};
+        int r;
+
+        r = cli_call(cli, CALL_MANAGER("Status", &args, .idempotent = true), &reply);
+        return r ? r : show_object(cli, json_array_get(reply, 0), status_columns);
+}
+
+static const Column slot_columns[] = {
+        {"slot", "Slot", COLUMN_TEXT},
+        {"kind", "Kind", COLUMN_TEXT},
+        {"label", "Label", COLUMN_TEXT},
+        {NULL, NULL, COLUMN_TEXT},
+};
+
+static int unlock_with(Cli *cli, json_t **ret)
+{
+        _cleanup_close_ int secret_fd = -EBADF;
+        CallArgs args = {0};
+        int r;
+
+        r = passphrase_get(cli, "Passphrase or recovery code: ", false, &secret_fd);
+        if (r)
+                return r;
+        args_fd(&args, "secret", secret_fd);
+        return cli_call(cli, CALL_MANAGER("Unlock", &args, .timeout = CALL_LONG), ret);
+}
+
+/* Slots that need nobody first; then whoever sits here. */
+static int run_unlock(Cli *cli)
+{
+        _cleanup_json_ json_t *reply = NULL;
+        CallArgs args = {0};
+        int r = HF_ERROR_UNLOCK_FAILED;
+
+        if (!passphrase_given(cli)) {
+                r = cli_try(cli, CALL_MANAGER("Unlock", &args, .timeout = CALL_LONG), &reply);
+                if (r != HF_ERROR_UNLOCK_FAILED || !isatty(STDIN_FILENO))
+                        r = cli_end(cli, r);
+                else
+                        r = unlock_with(cli, &reply);
+        } else {
+                r = unlock_with(cli, &reply);
+        }
+        return r ? r : show_object(cli, json_array_get(reply, 0), slot_columns);
+}
+
+static int run_lock(Cli *cli)
+{
+        _cleanup_json_ json_t *reply = NULL;
+        CallArgs args = {0};
+        int r;
+
+        r = cli_call(cli, CALL_MANAGER("Lock", &args, .timeout = CALL_LONG), &reply);
+        if (r)
+                return r;
+        cli_talk(cli, "The store is locked.");
+        if (json_is_true(json_object_get(json_array_get(reply, 0), "unattended")))
+                cli_talk(cli, "It has a slot that needs nobody: a restart of the signer opens it again.");
+        return cli->options.json ? show_json(cli, json_array_get(reply, 0)) : 0;
+}
+
+static int run_recover(Cli *cli)
+{
+        _cleanup_json_ json_t *reply = NULL;
+        _cleanup_close_ int secret_fd = -EBADF;
+        CallArgs args = {0};
+        int r;
+
+        r = cli_confirm(cli, cli->options.accept_rollback ? "Go on with the older store? What is newer is lost for good."
+                                                          : "Take this store as the store of this machine?");
+        if (r == 0 && (passphrase_given(cli) || !cli->options.accept_rollback))
+                r = passphrase_get(cli, "Recovery code or passphrase: ", false, &secret_fd);
+        if (r)
+                return r;
+        args_fd(&args, "secret", secret_fd);
+        args_flag(&args, "accept-rollback", cli->options.accept_rollback);
+        r = cli_call(cli, CALL_MANAGER("Recover", &args, .timeout = CALL_LONG), &reply);
+        if (r)
+                return r;
+        cli_talk(cli, "Done; the audit log has a record of it.");
+        return cli->options.json ? show_json(cli, json_array_get(reply, 0)) : 0;
+}
+
+const Verb verbs_store[] = {
+        {NULL, "status", "", 0, 0, "", "Show the state of the service", run_status},
+        {NULL, "unlock", "", 0, 0, "passphrase-file passphrase-fd", "Open the store by one of its slots", run_unlock},
+        {NULL, "lock", "", 0, 0, "", "Finish what is under way, then forget all keys", run_lock},
+        {NULL, "recover", "", 0, 0, "accept-rollback passphrase-file passphrase-fd",
+                "Adopt a store of another machine, or go on after a rollback", run_recover},
+        {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+};

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* audit verify: runs the verifier of audit/verify.h over a file and says what it found. Neither daemon nor root. */
+#include "cli/verify.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "audit/verify.h"
+
+#define NOTE_MAX 4096
+
+static size_t trimmed(const Buffer *b)
+{
+        size_t len = b->len;
+
+        while (len > 0 && strchr(" \t\r\n", b->data[len - 1]))
+                len--;
+        return len;
+}
+
+/* --key is the key itself, or a file that holds it. */
+static int read_key(Cli *cli, AuditVkey *ret)
+{
+        _cleanup_buffer_ Buffer b = BUFFER_INIT(NOTE_MAX);
+        const char *key = cli->options.key;
+        int r;
+
+        if (audit_vkey_parse(key, strlen(key), ret) == 0)
+                return 0;
+        r = input_read(cli, key, NOTE_MAX, &b);
+        if (r)
+                return r;
+        if (audit_vkey_parse((const char *)b.data, trimmed(&b), ret))
+                return cli_usage(cli, "%s is not a checkpoint key (NAME+ID+KEY, as `holdfast audit key` prints it).", key);
+        return 0;
+}
+
+static int read_expected(Cli *cli, Buffer *ret)
+{
+        int r = input_read(cli, cli->options.expect, NOTE_MAX, ret);
+
+        if (r == 0 && buffer_append(ret, "", 1) < 0)
+                r = cli_fail_file(cli, cli->options.expect, ENOMEM);
+        return r;
+}
+
+static json_t *report_json(const AuditReport *report)
+{
+        char vkey[AUDIT_VKEY_MAX] = "";
+        json_t *j;
+
+        if (report->signer_known)
+                audit_vkey_format(&report->key, vkey);
+        j = json_pack("{s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:s}", "verdict",
+                audit_verdict_to_string(report->verdict), "signer-known", report->signer_known, "log", report->log_id, "first",
+                (json_int_t)report->first_seq, "records", (json_int_t)report->records, "uses", (json_int_t)report->uses,
+                "checkpoints", (json_int_t)report->checkpoints, "sealed", (json_int_t)report->sealed, "sealed-time",
+                report->sealed_time, "unsealed", (json_int_t)report->unsealed, "key", vkey);
+        if (j && report->verdict != AUDIT_GOOD) {
+                json_object_set_new(j, "bad-sequence", json_integer((json_int_t)report->bad_seq));
+                json_object_set_new(j, "bad-last", json_integer((json_int_t)report->bad_last));
+                json_object_set_new(j, "bad-line", json_integer((json_int_t)report->bad_line));
+        }
+        return j;
+}
+
+static void print_good(const AuditReport *report)
+{
+        printf("%s: %" PRIu64 " records, %" PRIu64 " uses of keys, %" PRIu64 " checkpoints\n", report->log_id,
+                report->records, report->uses, report->checkpoints);
+        if (report->first_seq > 0)
+                printf("begins at record %" PRIu64 "\n", report->first_seq);
+        if (report->sealed > 0)
+                printf("complete up to checkpoint %" PRIu64 " of %s\n", report->sealed, report->sealed_time);
+        else
+                printf("no checkpoint: nothing is sealed\n");
+        printf("unsealed tail: %" PRIu64 " records\n", report->unsealed);
+        if (!report->signer_known)
+                printf("consistent in itself, signer unknown\n");
+}
+
+static int print_bad(Cli *cli, const AuditReport *report)
+{
+        const char *kind = audit_verdict_to_string(report->verdict);
+
+        if (report->bad_last > report->bad_seq)
+                return cli_fail_with(cli, EXIT_CODE_VERIFICATION, kind,
+                        "One of the records %" PRIu64 " to %" PRIu64 " (line %" PRIu64 ") is bad: %s. %" PRIu64
+                        " records before are good.",
+                        report->bad_seq, report->bad_last, report->bad_line, kind, report->records);
+        return cli_fail_with(cli, EXIT_CODE_VERIFICATION, kind,
+                "Record %" PRIu64 " (line %" PRIu64 ") is bad: %s. %" PRIu64 " records before are good.", report->bad_seq,
+                report->bad_line, kind, report->records);
+}
+
+static int show_report(Cli *cli, const AuditReport *report)
+{
+        _cleanup_json_ json_t *j = NULL;
+        int r = 0;
+
+        if (cli->options.json) {
+                j = report_json(report);
+                r = j ? show_json(cli, j) : EXIT_CODE_FAILED;
+                cli->options.json = false; /* the report is the result; a bad log is told on stderr besides */
+        } else if (report->verdict == AUDIT_GOOD) {
+                print_good(report);
+        }
+        if (r == 0 && report->verdict != AUDIT_GOOD)
+                return print_bad(cli, report);
+        if (r == 0 && !report->signer_known)
+                return EXIT_CODE_UNKNOWN_SIGNER;
+        return r;
+}
+
+static int verify_fd(Cli *cli, int fd, const AuditVkey *key, const char *expect)
+{
+        const AuditVerifyOptions options = {.key = key, .expect = expect};
+        AuditReport report;
+        int r;
+
+        r = audit_verify_fd(fd, &options, &report);
+        if (r > 0)
+                return cli_fail_with(cli, EXIT_CODE_VERIFICATION, "InvalidNote",
+                        "%s is not a note of this log's checkpoint key.", cli->options.expect);
+        return r ? cli_fail_file(cli, cli->args[0], r) : show_report(cli, &report);
+}
+
+int verify_run(Cli *cli)
+{
+        _cleanup_buffer_ Buffer note = BUFFER_INIT(NOTE_MAX + 1);
+        bool is_stdin = strcmp(cli->args[0], "-") == 0;
+        _cleanup_close_ int opened = is_stdin ? -EBADF : open(cli->args[0], O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        AuditVkey key;
+        int r = 0;
+
+        if (!is_stdin && opened < 0)
+                return cli_fail_file(cli, cli->args[0], errno);
+        if (cli->options.key)
+                r = read_key(cli, &key);
+        if (r == 0 && cli->options.expect)
+                r = read_expected(cli, &note);
+        if (r)
+                return r;
+        return verify_fd(cli, is_stdin ? STDIN_FILENO : opened, cli->options.key ? &key : NULL,
+                cli->options.expect ? (const char *)note.data : NULL);
+}
