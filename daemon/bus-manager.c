@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The interface org.holdfast.Keystore1.Manager: keys as a whole, policy, status. Store and slots are in bus-store.c. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "daemon/bus-store.h"
+#include "daemon/checkpoint.h"
+#include "daemon/doctor.h"
+#include "daemon/key-change.h"
+#include "daemon/system-bus.h"
+#include "dbus/names.h"
+#include "policy/explain.h"
+
+#define LIST_SCAN_MAX 8192 /* keys looked at in one call, seen or not */
+
+/* ---- status ---- */
+
+static const char *memory_name(const Daemon *d)
+{
+        return !signer_client_is_up(d->signer) ? "unknown" : signer_client_hello(d->signer)->memory == 1 ? "secret" : "locked";
+}
+
+static int append_private_status(sd_bus_message *m, const Daemon *d)
+{
+        const Vault *v = &d->vault;
+        AuditPosition p = {0};
+        char id[UUID_TEXT_SIZE];
+        int r;
+
+        uuid_format(&v->store_id, id);
+        if (v->log)
+                audit_log_position(v->log, &p);
+        r = reply_append_string(m, "store", uuid_is_null(&v->store_id) ? "" : id);
+        if (r >= 0)
+                r = reply_append_u64(m, "keys", v->catalogue ? catalogue_count(v->catalogue) : 0);
+        if (r >= 0)
+                r = reply_append_string(m, "secret-memory", memory_name(d));
+        if (r >= 0)
+                r = reply_append_string(m, "signer", signer_client_is_up(d->signer) ? "connected" : "absent");
+        if (r >= 0)
+                r = reply_append_u64(m, "sequence", p.size ? p.size - 1 : 0);
+        if (r >= 0)
+                r = reply_append_u64(m, "unsealed", p.unsealed);
+        if (r >= 0)
+                r = reply_append_u32(m, "slots", (uint32_t)v->slot_list.n);
+        if (r >= 0)
+                r = reply_append_u64(m, "backup", v->last_backup);
+        if (r >= 0)
+                r = reply_append_string(m, "rollback-detection",
+                        "store against log; not when store, log and slots are put back together (no TPM)");
+        if (r >= 0)
+                r = reply_append_string(m, "policy", d->policy_hash);
+        if (r >= 0)
+                r = reply_append_u32(m, "rules", (uint32_t)policy_n_rules(d->policy));
+        if (r >= 0)
+                r = reply_append_bool(m, "bus", system_bus_is_connected(d->system_bus));
+        return r >= 0 ? reply_append_u64(m, "uptime", (clock_wall() - d->started) / USEC_PER_SEC) : r;
+}
+
+static int append_status(Operation *op, sd_bus_message *m)
+{
+        const Vault *v = &op->daemon->vault;
+        int r = sd_bus_message_open_container(m, 'a', "{sv}");
+
+        if (r >= 0)
+                r = reply_append_string(m, "state", vault_state_to_string(v->state));
+        if (r >= 0)
+                r = reply_append_string(m, "reason", v->reason);
+        if (r >= 0)
+                r = reply_append_string(m, "error", v->state == VAULT_READY ? "" : hf_error_name(vault_state_error(v)));
+        if (r >= 0)
+                r = reply_append_string(m, "version", HOLDFAST_VERSION);
+        if (r >= 0 && operation_may(op, POLICY_OP_CHECK, NULL))
+                r = append_private_status(m, op->daemon);
+        return r >= 0 ? sd_bus_message_close_container(m) : r;
+}
+
+static const OptionSpec no_options[] = {{0}};
+
+static int handle_status(Operation *op)
+{
+        sd_bus_message *reply = NULL;
+        int r = read_options(op, no_options, NULL);
+
+        if (r)
+                return r;
+        r = operation_reply_new(op, &reply);
+        if (r >= 0)
+                r = append_status(op, reply);
+        return send_or_unref(op, reply, r);
+}
+
+static int handle_check(Operation *op)
+{
+        sd_bus_message *reply = NULL;
+        int r = read_options(op, no_options, NULL);
+
+        if (r)
+                return r;
+        r = operation_authorise(op, &(Question){.operation = POLICY_OP_CHECK});
+        if (r)
+                return r;
+        r = operation_reply_new(op, &reply);
+        if (r >= 0)
+                r = doctor_append_findings(op->daemon, reply);
+        return send_or_unref(op, reply, r);
+}
+
+/* ---- keys ---- */
+
+typedef struct CreateOptions {
+        const char *purpose, *protection;
+        bool digest;
+} CreateOptions;
+
+static const OptionSpec create_options[] = {
+        {"purpose", OPTION_STRING, offsetof(CreateOptions, purpose)},
+        {"digest", OPTION_BOOL, offsetof(CreateOptions, digest)},
+        {"protection", OPTION_STRING, offsetof(CreateOptions, protection)},
+        {0},
+};
+
+static const OptionSpec import_options[] = {
+        {"purpose", OPTION_STRING, offsetof(CreateOptions, purpose)},
+        {"digest", OPTION_BOOL, offsetof(CreateOptions, digest)},
+        {0},
+};
+
+static int read_purpose(const CreateOptions *o, KeyAttributes *a)
+{
+        const KeyAlgorithmInfo *info = key_algorithm_info(a->algorithm);
+
+        a->purpose = o->purpose ? key_purpose_from_string(o->purpose) : info ? info->usual : PURPOSE_SIGN;
+        if (!a->purpose)
+                return HF_E_INVALID_ARGS;
+        if (info && !(info->purposes & (1u << a->purpose)))
+                return HF_E_PURPOSE_NOT_PERMITTED;
+        if (o->digest && (a->purpose != PURPOSE_SIGN || a->algorithm == KEY_ED25519))
+                return HF_E_INVALID_ARGS;
+        return 0;
+}
+
+static void new_attributes(KeyAttributes *a, const char *name, const CreateOptions *o)
+{
+        uuid_generate(&a->uuid);
+        a->version = 1;
+        a->created = clock_wall();
+        a->flags = o->digest ? KEY_FLAG_DIGEST : 0;
+        strcpy(a->name, name);
+}
+
+static int handle_create(Operation *op)
+{
+        CreateOptions o = {.protection = "software"};
+        KeyAttributes a = {0};
+        const char *name, *algorithm;
+        int r;
+
+        if (sd_bus_message_read(op->call, "ss", &name, &algorithm) < 0)
+                return HF_E_INVALID_ARGS;
+        r = read_options(op, create_options, &o);
+        if (r)
+                return r;
+        if (!name_is_valid(name))
+                return HF_E_INVALID_NAME;
+        a.algorithm = key_algorithm_from_string(algorithm);
+        a.protection = key_protection_from_string(o.protection);
+        if (!a.algorithm || !a.protection)
+                return a.protection ? HF_E_ALGORITHM_NOT_SUPPORTED : HF_E_INVALID_ARGS;
+        r = operation_authorise(op, &(Question){.operation = POLICY_OP_CREATE, .key_name = name, .algorithm = algorithm});
+        if (r)
+                return r;
+        if (a.protection != PROTECTION_SOFTWARE)
+                return HF_E_NOT_SUPPORTED;
+        r = read_purpose(&o, &a);
+        if (!r)
+                r = lifecycle_check_new(op->daemon->vault.catalogue, name);
+        if (r)
+                return r;
+        new_attributes(&a, name, &o);
+        return key_create(op, &a);
+}
+
+static int handle_import(Operation *op)
+{
+        CreateOptions o = {0};
+        KeyAttributes a = {.protection = PROTECTION_SOFTWARE};
+        const char *name;
+        int fd, r;
+
+        if (sd_bus_message_read(op->call, "sh", &name, &fd) < 0)
+                return HF_E_INVALID_ARGS;
+        r = read_options(op, import_options, &o);
+        if (r)
+                return r;
+        if (!name_is_valid(name))
+                return HF_E_INVALID_NAME;
+        r = operation_authorise(op, &(Question){.operation = POLICY_OP_IMPORT, .key_name = name});
+        if (r)
+                return r;
+        if (!op->daemon->config.import)
+                return HF_E_IMPORT_DISABLED;
+        r = read_purpose(&o, &a);
+        if (!r)
+                r = lifecycle_check_new(op->daemon->vault.catalogue, name);
+        if (r)
+                return r;
+        new_attributes(&a, name, &o);
+        a.flags |= KEY_FLAG_IMPORTED;
+        return key_import(op, &a, fd);
+}
+
+typedef struct ListOptions {
+        const char *pattern, *after;
+        bool retired;
+        uint32_t limit;
+} ListOptions;
+
+static const OptionSpec list_options[] = {
+        {"pattern", OPTION_STRING, offsetof(ListOptions, pattern)},
+        {"after", OPTION_STRING, offsetof(ListOptions, after)},
+        {"retired", OPTION_BOOL, offsetof(ListOptions, retired)},
+        {"limit", OPTION_U32, offsetof(ListOptions, limit)},
+        {0},
+};
+
+static bool is_listed(const Operation *op, const ListOptions *o, const KeyEntry *key)
+{
+        return (o->retired || !(key->flags & KEY_FLAG_RETIRED)) && name_matches(o->pattern, key_entry_name(key)) &&
+                operation_may(op, POLICY_OP_DESCRIBE, key);
+}
+
+/* One page: at most `limit` keys shown and LIST_SCAN_MAX looked at, so that no list holds the loop up. */
+static int append_keys(Operation *op, sd_bus_message *m, const ListOptions *o, CatalogueCursor *cursor, bool *ret_more)
+{
+        size_t seen = 0, shown = 0;
+        KeyEntry *key;
+        int r = sd_bus_message_open_container(m, 'a', "a{sv}");
+
+        *ret_more = true;
+        while (r >= 0 && seen < LIST_SCAN_MAX && shown < o->limit) {
+                if (catalogue_list(op->daemon->vault.catalogue, cursor, &key, 1) == 0) {
+                        *ret_more = false;
+                        break;
+                }
+                seen++;
+                if (!is_listed(op, o, key))
+                        continue;
+                r = key_append_description(m, key);
+                shown++;
+        }
+        return r >= 0 ? sd_bus_message_close_container(m) : r;
+}
+
+static int handle_list(Operation *op)
+{
+        ListOptions o = {.pattern = "*", .after = "", .limit = HF_LIST_PAGE_MAX};
+        char next[CATALOGUE_CURSOR_SIZE] = "";
+        sd_bus_message *reply = NULL;
+        CatalogueCursor cursor;
+        bool more;
+        int r;
+
+        r = read_options(op, list_options, &o);
+        if (r)
+                return r;
+        if (o.limit < 1 || o.limit > HF_LIST_PAGE_MAX || catalogue_cursor_parse(o.after, &cursor) ||
+                        !name_pattern_is_valid(o.pattern))
+                return HF_E_INVALID_ARGS;
+        r = operation_authorise(op, &(Question){.operation = POLICY_OP_LIST});
+        if (r)
+                return r;
+        r = operation_reply_new(op, &reply);
+        if (r >= 0)
+                r = append_keys(op, reply, &o, &cursor, &more);
+        if (r >= 0 && more)
+                catalogue_cursor_format(&cursor, next);
+        if (r >= 0)
+                r = sd_bus_message_append_basic(reply, 's', next);
+        return send_or_unref(op, reply, r);
+}
+
+/* ---- random ---- */
+
+static void on_random(void *userdata, int result, Bytes body)
+{
+        WireReader r = wire_reader(body);
+        Operation *op = userdata;
+        sd_bus_message *reply = NULL;
+        Bytes bytes;
+
+        if (!result) {
+                bytes = wire_get_block(&r, HF_RANDOM_MAX);
+                result = wire_done(&r) ? HF_E_SIGNER_FAILED : 0;
+        }
+        if (!result && (operation_reply_new(op, &reply) < 0 || sd_bus_message_append_array(reply, 'y', bytes.data, bytes.len) < 0))
+                result = HF_E_INTERNAL;
+        if (result) {
+                sd_bus_message_unref(reply);
+                operation_fail(op, result);
+        } else {
+                operation_send_at(op, op->answer_seq, reply);
+        }
+}
+
+static int handle_random(Operation *op)
+{
+        AuditLine line;
+        uint32_t n;
+        int r;
+
+        if (sd_bus_message_read_basic(op->call, 'u', &n) < 0)
+                return HF_E_INVALID_ARGS;
+        r = read_options(op, no_options, NULL);
+        if (r)
+                return r;
+        if (n < 1 || n > HF_RANDOM_MAX)
+                return HF_E_INVALID_ARGS;
+        r = operation_authorise(op, &(Question){.operation = POLICY_OP_RANDOM});
+        if (r)
+                return r;
+        audit_line_init(&line, "key.random");
+        audit_line_u64(&line, "size", n);
+        operation_audit_caller(op, &line);
+        r = audit_log_append(op->daemon->vault.log, &line, &op->answer_seq);
+        if (r)
+                return r;
+        checkpoint_consider(op->daemon);
+        r = wire_put_u32(signer_begin(op->daemon->signer, SIGNER_RANDOM), n);
+        return r ? r : signer_call(op->daemon->signer, NULL, 0, on_random, op);
+}
+
+/* ---- policy ---- */
+
+typedef struct ExplainOptions {
+        uint32_t user;
+        Bytes groups;
+        const char *unit, *algorithm, *scheme;
+} ExplainOptions;
+
+static const OptionSpec explain_options[] = {
+        {"user", OPTION_U32, offsetof(ExplainOptions, user)},
+        {"groups", OPTION_U32S, offsetof(ExplainOptions, groups)},
+        {"unit", OPTION_STRING, offsetof(ExplainOptions, unit)},
+        {"algorithm", OPTION_STRING, offsetof(ExplainOptions, algorithm)},
+        {"scheme", OPTION_STRING, offsetof(ExplainOptions, scheme)},
+        {0},
+};
+
+static int append_rule(sd_bus_message *m, const PolicyRule *rule)
+{
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(POLICY_EXPLAIN_MAX);
+        char source[600] = "";
+        int r;
+
+        if (rule) {
+                snprintf(source, sizeof(source), "%s:%u", policy_rule_path(rule), policy_rule_line(rule));
+                (void)policy_rule_text(rule, &text);
+        }
+        if (buffer_append(&text, "", 1))
+                return -ENOMEM;
+        r = reply_append_string(m, "rule", (const char *)text.data);
+        return r >= 0 ? reply_append_string(m, "source", source) : r;
+}
+
+static const char *verdict_name(int result)
+{
+        return result == 0 ? "allow" : result == HF_E_RATE_LIMITED ? "rate-limited" : result == HF_E_USES_EXHAUSTED ? "uses-exhausted" : "deny";
+}
+
+static int append_explanation(Operation *op, sd_bus_message *m, const PolicyRequest *request)
+{
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(POLICY_EXPLAIN_MAX);
+        char suggestion[POLICY_SUGGEST_SIZE] = "";
+        PolicyDecision decision;
+        int r;
+
+        policy_peek(op->policy, op->daemon->limits, request, &decision);
+        (void)policy_suggest(op->policy, op->daemon->limits, request, suggestion);
+        r = policy_explain(op->policy, op->daemon->limits, request, &text);
+        if (!r)
+                r = buffer_append(&text, "", 1);
+        if (r)
+                return r < 0 ? r : -EINVAL;
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0)
+                r = reply_append_string(m, "verdict", verdict_name(decision.result));
+        if (r >= 0)
+                r = append_rule(m, decision.rule);
+        if (r >= 0)
+                r = reply_append_string(m, "text", (const char *)text.data);
+        if (r >= 0)
+                r = reply_append_string(m, "suggestion", suggestion);
+        return r >= 0 ? sd_bus_message_close_container(m) : r;
+}
+
+static bool uses_left(void *userdata, const char *rule_name, const Uuid *uuid, uint64_t limit, uint32_t count)
+{
+        const Vault *v = userdata;
+        const KeyEntry *key = v->catalogue ? catalogue_find_uuid(v->catalogue, uuid) : NULL;
+
+        return key && uses_remaining(v->uses, uuid, key->created, rule_name, limit) >= count;
+}
+
+static void explain_request(Operation *op, const ExplainOptions *o, PolicyOperation operation, const char *key, PolicyRequest *ret)
+{
+        Vault *v = &op->daemon->vault;
+        KeyEntry *entry = v->catalogue && *key ? catalogue_find(v->catalogue, key) : NULL;
+
+        operation_request(op, operation, entry, ret);
+        if (!entry)
+                ret->key = *key ? key : NULL;
+        if (o->algorithm)
+                ret->algorithm = o->algorithm;
+        ret->scheme = o->scheme ? o->scheme : entry ? scheme_info(scheme_usual(entry->algorithm, entry->purpose))->name : "";
+        ret->uses_available = uses_left;
+        ret->uses_userdata = v;
+        if (o->user == op->caller->uid && !o->unit && !o->groups.len)
+                return;
+        ret->uid = o->user;
+        ret->gid = (gid_t)-1;
+        ret->groups = (const gid_t *)(const void *)o->groups.data;
+        ret->n_groups = o->groups.len / sizeof(gid_t);
+        ret->unit = o->unit;
+        ret->label = NULL;
+}
+
+/* Of oneself anybody may ask, but not about keys one may not know of: for those the answer is that of absent ones. */
+static int handle_explain(Operation *op)
+{
+        ExplainOptions o = {.user = op->caller->uid};
+        const char *operation_name, *key;
+        sd_bus_message *reply = NULL;
+        PolicyOperation operation;
+        PolicyRequest request;
+        int r;
+
+        if (sd_bus_message_read(op->call, "ss", &operation_name, &key) < 0)
+                return HF_E_INVALID_ARGS;
+        r = read_options(op, explain_options, &o);
+        if (r)
+                return r;
+        operation = policy_operation_from_string(operation_name);
+        if (!operation || (*key && strlen(key) >= NAME_SIZE))
+                return HF_E_INVALID_ARGS;
+        if (o.user != op->caller->uid || o.unit || o.groups.len)
+                r = operation_authorise(op, &(Question){.operation = POLICY_OP_POLICY_READ});
+        if (r)
+                return r;
+        explain_request(op, &o, operation, key, &request);
+        if (!operation_may(op, POLICY_OP_POLICY_READ, NULL) && request.uuid && !policy_may_describe(op->policy, &request))
+                request.uuid = NULL, request.key = key, request.algorithm = o.algorithm, request.scheme = o.scheme ? o.scheme : "";
+        r = operation_reply_new(op, &reply);
+        if (r >= 0)
+                r = append_explanation(op, reply, &request);
+        return send_or_unref(op, reply, r);
+}
+
+static int handle_reload(Operation *op)
+{
+        sd_bus_message *reply = NULL;
+        PolicyProblem problem;
+        char text[POLICY_PROBLEM_TEXT_SIZE];
+        int r = read_options(op, no_options, NULL);
+
+        if (r)
+                return r;
+        r = operation_authorise(op, &(Question){.operation = POLICY_OP_POLICY_RELOAD});
+        if (r)
+                return r;
+        r = daemon_load_policy(op->daemon, op->caller, &problem);
+        if (r == HF_E_POLICY_INVALID) {
+                operation_fail_because(op, r, "%s. The policy that was in force stays in force.",
+                        policy_problem_format(&problem, text, sizeof(text)));
+                return OPERATION_ANSWERED;
+        }
+        if (r)
+                return r;
+        r = operation_reply_new(op, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "{sv}");
+        if (r >= 0)
+                r = reply_append_string(reply, "hash", op->daemon->policy_hash);
+        if (r >= 0)
+                r = reply_append_u32(reply, "rules", (uint32_t)policy_n_rules(op->daemon->policy));
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return send_or_unref(op, reply, r);
+}
+
+#define LOOKABLE (VAULT_LOCKED | VAULT_READY)
+#define M HF_IFACE_MANAGER
+
+const Method manager_methods[] = {
+        {M, "Status", "a{sv}", "a{sv}", VAULT_ANY, 0, 0, handle_status},
+        {M, "Initialise", "sa{sv}", "a{sv}", VAULT_UNINITIALISED, 0, POLICY_OP_INIT, store_handle_init},
+        {M, "ConfirmRecovery", "ha{sv}", "a{sv}", VAULT_UNINITIALISED, 0, POLICY_OP_INIT, store_handle_confirm},
+        {M, "Unlock", "a{sv}", "a{sv}", LOOKABLE, 0, POLICY_OP_UNLOCK, store_handle_unlock},
+        {M, "Lock", "a{sv}", "a{sv}", VAULT_READY, 0, POLICY_OP_LOCK, store_handle_lock},
+        {M, "CreateKey", "ssa{sv}", "oa{sv}", 0, 0, 0, handle_create},
+        {M, "ImportKey", "sha{sv}", "oa{sv}", 0, 0, 0, handle_import},
+        {M, "ListKeys", "a{sv}", "aa{sv}s", 0, 0, 0, handle_list},
+        {M, "Random", "ua{sv}", "ay", 0, 0, 0, handle_random},
+        {M, "ListSlots", "a{sv}", "aa{sv}", LOOKABLE, 0, POLICY_OP_SLOT_LIST, store_handle_slots},
+        {M, "AddSlot", "sa{sv}", "u", 0, 0, POLICY_OP_SLOT_ADD, store_handle_slot_add},
+        {M, "RemoveSlot", "ua{sv}", "", 0, 0, POLICY_OP_SLOT_REMOVE, store_handle_slot_remove},
+        {M, "ChangeSlot", "ua{sv}", "", 0, 0, POLICY_OP_SLOT_CHANGE, store_handle_slot_change},
+        {M, "Recover", "a{sv}", "a{sv}", VAULT_FOREIGN | VAULT_REFUSED, 0, POLICY_OP_RECOVER, store_handle_recover},
+        {M, "Explain", "ssa{sv}", "a{sv}", VAULT_ANY, 0, 0, handle_explain},
+        {M, "ReloadPolicy", "a{sv}", "a{sv}", VAULT_ANY, 0, 0, handle_reload},
+        {M, "Check", "a{sv}", "aa{sv}", VAULT_ANY, 0, 0, handle_check},
+        {0},
+};

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/bus-store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "audit/note.h"
+#include "base/secret.h"
+#include "daemon/change.h"
+#include "dbus/errors.h"
+
+typedef struct SlotOptions {
+        int secret, recovery;
+        const char *label;
+        bool unattended;
+        bool accept_rollback;
+} SlotOptions;
+
+static const OptionSpec init_options[] = {
+        {"secret", OPTION_FD, offsetof(SlotOptions, secret)},
+        {"recovery", OPTION_FD, offsetof(SlotOptions, recovery)},
+        {"unattended", OPTION_BOOL, offsetof(SlotOptions, unattended)},
+        {"label", OPTION_STRING, offsetof(SlotOptions, label)},
+        {0},
+};
+static const OptionSpec secret_option[] = {{"secret", OPTION_FD, offsetof(SlotOptions, secret)}, {0}};
+static const OptionSpec slot_options[] = {
+        {"secret", OPTION_FD, offsetof(SlotOptions, secret)},
+        {"recovery", OPTION_FD, offsetof(SlotOptions, recovery)},
+        {"label", OPTION_STRING, offsetof(SlotOptions, label)},
+        {0},
+};
+static const OptionSpec change_options[] = {
+        {"secret", OPTION_FD, offsetof(SlotOptions, secret)},
+        {"recovery", OPTION_FD, offsetof(SlotOptions, recovery)},
+        {0},
+};
+static const OptionSpec recover_options[] = {
+        {"secret", OPTION_FD, offsetof(SlotOptions, secret)},
+        {"accept-rollback", OPTION_BOOL, offsetof(SlotOptions, accept_rollback)},
+        {0},
+};
+static const OptionSpec no_options[] = {{0}};
+
+/* Type, seals and size, before the descriptor goes on to the signer, which checks again. */
+static int check_secret(int fd)
+{
+        size_t len;
+
+        return fd < 0 ? 0 : secret_fd_check(fd, &len);
+}
+
+static int check_pipe(int fd)
+{
+        struct stat st;
+        int flags;
+
+        if (fd < 0)
+                return 0;
+        flags = fcntl(fd, F_GETFL);
+        if (fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode) || flags < 0 || (flags & O_ACCMODE) == O_RDONLY || (flags & O_PATH))
+                return HF_E_INVALID_FD;
+        return 0;
+}
+
+static int read_slot_options(Operation *op, const OptionSpec *specs, SlotOptions *ret)
+{
+        int r;
+
+        *ret = (SlotOptions){.secret = -EBADF, .recovery = -EBADF, .label = ""};
+        r = read_options(op, specs, ret);
+        if (!r)
+                r = check_secret(ret->secret);
+        if (!r)
+                r = check_pipe(ret->recovery);
+        if (!r && *ret->label && !name_is_valid(ret->label))
+                r = HF_E_INVALID_NAME;
+        return r;
+}
+
+/* The exact sentence where the vault gave a reason. */
+static void fail(Operation *op, int result, const char *reason)
+{
+        if (reason && *reason)
+                operation_fail_because(op, result < 0 ? HF_E_INTERNAL : result, "%s. %s", reason, errors_sentence(result));
+        else
+                operation_fail(op, result);
+}
+
+static int append_key_of_log(sd_bus_message *m, const Vault *v)
+{
+        char id[UUID_TEXT_SIZE], name[AUDIT_NAME_MAX + 1], text[AUDIT_VKEY_MAX], fingerprint[AUDIT_FINGERPRINT_SIZE];
+        AuditVkey key;
+        int r;
+
+        uuid_format(&v->store_id, id);
+        snprintf(name, sizeof(name), AUDIT_ORIGIN_PREFIX "%s", id);
+        audit_vkey_init(&key, name, v->checkpoint_public);
+        audit_vkey_format(&key, text);
+        audit_key_fingerprint(v->checkpoint_public, fingerprint);
+        r = reply_append_string(m, "fingerprint", fingerprint);
+        if (r >= 0)
+                r = reply_append_string(m, "vkey", text);
+        return r >= 0 ? reply_append_string(m, "store", id) : r;
+}
+
+/* ---- init ---- */
+
+static void on_init(void *userdata, int result, const char *reason, uint32_t slot)
+{
+        Operation *op = userdata;
+        const Vault *v = &op->daemon->vault;
+        sd_bus_message *reply = NULL;
+        int r;
+
+        (void)slot;
+        if (result) {
+                fail(op, result, reason);
+                return;
+        }
+        r = operation_reply_new(op, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "{sv}");
+        if (r >= 0)
+                r = append_key_of_log(reply, v);
+        if (r >= 0)
+                r = reply_append_bool(reply, "pending", v->init_pending);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        if (send_or_unref(op, reply, r))
+                operation_fail(op, HF_E_INTERNAL);
+}
+
+int store_handle_init(Operation *op)
+{
+        VaultInitParams params = {0};
+        const char *kind;
+        SlotOptions o;
+        int r;
+
+        if (sd_bus_message_read_basic(op->call, 's', &kind) < 0)
+                return HF_E_INVALID_ARGS;
+        r = read_slot_options(op, init_options, &o);
+        if (r)
+                return r;
+        params.kind = slot_kind_from_string(kind);
+        params.unattended = o.unattended;
+        params.secret_fd = o.secret;
+        params.recovery_fd = o.recovery;
+        strcpy(params.label, *o.label ? o.label : kind);
+        if ((params.kind != SLOT_CREDENTIAL && params.kind != SLOT_PASSPHRASE) || (params.kind == SLOT_PASSPHRASE) != (o.secret >= 0) ||
+                        params.unattended != (o.recovery < 0))
+                return HF_E_INVALID_ARGS;
+        return vault_init(op->daemon, &params, op->caller, on_init, op);
+}
+
+int store_handle_confirm(Operation *op)
+{
+        int fd, r;
+
+        if (sd_bus_message_read_basic(op->call, 'h', &fd) < 0)
+                return HF_E_INVALID_ARGS;
+        r = read_options(op, no_options, NULL);
+        if (!r)
+                r = check_secret(fd);
+        return r ? r : vault_confirm(op->daemon, fd, on_init, op);
+}
+
+/* ---- unlock, lock, recover ---- */
+
+static int append_slot_fields(sd_bus_message *m, const SlotEntry *e)
+{
+        int r = reply_append_string(m, "kind", slot_kind_to_string(e->kind));
+
+        if (r >= 0)
+                r = reply_append_string(m, "label", e->label);
+        return r;
+}
+
+static int append_opened(sd_bus_message *m, const Vault *v, uint32_t slot)
+{
+        int r = sd_bus_message_open_container(m, 'a', "{sv}");
+
+        if (r >= 0)
+                r = reply_append_u32(m, "slot", slot);
+        for (size_t i = 0; r >= 0 && i < v->slot_list.n; i++)
+                if (v->slot_list.slots[i].id == slot)
+                        r = append_slot_fields(m, &v->slot_list.slots[i]);
+        return r >= 0 ? sd_bus_message_close_container(m) : r;
+}
+
+static void on_opened(void *userdata, int result, const char *reason, uint32_t slot)
+{
+        Operation *op = userdata;
+        sd_bus_message *reply = NULL;
+        int r;
+
+        if (result) {
+                fail(op, result, reason);
+                return;
+        }
+        op->daemon->vault.locked_by_hand = false;
+        r = operation_reply_new(op, &reply);
+        if (r >= 0)
+                r = append_opened(reply, &op->daemon->vault, slot);
+        if (send_or_unref(op, reply, r))
+                operation_fail(op, HF_E_INTERNAL);
+}
+
+int store_handle_unlock(Operation *op)
+{
+        SlotOptions o;
+        int r = read_slot_options(op, secret_option, &o);
+
+        return r ? r : vault_unlock(op->daemon, true, o.secret, op->caller, on_opened, op);
+}
+
+static void on_locked(void *userdata, int result, const char *reason, uint32_t slot)
+{
+        Operation *op = userdata;
+        const Vault *v = &op->daemon->vault;
+        sd_bus_message *reply = NULL;
+        bool unattended = false;
+        int r;
+
+        (void)slot;
+        if (result) {
+                fail(op, result, reason);
+                return;
+        }
+        for (size_t i = 0; i < v->slot_list.n; i++)
+                unattended |= v->slot_list.slots[i].unattended;
+        r = operation_reply_new(op, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "{sv}");
+        if (r >= 0)
+                r = reply_append_bool(reply, "unattended", unattended);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        if (send_or_unref(op, reply, r))
+                operation_fail(op, HF_E_INTERNAL);
+}
+
+int store_handle_lock(Operation *op)
+{
+        int r = read_options(op, no_options, NULL);
+
+        if (!r)
+                vault_lock(op->daemon, op->caller, on_locked, op);
+        return r;
+}
+
+int store_handle_recover(Operation *op)
+{
+        SlotOptions o;
+        int r = read_slot_options(op, recover_options, &o);
+
+        return r ? r : vault_recover(op->daemon, o.accept_rollback, o.secret, op->caller, on_opened, op);
+}
+
+/* ---- slots ---- */
+
+static int append_slot(sd_bus_message *m, const SlotEntry *e)
+{
+        int r = sd_bus_message_open_container(m, 'a', "{sv}");
+
+        if (r >= 0)
+                r = reply_append_u32(m, "id", e->id);
+        if (r >= 0)
+                r = append_slot_fields(m, e);
+        if (r >= 0)
+                r = reply_append_bool(m, "unattended", e->unattended);
+        if (r >= 0)
+                r = reply_append_u64(m, "created", e->created);
+        return r >= 0 ? sd_bus_message_close_container(m) : r;
+}
+
+int store_handle_slots(Operation *op)
+{
+        const SlotList *l = &op->daemon->vault.slot_list;
+        sd_bus_message *reply = NULL;
+        int r = read_options(op, no_options, NULL);
+
+        if (r)
+                return r;
+        r = operation_reply_new(op, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "a{sv}");
+        for (size_t i = 0; r >= 0 && i < l->n; i++)
+                r = append_slot(reply, &l->slots[i]);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return send_or_unref(op, reply, r);
+}
+
+typedef struct SlotChange {
+        Change change;
+        Operation *op;
+        uint32_t id;
+        const char *kind;
+        char label[NAME_SIZE];
+} SlotChange;
+
+static int write_slot_change(Change *c, AuditLine *line)
+{
+        SlotChange *s = c->userdata;
+
+        audit_line_u64(line, "slot", s->id);
+        audit_line_str(line, "kind", s->kind);
+        audit_line_str(line, "label-of-slot", s->label[0] ? s->label : NULL);
+        operation_audit_caller(s->op, line);
+        return 0;
+}
+
+static void apply_slot_change(Change *c)
+{
+        (void)vault_read_slots(c->daemon, buffer_bytes(&c->daemon->vault.slots));
+}
+
+static void finish_slot_change(Change *c, int result)
+{
+        SlotChange *s = c->userdata;
+        Operation *op = s->op;
+        sd_bus_message *reply = NULL;
+        bool added = strcmp(c->event, "slot.add") == 0;
+        uint32_t id = s->id;
+        int r = 0;
+
+        free(s);
+        if (result) {
+                operation_fail(op, result);
+                return;
+        }
+        r = operation_reply_new(op, &reply);
+        if (r >= 0 && added)
+                r = sd_bus_message_append_basic(reply, 'u', &id);
+        if (send_or_unref(op, reply, r))
+                operation_fail(op, HF_E_INTERNAL);
+}
+
+static void on_slots_made(void *userdata, int result, Bytes body)
+{
+        WireReader r = wire_reader(body);
+        SlotChange *s = userdata;
+        Operation *op = s->op;
+        Bytes slots;
+
+        if (!result && strcmp(s->change.event, "slot.add") == 0)
+                s->id = wire_get_u32(&r);
+        if (!result) {
+                slots = wire_get_block(&r, SLOTS_FILE_MAX);
+                result = wire_done(&r) ? HF_E_SIGNER_FAILED : buffer_append(&s->change.slots, slots.data, slots.len);
+        }
+        if (!result) {
+                change_submit(op->daemon, &s->change);
+                return;
+        }
+        buffer_deinit(&s->change.slots);
+        free(s);
+        operation_fail(op, result);
+}
+
+static SlotChange *slot_change_new(Operation *op, const char *event)
+{
+        SlotChange *s;
+
+        if (!change_is_idle(op->daemon)) /* the signer makes the new file out of the one in force */
+                return NULL;
+        s = calloc(1, sizeof(*s));
+        if (!s)
+                return NULL;
+        s->op = op;
+        s->change = (Change){
+                .event = event,
+                .seal = true,
+                .write = write_slot_change,
+                .apply = apply_slot_change,
+                .finish = finish_slot_change,
+                .userdata = s,
+                .slots = BUFFER_INIT(SLOTS_FILE_MAX),
+        };
+        return s;
+}
+
+static int call_for_slots(SlotChange *s, int r, const SlotOptions *o)
+{
+        int fd = o && o->secret >= 0 ? o->secret : o ? o->recovery : -EBADF;
+
+        if (!r)
+                r = signer_call(s->op->daemon->signer, &fd, fd >= 0 ? 1 : 0, on_slots_made, s);
+        if (r)
+                free(s);
+        return r;
+}
+
+int store_handle_slot_add(Operation *op)
+{
+        Daemon *d = op->daemon;
+        const char *kind_name;
+        SlotChange *s;
+        SlotOptions o;
+        SlotKind kind;
+        Buffer *b;
+        int r;
+
+        if (sd_bus_message_read_basic(op->call, 's', &kind_name) < 0)
+                return HF_E_INVALID_ARGS;
+        r = read_slot_options(op, slot_options, &o);
+        if (r)
+                return r;
+        kind = slot_kind_from_string(kind_name);
+        if (!kind || kind == SLOT_TPM2 || kind == SLOT_TPM2_DERIVED)
+                return kind ? HF_E_NOT_SUPPORTED : HF_E_INVALID_ARGS;
+        if ((kind == SLOT_PASSPHRASE) != (o.secret >= 0) || (kind == SLOT_RECOVERY) != (o.recovery >= 0))
+                return HF_E_INVALID_ARGS;
+        s = slot_change_new(op, "slot.add");
+        if (!s)
+                return HF_E_BUSY;
+        s->kind = slot_kind_to_string(kind);
+        strcpy(s->label, *o.label ? o.label : kind_name);
+        b = signer_begin(d->signer, SIGNER_SLOT_ADD);
+        r = wire_put_block(b, buffer_bytes(&d->vault.slots));
+        if (!r)
+                r = wire_put_u8(b, (uint8_t)kind);
+        if (!r)
+                r = wire_put_string(b, s->label);
+        return call_for_slots(s, r, &o);
+}
+
+static const SlotEntry *find_slot(const Daemon *d, uint32_t id)
+{
+        for (size_t i = 0; i < d->vault.slot_list.n; i++)
+                if (d->vault.slot_list.slots[i].id == id)
+                        return &d->vault.slot_list.slots[i];
+        return NULL;
+}
+
+static int change_existing(Operation *op, const char *event, SignerRequest request, const OptionSpec *specs)
+{
+        Daemon *d = op->daemon;
+        const SlotEntry *e;
+        SlotOptions o;
+        SlotChange *s;
+        uint32_t id;
+        Buffer *b;
+        int r;
+
+        if (sd_bus_message_read_basic(op->call, 'u', &id) < 0)
+                return HF_E_INVALID_ARGS;
+        r = read_slot_options(op, specs, &o);
+        if (r)
+                return r;
+        e = find_slot(d, id);
+        if (!e)
+                return HF_E_NO_SUCH_SLOT;
+        s = slot_change_new(op, event);
+        if (!s)
+                return HF_E_BUSY;
+        s->id = id;
+        s->kind = slot_kind_to_string(e->kind);
+        strcpy(s->label, e->label);
+        b = signer_begin(d->signer, request);
+        r = wire_put_block(b, buffer_bytes(&d->vault.slots));
+        if (!r)
+                r = wire_put_u32(b, id);
+        return call_for_slots(s, r, &o);
+}
+
+int store_handle_slot_remove(Operation *op)
+{
+        return change_existing(op, "slot.remove", SIGNER_SLOT_REMOVE, no_options);
+}
+
+int store_handle_slot_change(Operation *op)
+{
+        return change_existing(op, "slot.change", SIGNER_SLOT_CHANGE, change_options);
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/change.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "crypto/digest.h"
+#include "daemon/checkpoint.h"
+
+typedef enum ChangeStep {
+        CHANGE_QUEUED,
+        CHANGE_SLOTS,     /* the worker writes slots.next */
+        CHANGE_WAIT_LINE, /* until the line is durable */
+        CHANGE_COMMIT,    /* the worker commits */
+        CHANGE_WAIT_DONE, /* until `done` or `undone` is durable */
+        CHANGE_SEAL,
+} ChangeStep;
+
+static void run_next(Daemon *d);
+
+bool change_is_idle(const Daemon *d)
+{
+        return !d->change_first;
+}
+
+void change_slots_hash(Bytes slots, uint8_t ret[static 32])
+{
+        digest_sha256(slots, ret);
+}
+
+static void end(Change *c, int result)
+{
+        Daemon *d = c->daemon;
+
+        d->change_first = c->next;
+        if (!d->change_first)
+                d->change_last = NULL;
+        d->change_running = false;
+        buffer_deinit(&c->slots);
+        c->finish(c, result);
+        run_next(d);
+}
+
+/* ---- step 1 and 2: rows, line ---- */
+
+static int write_rows(Change *c, AuditLine *line, uint64_t seq)
+{
+        Vault *v = &c->daemon->vault;
+        uint8_t state[32], slots_hash[32];
+        int r;
+
+        memcpy(slots_hash, v->slots_hash, sizeof(slots_hash));
+        r = c->write(c, line);
+        if (!r && c->slots.len) {
+                change_slots_hash(buffer_bytes(&c->slots), slots_hash);
+                r = store_put_meta(v->store, META_SLOTS, BYTES_ARRAY(slots_hash));
+        }
+        if (!r)
+                r = store_set_seq(v->store, seq);
+        if (r)
+                return r;
+        store_state(v->store, slots_hash, state);
+        audit_line_hex(line, "state", state, sizeof(state));
+        return 0;
+}
+
+static void begin(Change *c)
+{
+        Vault *v = &c->daemon->vault;
+        AuditLine line;
+        uint64_t seq;
+        int r;
+
+        r = audit_log_next(v->log, &seq);
+        if (!r)
+                r = store_begin(v->store);
+        if (r) {
+                end(c, r);
+                return;
+        }
+        audit_line_init(&line, c->event);
+        r = write_rows(c, &line, seq);
+        if (!r)
+                r = audit_log_append(v->log, &line, &c->seq);
+        if (r) {
+                store_rollback(v->store);
+                end(c, r);
+                return;
+        }
+        c->step = CHANGE_WAIT_LINE;
+        change_on_durable(c->daemon);
+}
+
+/* ---- slots ---- */
+
+static int write_slots(void *userdata)
+{
+        Change *c = userdata;
+
+        return io_write_file(c->daemon->vault.store_fd, "slots.next", buffer_bytes(&c->slots), 0600);
+}
+
+static void on_slots_written(void *userdata, int result)
+{
+        Change *c = userdata;
+
+        if (result || !c->daemon->vault.store)
+                end(c, result ? result : HF_E_STORE_LOCKED);
+        else
+                begin(c);
+}
+
+/* ---- step 3: commit ---- */
+
+static int commit(void *userdata)
+{
+        Change *c = userdata;
+        Vault *v = &c->daemon->vault;
+        StoreOutcome outcome = store_commit(v->store);
+
+        if (outcome == STORE_COMMITTED && c->slots.len &&
+                        (renameat(v->store_fd, "slots.next", v->store_fd, "slots") < 0 || io_sync_dir(v->store_fd)))
+                outcome = STORE_OUTCOME_UNKNOWN; /* committed; recovery finds slots.next by its hash */
+        return (int)outcome;
+}
+
+static void on_committed(void *userdata, int result)
+{
+        Change *c = userdata;
+        Daemon *d = c->daemon;
+        Vault *v = &d->vault;
+        int r;
+
+        if (result == STORE_OUTCOME_UNKNOWN) {
+                daemon_abandon(d, store_reason(v->store));
+                return;
+        }
+        c->failed = result == STORE_ROLLED_BACK ? -ENOSPC : 0;
+        if (!c->failed) {
+                if (c->slots.len) {
+                        change_slots_hash(buffer_bytes(&c->slots), v->slots_hash);
+                        buffer_clear(&v->slots);
+                        (void)buffer_append(&v->slots, c->slots.data, c->slots.len);
+                }
+                c->apply(c);
+                r = audit_log_append_done(v->log, c->seq, &c->done_seq);
+        } else {
+                log_error("change %llu was taken back: %s", (unsigned long long)c->seq, store_reason(v->store));
+                r = audit_log_append_undone(v->log, c->seq, store_reason(v->store), &c->done_seq);
+        }
+        if (r) {
+                daemon_abandon(d, "the end of a change could not be written to the log");
+                return;
+        }
+        c->step = CHANGE_WAIT_DONE;
+        change_on_durable(d);
+}
+
+/* ---- steps 4 and 5 ---- */
+
+static void on_sealed(void *userdata, int result)
+{
+        Change *c = userdata;
+
+        if (result)
+                log_warning("change %llu is done, but not sealed yet: %s", (unsigned long long)c->seq, hf_error_name(result));
+        end(c, 0);
+}
+
+static void after_done(Change *c)
+{
+        if (c->failed) {
+                end(c, HF_E_LOG_FULL);
+        } else if (c->seal) {
+                c->step = CHANGE_SEAL;
+                checkpoint_request(c->daemon, on_sealed, c);
+        } else {
+                end(c, 0);
+        }
+}
+
+void change_on_durable(Daemon *d)
+{
+        Change *c = d->change_first;
+        uint64_t durable;
+
+        if (!c || !d->vault.log)
+                return;
+        durable = audit_log_durable(d->vault.log);
+        if (c->step == CHANGE_WAIT_LINE && durable >= c->seq) {
+                c->step = CHANGE_COMMIT;
+                if (worker_post(d->worker, commit, on_committed, c))
+                        daemon_abandon(d, "no memory to commit");
+        } else if (c->step == CHANGE_WAIT_DONE && durable >= c->done_seq) {
+                after_done(c);
+        }
+}
+
+static void run_next(Daemon *d)
+{
+        Change *c = d->change_first;
+
+        if (!c || d->change_running)
+                return;
+        d->change_running = true;
+        if (!d->vault.store || !d->vault.log) {
+                end(c, HF_E_STORE_LOCKED);
+        } else if (c->slots.len) {
+                c->step = CHANGE_SLOTS;
+                if (worker_post(d->worker, write_slots, on_slots_written, c))
+                        end(c, -ENOMEM);
+        } else {
+                begin(c);
+        }
+}
+
+void change_submit(Daemon *d, Change *c)
+{
+        c->daemon = d;
+        c->next = NULL;
+        c->step = CHANGE_QUEUED;
+        *(d->change_last ? &d->change_last->next : &d->change_first) = c;
+        d->change_last = c;
+        run_next(d);
+}
+
+/* ---- counted uses ---- */
+
+typedef struct Reservation {
+        Change change;
+        Operation *op;
+        UsesChange uses;
+        void (*done)(void *op, int result);
+} Reservation;
+
+static int reservation_write(Change *c, AuditLine *line)
+{
+        Reservation *v = c->userdata;
+        Operation *op = v->op;
+        int r;
+
+        r = uses_reserve(c->daemon->vault.uses, c->daemon->vault.store, &op->key->uuid, op->key->created, op->uses_rule,
+                op->uses_limit, &v->uses);
+        if (r)
+                return r;
+        audit_line_uuid(line, "key", &op->key->uuid);
+        audit_line_str(line, "name", key_entry_name(op->key));
+        audit_line_str(line, "rule", op->uses_rule);
+        audit_line_u64(line, "count", v->uses.reserved);
+        audit_line_u64(line, "left", op->uses_limit > v->uses.row.spent ? op->uses_limit - v->uses.row.spent : 0);
+        return 0;
+}
+
+static void reservation_apply(Change *c)
+{
+        Reservation *v = c->userdata;
+
+        uses_apply(c->daemon->vault.uses, &v->uses);
+}
+
+static void reservation_finish(Change *c, int result)
+{
+        Reservation *v = c->userdata;
+        Operation *op = v->op;
+        void (*done)(void *, int) = v->done;
+
+        free(v);
+        done(op, result);
+}
+
+void change_reserve_uses(Operation *op, void (*done)(void *op, int result))
+{
+        Reservation *v = calloc(1, sizeof(*v));
+
+        if (!v) {
+                done(op, -ENOMEM);
+                return;
+        }
+        v->op = op;
+        v->done = done;
+        v->change = (Change){
+                .event = "uses.reserve",
+                .write = reservation_write,
+                .apply = reservation_apply,
+                .finish = reservation_finish,
+                .userdata = v,
+        };
+        change_submit(op->daemon, &v->change);
+}

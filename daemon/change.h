@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Changes of the store, one at a time
+ *
+ * The protocol of docs/architecture.md ("Change"): rows and meta.seq in an open transaction; the line with the new
+ * state, durable; COMMIT; `done`, durable; a checkpoint; the answer. What can surely be taken back is (`undone`); of
+ * what cannot be known the process makes an end, and recovery finds out.
+ */
+#include "daemon/operation.h"
+
+struct Change {
+        Change *next;
+        Daemon *daemon;
+        const char *event;
+        bool seal;    /* the answer waits for a checkpoint */
+
+        /* Inside the transaction: writes the rows and fills in the line (all but `state`). */
+        int (*write)(Change *c, AuditLine *line);
+        /* After COMMIT; cannot fail. */
+        void (*apply)(Change *c);
+        /* At the end; frees what the change holds. */
+        void (*finish)(Change *c, int result);
+        void *userdata;
+
+        /* A new slots file that takes effect with this change; empty: none. */
+        Buffer slots;
+
+        uint64_t seq;
+        uint64_t done_seq;
+        int failed;
+        int step;
+};
+
+/* finish() is called exactly once, perhaps before this returns. */
+void change_submit(Daemon *d, Change *c);
+void change_on_durable(Daemon *d);
+bool change_is_idle(const Daemon *d);
+
+/* Reserves the next block of counted uses for op's rule, then calls done(op, result). */
+void change_reserve_uses(Operation *op, void (*done)(void *op, int result));
+
+/* SHA-256 of a slots file, as `state` and the meta row have it. */
+void change_slots_hash(Bytes slots, uint8_t ret[static 32]);
+#define META_SLOTS "slots"       /* SHA-256 of the slots file in force */
+#define META_EPOCH "epoch"       /* u64 little-endian */
+#define META_BACKUP "backup"     /* u64 little-endian, microseconds since 1970 */

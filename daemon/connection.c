@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/connection.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "base/log.h"
+#include "daemon/bus.h"
+#include "daemon/guard.h"
+#include "daemon/user.h"
+#include "dbus/names.h"
+
+#define QUEUED_REPLIES_MAX 64
+#define MESSAGES_A_TURN 32
+#define GUARD_SLACK 4096 /* sd-bus rounds its buffers up */
+
+struct Listener {
+        Daemon *daemon;
+        int fd;
+        char path[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
+        sd_event_source *source;
+};
+
+struct Connection {
+        Daemon *daemon;
+        unsigned refs;
+        Connection *prev, *next;
+        Caller *caller;
+        User *user;
+        int fd; /* sd-bus owns it once there is a bus */
+        sd_bus *bus;
+        sd_event_source *source, *again;
+        bool reading, closed, parked;
+};
+
+static void start(Connection *c);
+
+Connection *connection_ref(Connection *c)
+{
+        c->refs++;
+        return c;
+}
+
+Connection *connection_unref(Connection *c)
+{
+        if (!c || --c->refs > 0)
+                return NULL;
+        caller_unref(c->caller);
+        free(c);
+        return NULL;
+}
+
+static void list_add(Connection **list, Connection *c)
+{
+        c->prev = NULL;
+        c->next = *list;
+        if (*list)
+                (*list)->prev = c;
+        *list = c;
+}
+
+static void list_remove(Connection **list, Connection *c)
+{
+        if (c->next)
+                c->next->prev = c->prev;
+        *(c->prev ? &c->prev->next : list) = c->next;
+        c->prev = c->next = NULL;
+}
+
+static bool has_place(const Daemon *d, const User *u)
+{
+        return d->n_connections < d->config.max_connections && u->n_connections < d->config.max_connections_per_user;
+}
+
+/* Somebody left: the one that waits longest and now may come in does. */
+static void admit_parked(Daemon *d)
+{
+        Connection *oldest = NULL;
+
+        for (Connection *c = d->parked; c; c = c->next)
+                if (has_place(d, c->user))
+                        oldest = c;
+        if (oldest) {
+                list_remove(&d->parked, oldest);
+                oldest->parked = false;
+                start(oldest);
+        }
+}
+
+static void close_connection(Connection *c)
+{
+        Daemon *d = c->daemon;
+
+        if (c->closed)
+                return;
+        c->closed = true;
+        c->source = sd_event_source_disable_unref(c->source);
+        c->again = sd_event_source_disable_unref(c->again);
+        if (c->parked)
+                list_remove(&d->parked, c);
+        if (c->bus) {
+                list_remove(&d->connections, c);
+                d->n_connections--;
+                c->user->n_connections--;
+                sd_bus_close(c->bus);
+                c->bus = sd_bus_unref(c->bus);
+        } else {
+                safe_close(c->fd);
+        }
+        c->user = user_unref(d, c->user);
+        connection_unref(c);
+        admit_parked(d);
+}
+
+static bool may_read(const Connection *c)
+{
+        uint64_t queued = 0;
+
+        (void)sd_bus_get_n_queued_write(c->bus, &queued);
+        return queued < QUEUED_REPLIES_MAX && c->user->n_jobs < c->daemon->config.max_jobs_per_user;
+}
+
+static void update_events(Connection *c)
+{
+        int events = sd_bus_get_events(c->bus);
+        uint32_t wanted = 0;
+
+        if (events < 0) {
+                close_connection(c);
+                return;
+        }
+        c->reading = may_read(c);
+        if ((events & EPOLLIN) && c->reading)
+                wanted |= EPOLLIN;
+        if (events & EPOLLOUT)
+                wanted |= EPOLLOUT;
+        (void)sd_event_source_set_io_events(c->source, wanted);
+}
+
+/* sd-bus may hold messages it has read already, which no poll would tell of. */
+static int on_again(sd_event_source *source, void *userdata);
+
+static void process(Connection *c)
+{
+        int r = 1, n = 0;
+
+        connection_ref(c);
+        for (; r > 0 && n < MESSAGES_A_TURN && !c->closed && may_read(c); n++) {
+                guard_set(HF_BUS_MESSAGE_MAX + GUARD_SLACK);
+                r = sd_bus_process(c->bus, NULL);
+                guard_set(0);
+        }
+        if (!c->closed) {
+                if (r < 0)
+                        close_connection(c);
+                else if (r > 0 && may_read(c))
+                        (void)sd_event_source_set_enabled(c->again, SD_EVENT_ONESHOT);
+                if (!c->closed)
+                        update_events(c);
+        }
+        connection_unref(c);
+}
+
+static int on_again(sd_event_source *source, void *userdata)
+{
+        (void)source;
+        process(userdata);
+        return 0;
+}
+
+/* sd-bus writes what is queued before it takes in, at most, one message: so the queue does not grow by this. */
+static int flush_replies(Connection *c)
+{
+        int r;
+
+        guard_set(HF_BUS_MESSAGE_MAX + GUARD_SLACK);
+        r = sd_bus_process(c->bus, NULL);
+        guard_set(0);
+        return r;
+}
+
+static int on_connection(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        Connection *c = userdata;
+
+        (void)source;
+        (void)fd;
+        if ((events & (EPOLLHUP | EPOLLERR)) && !(events & EPOLLIN)) {
+                close_connection(c);
+                return 0;
+        }
+        if ((events & EPOLLOUT) && !may_read(c) && flush_replies(c) < 0) {
+                close_connection(c);
+                return 0;
+        }
+        process(c);
+        return 0;
+}
+
+void connection_wrote(Connection *c)
+{
+        if (!c->closed && c->bus)
+                update_events(c);
+}
+
+void connection_resume(Daemon *d, User *user)
+{
+        for (Connection *c = d->connections; c; c = c->next)
+                if (c->user == user && !c->closed && !c->reading)
+                        (void)sd_event_source_set_enabled(c->again, SD_EVENT_ONESHOT);
+}
+
+static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        Connection *c = userdata;
+
+        (void)error;
+        if (sd_bus_message_is_signal(m, "org.freedesktop.DBus.Local", "Disconnected"))
+                return 0;
+        return bus_dispatch(c->daemon, m, c->caller, c->user, c);
+}
+
+static int open_bus(Connection *c)
+{
+        sd_id128_t id;
+        int r;
+
+        r = sd_bus_new(&c->bus);
+        if (r >= 0)
+                r = sd_bus_set_fd(c->bus, c->fd, c->fd);
+        if (r >= 0)
+                r = sd_id128_randomize(&id);
+        if (r >= 0)
+                r = sd_bus_set_server(c->bus, 1, id);
+        if (r >= 0)
+                r = sd_bus_negotiate_fds(c->bus, 1);
+        if (r >= 0)
+                r = sd_bus_add_filter(c->bus, NULL, on_message, c);
+        if (r >= 0)
+                r = sd_bus_start(c->bus);
+        return r < 0 ? r : 0;
+}
+
+static void start(Connection *c)
+{
+        Daemon *d = c->daemon;
+        int r;
+
+        r = open_bus(c);
+        if (r >= 0)
+                r = sd_event_add_io(d->event, &c->source, c->fd, EPOLLIN, on_connection, c);
+        if (r >= 0)
+                r = sd_event_add_defer(d->event, &c->again, on_again, c);
+        if (r < 0) {
+                log_error("cannot serve a connection: %s", strerror(-r));
+                if (c->bus)
+                        c->fd = -EBADF;
+                c->bus = sd_bus_unref(c->bus);
+                close_connection(c);
+                return;
+        }
+        list_add(&d->connections, c);
+        d->n_connections++;
+        c->user->n_connections++;
+        (void)sd_event_source_set_enabled(c->again, SD_EVENT_ONESHOT);
+        update_events(c);
+}
+
+static int accept_one(Listener *l)
+{
+        Connection *c = calloc(1, sizeof(*c));
+        Daemon *d = l->daemon;
+        int r;
+
+        if (!c)
+                return -ENOMEM;
+        c->refs = 1;
+        c->daemon = d;
+        c->fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        r = c->fd < 0 ? -errno : caller_from_socket(c->fd, l->path, &c->caller);
+        if (r == 0)
+                r = user_get(d, c->caller->uid, &c->user);
+        if (r) {
+                safe_close(c->fd);
+                connection_unref(c);
+                return r;
+        }
+        if (has_place(d, c->user)) {
+                start(c);
+        } else {
+                c->parked = true;
+                list_add(&d->parked, c);
+        }
+        return 0;
+}
+
+static int on_listener(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        Listener *l = userdata;
+        int r;
+
+        (void)source;
+        (void)fd;
+        (void)events;
+        r = accept_one(l);
+        if (r && r != -EAGAIN && r != -ECONNABORTED && r != -EINTR)
+                log_warning("cannot accept a connection on %s: %s", l->path, strerror(-r));
+        return 0;
+}
+
+int listener_new(Daemon *d, int fd)
+{
+        struct sockaddr_un sa = {0};
+        socklen_t len = sizeof(sa);
+        Listener *l;
+        int r;
+
+        if (d->n_listeners == DAEMON_LISTENERS_MAX)
+                return HF_E_LIMIT_EXCEEDED;
+        l = calloc(1, sizeof(*l));
+        if (!l)
+                return -ENOMEM;
+        l->daemon = d;
+        l->fd = fd;
+        if (getsockname(fd, (struct sockaddr *)&sa, &len) == 0 && sa.sun_family == AF_UNIX)
+                memcpy(l->path, sa.sun_path, sizeof(sa.sun_path));
+        (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+        r = sd_event_add_io(d->event, &l->source, fd, EPOLLIN, on_listener, l);
+        if (r < 0) {
+                free(l);
+                return r;
+        }
+        d->listeners[d->n_listeners++] = l;
+        return 0;
+}
+
+int listener_new_path(Daemon *d, const char *path)
+{
+        _cleanup_close_ int fd = -EBADF;
+        struct sockaddr_un sa = {.sun_family = AF_UNIX};
+        int r;
+
+        if (strlen(path) >= sizeof(sa.sun_path))
+                return -ENAMETOOLONG;
+        strcpy(sa.sun_path, path);
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0 || (unlink(path) < 0 && errno != ENOENT) || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
+                        chmod(path, 0666) < 0 || listen(fd, SOMAXCONN) < 0)
+                return -errno;
+        r = listener_new(d, fd);
+        if (r == 0)
+                TAKE_FD(fd);
+        return r;
+}
+
+void connection_close_all(Daemon *d)
+{
+        for (size_t i = 0; i < d->n_listeners; i++) {
+                sd_event_source_disable_unref(d->listeners[i]->source);
+                safe_close(d->listeners[i]->fd);
+                free(d->listeners[i]);
+        }
+        d->n_listeners = 0;
+        while (d->parked)
+                close_connection(d->parked);
+        while (d->connections) {
+                (void)sd_bus_flush(d->connections->bus);
+                close_connection(d->connections);
+        }
+}

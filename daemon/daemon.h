@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * holdfastd in one struct
+ *
+ * One loop, one thread that owns all of this. Beside it run the writer of the audit log (room audit/) and one worker
+ * for what would block (daemon/worker.h); neither touches anything here.
+ */
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "daemon/caller.h"
+#include "daemon/config.h"
+#include "daemon/signer-client.h"
+#include "daemon/vault.h"
+#include "daemon/worker.h"
+#include "policy/decide.h"
+
+typedef struct Change Change;
+typedef struct Connection Connection;
+typedef struct Listener Listener;
+typedef struct Operation Operation;
+typedef struct SystemBus SystemBus;
+typedef struct User User;
+
+#define DAEMON_LISTENERS_MAX 8
+
+struct Daemon {
+        Config config;
+        sd_event *event;
+        uint64_t started; /* wall clock */
+        int exit_code;
+
+        SignerClient *signer;
+        Worker *worker;
+        Vault vault;
+
+        Policy *policy;
+        PolicyLimits *limits;
+        char policy_hash[65];
+
+        /* daemon/connection.c */
+        Listener *listeners[DAEMON_LISTENERS_MAX];
+        size_t n_listeners;
+        Connection *connections, *parked;
+        size_t n_connections;
+        SystemBus *system_bus;
+
+        /* daemon/user.c: accounting by uid, and whose turn it is */
+        User *users;
+        User *turn_first, *turn_last;
+        size_t n_queued;
+        sd_event_source *patience; /* operations wait for the signer only so long */
+        sd_event_source *flood;
+
+        /* daemon/operation.c: replies that wait for their line to be durable, in the order of the lines */
+        Operation *waiting_first, *waiting_last;
+
+        /* daemon/change.c: one at a time */
+        Change *change_first, *change_last;
+        bool change_running;
+
+        /* daemon/checkpoint.c */
+        bool sealing;
+        sd_event_source *seal_timer;
+        struct SealWaiter *seal_waiters;
+};
+
+int daemon_load_policy(Daemon *d, const Caller *caller, PolicyProblem *ret_problem);
+/* The log cannot be written, or the outcome of a commit is unknown: nobody gets success any more; end and recover. */
+void daemon_abandon(Daemon *d, const char *why);

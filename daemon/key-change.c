@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/key-change.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "crypto/pubkey.h"
+#include "daemon/bus.h"
+#include "daemon/change.h"
+
+typedef struct KeyChange {
+        Change change;
+        Operation *op;
+        KeyAttributes attributes; /* as the row will have them */
+        Buffer wrapped;
+        KeystoreChange keystore;
+} KeyChange;
+
+static void key_change_free(KeyChange *k)
+{
+        keystore_change_deinit(&k->keystore);
+        buffer_deinit(&k->wrapped);
+        free(k);
+}
+
+static void fail(KeyChange *k, int r)
+{
+        Operation *op = k->op;
+
+        key_change_free(k);
+        operation_fail(op, r);
+}
+
+/* ---- inside the change ---- */
+
+static void fill_line(const KeyChange *k, AuditLine *line)
+{
+        const KeyAttributes *a = &k->attributes;
+        uint8_t fingerprint[32];
+
+        audit_line_uuid(line, "key", &a->uuid);
+        audit_line_str(line, "name", a->name);
+        if (strcmp(k->change.event, "key.create") == 0 || strcmp(k->change.event, "key.import") == 0) {
+                audit_line_str(line, "algorithm", key_algorithm_info(a->algorithm)->name);
+                audit_line_str(line, "purpose", key_purpose_to_string(a->purpose));
+                audit_line_str(line, "protection", key_protection_to_string(a->protection));
+                if (a->public_len) {
+                        pubkey_fingerprint(key_attributes_public(a), fingerprint);
+                        audit_line_hex(line, "public", fingerprint, sizeof(fingerprint));
+                }
+        }
+        operation_audit_caller(k->op, line);
+}
+
+static int write_put(Change *c, AuditLine *line)
+{
+        KeyChange *k = c->userdata;
+        Vault *v = &c->daemon->vault;
+
+        fill_line(k, line);
+        return keystore_put(v->store, v->catalogue, &k->attributes, buffer_bytes(&k->wrapped), &k->keystore);
+}
+
+static int write_destroy(Change *c, AuditLine *line)
+{
+        KeyChange *k = c->userdata;
+        Vault *v = &c->daemon->vault;
+
+        fill_line(k, line);
+        return keystore_destroy(v->store, v->catalogue, &k->attributes.uuid, &k->keystore);
+}
+
+static void apply(Change *c)
+{
+        KeyChange *k = c->userdata;
+
+        keystore_apply(c->daemon->vault.catalogue, c->daemon->vault.uses, &k->keystore);
+}
+
+static int append_new_key(KeyChange *k, sd_bus_message *reply)
+{
+        char *path = NULL;
+        int r = key_path(k->keystore.after, &path);
+
+        if (r >= 0)
+                r = sd_bus_message_append_basic(reply, 'o', path);
+        free(path);
+        return r >= 0 ? key_append_description(reply, k->keystore.after) : r;
+}
+
+static void finish(Change *c, int result)
+{
+        KeyChange *k = c->userdata;
+        Operation *op = k->op;
+        sd_bus_message *reply = NULL;
+        int r = 0;
+
+        if (result == HF_E_INVALID_ARGS && k->attributes.version > 1)
+                result = HF_E_BUSY; /* somebody changed the key between envelope and row */
+        if (!result) {
+                r = operation_reply_new(op, &reply);
+                if (r >= 0 && !k->keystore.before)
+                        r = append_new_key(k, reply);
+        }
+        key_change_free(k);
+        if (result || r < 0) {
+                sd_bus_message_unref(reply);
+                operation_fail(op, result ? result : r);
+        } else {
+                operation_send(op, reply);
+        }
+}
+
+static KeyChange *key_change_new(Operation *op, const char *event, int (*write)(Change *, AuditLine *))
+{
+        KeyChange *k = calloc(1, sizeof(*k));
+
+        if (!k)
+                return NULL;
+        k->op = op;
+        k->wrapped = BUFFER_INIT(KEY_WRAPPED_MAX);
+        k->change = (Change){
+                .event = event,
+                .seal = true,
+                .write = write,
+                .apply = apply,
+                .finish = finish,
+                .userdata = k,
+        };
+        return k;
+}
+
+/* ---- envelopes ---- */
+
+static void on_generated(void *userdata, int result, Bytes body)
+{
+        WireReader r = wire_reader(body);
+        KeyChange *k = userdata;
+        Bytes attributes, wrapped;
+
+        if (!result) {
+                attributes = wire_get_block(&r, KEY_ATTRIBUTES_MAX);
+                wrapped = wire_get_block(&r, KEY_WRAPPED_MAX);
+                result = wire_done(&r) ? HF_E_SIGNER_FAILED : key_attributes_decode(attributes, &k->attributes);
+        }
+        if (!result)
+                result = buffer_append(&k->wrapped, wrapped.data, wrapped.len);
+        if (result)
+                fail(k, result);
+        else
+                change_submit(k->op->daemon, &k->change);
+}
+
+static int put_attributes(Buffer *b, const KeyAttributes *a)
+{
+        _cleanup_buffer_ Buffer encoded = BUFFER_INIT(KEY_ATTRIBUTES_MAX);
+        int r = key_attributes_encode(a, &encoded);
+
+        return r ? r : wire_put_block(b, buffer_bytes(&encoded));
+}
+
+int key_create(Operation *op, const KeyAttributes *attributes)
+{
+        SignerClient *signer = op->daemon->signer;
+        KeyChange *k;
+        int r;
+
+        k = key_change_new(op, "key.create", write_put);
+        if (!k)
+                return -ENOMEM;
+        r = put_attributes(signer_begin(signer, SIGNER_GENERATE), attributes);
+        if (!r)
+                r = signer_call(signer, NULL, 0, on_generated, k);
+        if (r)
+                key_change_free(k);
+        return r;
+}
+
+/* The raw key goes from the importer to the signer through a socket pair neither end of which stays with us. */
+int key_import(Operation *op, const KeyAttributes *attributes, int pkcs8_fd)
+{
+        _cleanup_close_ int importer = -EBADF, near = -EBADF, far = -EBADF;
+        _cleanup_buffer_ Buffer message = BUFFER_INIT(4096);
+        SignerClient *signer = op->daemon->signer;
+        int pair[2], r;
+        KeyChange *k;
+
+        if (link_connect(op->daemon->config.importer_socket, &importer) || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return HF_E_SIGNER_UNAVAILABLE;
+        near = pair[0];
+        far = pair[1];
+        r = link_begin(&message, SIGNER_IMPORT, 1);
+        if (!r)
+                r = link_send(importer, buffer_bytes(&message), (int[]){pkcs8_fd, far}, 2);
+        if (r)
+                return HF_E_SIGNER_UNAVAILABLE;
+        k = key_change_new(op, "key.import", write_put);
+        if (!k)
+                return -ENOMEM;
+        r = put_attributes(signer_begin(signer, SIGNER_IMPORT), attributes);
+        if (!r)
+                r = signer_call(signer, &near, 1, on_generated, k);
+        if (r)
+                key_change_free(k);
+        return r;
+}
+
+static void on_rewrapped(void *userdata, int result, Bytes body)
+{
+        WireReader r = wire_reader(body);
+        KeyChange *k = userdata;
+        Bytes wrapped;
+
+        if (!result) {
+                wrapped = wire_get_block(&r, KEY_WRAPPED_MAX);
+                result = wire_done(&r) ? HF_E_SIGNER_FAILED : buffer_append(&k->wrapped, wrapped.data, wrapped.len);
+        }
+        if (result)
+                fail(k, result);
+        else
+                change_submit(k->op->daemon, &k->change);
+}
+
+int key_change_state(Operation *op, KeyAction action, const char *event)
+{
+        SignerClient *signer = op->daemon->signer;
+        KeyChange *k;
+        Buffer *b;
+        int r;
+
+        k = key_change_new(op, event, write_put);
+        if (!k)
+                return -ENOMEM;
+        r = lifecycle_next(op->key, action, &k->attributes);
+        if (!r) {
+                b = signer_begin(signer, SIGNER_REWRAP);
+                r = wire_put_block(b, key_entry_attributes(op->key));
+                if (!r)
+                        r = wire_put_block(b, key_entry_wrapped(op->key));
+                if (!r)
+                        r = put_attributes(b, &k->attributes);
+                if (!r)
+                        r = signer_call(signer, NULL, 0, on_rewrapped, k);
+        }
+        if (r)
+                key_change_free(k);
+        return r;
+}
+
+int key_destroy(Operation *op)
+{
+        KeyChange *k;
+        int r;
+
+        r = lifecycle_check(op->key, KEY_ACTION_DESTROY);
+        if (r)
+                return r;
+        k = key_change_new(op, "key.destroy", write_destroy);
+        if (!k)
+                return -ENOMEM;
+        r = key_entry_decode(op->key, &k->attributes);
+        if (r) {
+                key_change_free(k);
+                return r;
+        }
+        change_submit(op->daemon, &k->change);
+        return 0;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Changes of keys: each first gets its envelope from the signer, then becomes a Change. They answer by themselves. */
+#include "daemon/operation.h"
+#include "keystore/lifecycle.h"
+
+int key_create(Operation *op, const KeyAttributes *attributes);
+/* pkcs8_fd stays the caller's. */
+int key_import(Operation *op, const KeyAttributes *attributes, int pkcs8_fd);
+/* enable, disable, freeze, retire: op->key */
+int key_change_state(Operation *op, KeyAction action, const char *event);
+int key_destroy(Operation *op);

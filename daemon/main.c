@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * holdfastd: the keystore service
+ *
+ * Starts in this order: environment and limits, configuration, policy, state directory, sockets, signer, bus. It is
+ * ready (READY=1) when it answers, whatever the state of the store is. A start with a broken policy is refused; a
+ * reload with one keeps the policy in force.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "crypto/algorithm.h"
+#include "crypto/digest.h"
+#include "daemon/change.h"
+#include "daemon/checkpoint.h"
+#include "daemon/connection.h"
+#include "daemon/operation.h"
+#include "daemon/system-bus.h"
+#include "dbus/errors.h"
+
+extern char **environ;
+
+/* ---- hardening ---- */
+
+static int refuse_loader_environment(void)
+{
+        for (char **e = environ; *e; e++)
+                if (strncmp(*e, "LD_", 3) == 0) {
+                        log_error("holdfastd does not start with %.*s in its environment: that would let it load foreign code",
+                                (int)strcspn(*e, "="), *e);
+                        return HF_E_INVALID_ARGS;
+                }
+        return 0;
+}
+
+static int harden(void)
+{
+        const struct rlimit none = {0};
+        int r = refuse_loader_environment();
+
+        if (r)
+                return r;
+        if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+                return -errno;
+        umask(0077);
+        return 0;
+}
+
+/* ---- policy ---- */
+
+static bool is_algorithm(void *userdata, const char *name)
+{
+        (void)userdata;
+        return key_algorithm_from_string(name) != _KEY_ALGORITHM_INVALID;
+}
+
+static bool is_scheme(void *userdata, const char *name)
+{
+        (void)userdata;
+        return scheme_from_string(name) != _SCHEME_INVALID;
+}
+
+static void warn(void *userdata, const PolicyProblem *warning)
+{
+        char text[POLICY_PROBLEM_TEXT_SIZE];
+
+        (void)userdata;
+        log_warning("policy: %s", policy_problem_format(warning, text, sizeof(text)));
+}
+
+static size_t split_directories(char *text, const char *ret[static CONFIG_LIST_MAX + 1])
+{
+        char *save = NULL;
+        size_t n = 0;
+
+        for (char *p = strtok_r(text, " ", &save); p && n < CONFIG_LIST_MAX; p = strtok_r(NULL, " ", &save))
+                ret[n++] = p;
+        ret[n] = NULL;
+        return n;
+}
+
+static void note_policy(Daemon *d, const Caller *caller, int result, const PolicyProblem *problem)
+{
+        AuditLine line;
+
+        if (!d->vault.log)
+                return;
+        audit_line_init(&line, result ? "policy.refused" : "policy.loaded");
+        if (result) {
+                audit_line_str(&line, "error", problem->sentence);
+                audit_line_str(&line, "file", problem->path);
+                audit_line_u64(&line, "line", problem->line);
+                audit_line_u64(&line, "column", problem->column);
+        } else {
+                audit_line_u64(&line, "rules", policy_n_rules(d->policy));
+                audit_line_u64(&line, "files", policy_n_files(d->policy));
+        }
+        if (caller)
+                audit_line_u64(&line, "uid", caller->uid);
+        (void)audit_log_append(d->vault.log, &line, NULL);
+}
+
+int daemon_load_policy(Daemon *d, const Caller *caller, PolicyProblem *ret_problem)
+{
+        char text[sizeof(d->config.policy_directories)];
+        const char *directories[CONFIG_LIST_MAX + 1];
+        PolicyParams params = {
+                .dirs = directories,
+                .owner = d->config.policy_owner,
+                .names = {.user = policy_names_system_user, .group = policy_names_system_group, .algorithm = is_algorithm,
+                        .scheme = is_scheme},
+                .warn = warn,
+        };
+        uint8_t hash[32];
+        Policy *p = NULL;
+        int r;
+
+        strcpy(text, d->config.policy_directories);
+        split_directories(text, directories);
+        r = policy_load(&params, ret_problem, &p);
+        if (r == 0) {
+                policy_unref(d->policy);
+                d->policy = p;
+                digest_sha256(policy_source(p), hash);
+                hex_encode(hash, sizeof(hash), d->policy_hash);
+                log_info("policy: %zu rules of %zu files are in force", policy_n_rules(p), policy_n_files(p));
+        } else if (r == HF_E_POLICY_INVALID) {
+                char problem[POLICY_PROBLEM_TEXT_SIZE];
+
+                log_error("policy: %s", policy_problem_format(ret_problem, problem, sizeof(problem)));
+        }
+        if (r == 0 || r == HF_E_POLICY_INVALID)
+                note_policy(d, caller, r, ret_problem);
+        return r;
+}
+
+/* ---- loop ---- */
+
+void daemon_abandon(Daemon *d, const char *why)
+{
+        log_error("holdfastd ends to recover: %s", why);
+        operation_fail_waiting(d);
+        /* No orderly close: what is on the disk is what recovery shall find. */
+        _exit(EXIT_CODE_FAILED);
+}
+
+static void signer_up(void *userdata, const SignerHello *hello)
+{
+        vault_signer_up(userdata, hello);
+}
+
+static void signer_down(void *userdata)
+{
+        vault_signer_down(userdata);
+}
+
+static void signer_room(void *userdata)
+{
+        use_pump(userdata);
+}
+
+static void stop_now(void *userdata, int result)
+{
+        Daemon *d = userdata;
+
+        (void)result;
+        (void)sd_event_exit(d->event, 0);
+}
+
+static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+        Daemon *d = userdata;
+        AuditLine line;
+
+        (void)source;
+        (void)si;
+        (void)sd_notify(0, "STOPPING=1");
+        if (!d->vault.log || d->vault.state != VAULT_READY || !signer_client_is_up(d->signer)) {
+                stop_now(d, 0);
+                return 0;
+        }
+        use_fail_queued(d, HF_E_DAEMON_UNAVAILABLE);
+        audit_line_init(&line, "store.stop");
+        audit_line_str(&line, "reason", "stopped");
+        (void)audit_log_append(d->vault.log, &line, NULL);
+        checkpoint_request(d, stop_now, d);
+        return 0;
+}
+
+static int on_reload(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+        PolicyProblem problem;
+
+        (void)source;
+        (void)si;
+        (void)daemon_load_policy(userdata, NULL, &problem);
+        return 0;
+}
+
+static int add_signals(Daemon *d)
+{
+        sigset_t set;
+        int r;
+
+        sigemptyset(&set);
+        sigaddset(&set, SIGTERM);
+        sigaddset(&set, SIGINT);
+        sigaddset(&set, SIGHUP);
+        sigaddset(&set, SIGPIPE);
+        if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+                return -errno;
+        r = sd_event_add_signal(d->event, NULL, SIGTERM, on_terminate, d);
+        if (r >= 0)
+                r = sd_event_add_signal(d->event, NULL, SIGINT, on_terminate, d);
+        if (r >= 0)
+                r = sd_event_add_signal(d->event, NULL, SIGHUP, on_reload, d);
+        return r;
+}
+
+static int open_sockets(Daemon *d)
+{
+        char **names = NULL;
+        int n, r = 0;
+
+        n = sd_listen_fds_with_names(true, &names);
+        for (int i = 0; !r && i < n; i++)
+                if (sd_is_socket(SD_LISTEN_FDS_START + i, AF_UNIX, SOCK_STREAM, 1) > 0)
+                        r = listener_new(d, SD_LISTEN_FDS_START + i);
+        for (char **p = names; p && *p; p++)
+                free(*p);
+        free(names);
+        if (!r && d->config.socket[0])
+                r = listener_new_path(d, d->config.socket);
+        if (r < 0)
+                log_error("cannot listen on the direct socket: %s", strerror(-r));
+        return r;
+}
+
+static int open_state(Daemon *d)
+{
+        Vault *v = &d->vault;
+        struct stat st;
+
+        v->state = VAULT_STARTING;
+        v->store_fd = v->audit_fd = -EBADF;
+        v->slots = BUFFER_INIT(SLOTS_FILE_MAX);
+        v->state_fd = open(d->config.state_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (v->state_fd < 0 || fstat(v->state_fd, &st) < 0) {
+                log_error("state directory %s: %s", d->config.state_directory, strerror(errno));
+                return -errno;
+        }
+        if (st.st_uid != geteuid() || (st.st_mode & 0022)) {
+                log_error("state directory %s must belong to uid %u and not be writable by others: chown %u %s && chmod 700 %s",
+                        d->config.state_directory, (unsigned)geteuid(), (unsigned)geteuid(), d->config.state_directory,
+                        d->config.state_directory);
+                return HF_E_STORE_UNSAFE;
+        }
+        return 0;
+}
+
+static int start(Daemon *d)
+{
+        PolicyProblem problem;
+        int r;
+
+        r = sd_event_default(&d->event);
+        if (r >= 0)
+                r = add_signals(d);
+        if (r >= 0)
+                r = sd_event_set_watchdog(d->event, true);
+        if (r >= 0)
+                r = worker_new(d->event, &d->worker);
+        if (r >= 0)
+                r = policy_limits_new(POLICY_LIMITS_USUAL, &d->limits);
+        if (r >= 0)
+                r = daemon_load_policy(d, NULL, &problem);
+        if (r)
+                return r;
+        r = open_state(d);
+        if (!r)
+                r = open_sockets(d);
+        if (!r)
+                r = signer_client_new(d->event, &(SignerClientParams){.path = d->config.signer_socket, .up = signer_up,
+                        .down = signer_down, .room = signer_room, .userdata = d}, &d->signer);
+        if (!r && d->config.system_bus)
+                r = system_bus_new(d, &d->system_bus);
+        return r;
+}
+
+static void stop(Daemon *d)
+{
+        d->system_bus = system_bus_free(d->system_bus);
+        vault_close(d);
+        connection_close_all(d);
+        d->signer = signer_client_free(d->signer);
+        d->worker = worker_free(d->worker);
+        d->limits = policy_limits_free(d->limits);
+        d->policy = policy_unref(d->policy);
+        buffer_deinit(&d->vault.slots);
+        safe_close(d->vault.state_fd);
+        sd_event_source_disable_unref(d->patience);
+        sd_event_source_disable_unref(d->flood);
+        d->event = sd_event_unref(d->event);
+}
+
+int main(int argc, char **argv)
+{
+        static Daemon d;
+        int r;
+
+        config_init(&d.config);
+        r = config_from_arguments(&d.config, argc, argv);
+        if (r)
+                return r == HF_E_NOTHING_TO_DO ? 0 : EXIT_CODE_USAGE;
+        d.started = clock_wall();
+        r = harden();
+        if (!r)
+                r = start(&d);
+        if (r > 0)
+                return EXIT_CODE_FAILED; /* said already */
+        if (r < 0) {
+                log_error("holdfastd cannot start: %s", strerror(-r));
+                return EXIT_CODE_FAILED;
+        }
+        (void)sd_notify(0, "READY=1");
+        r = sd_event_loop(d.event);
+        stop(&d);
+        return r < 0 ? EXIT_CODE_FAILED : 0;
+}

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/operation.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "audit/locked.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/connection.h"
+#include "daemon/user.h"
+#include "dbus/errors.h"
+#include "dbus/names.h"
+#include "policy/explain.h"
+
+#define SENTENCE_MAX 1024
+
+int operation_new(Daemon *d, sd_bus_message *call, Caller *caller, User *user, Connection *connection, Operation **ret)
+{
+        Operation *op = calloc(1, sizeof(*op));
+
+        if (!op)
+                return -ENOMEM;
+        op->daemon = d;
+        op->call = sd_bus_message_ref(call);
+        op->caller = caller_ref(caller);
+        op->user = user;
+        user->refs++;
+        user->n_jobs++;
+        op->connection = connection ? connection_ref(connection) : NULL;
+        op->policy = policy_ref(d->policy);
+        *ret = op;
+        return 0;
+}
+
+static void operation_free(Operation *op)
+{
+        Daemon *d = op->daemon;
+
+        if (op->data_free)
+                op->data_free(op->data);
+        for (size_t i = 0; i < op->n_items; i++)
+                if (op->items[i].result) {
+                        explicit_bzero(op->items[i].result, op->items[i].result_len);
+                        free(op->items[i].result);
+                }
+        free(op->items);
+        key_entry_unref(op->key);
+        policy_unref(op->policy);
+        sd_bus_message_unref(op->answer);
+        sd_bus_message_unref(op->call);
+        caller_unref(op->caller);
+        if (op->user->n_jobs-- == d->config.max_jobs_per_user)
+                connection_resume(d, op->user);
+        user_unref(d, op->user);
+        if (op->connection)
+                connection_unref(op->connection);
+        free(op);
+}
+
+/* ---- the question ---- */
+
+void operation_request(const Operation *op, PolicyOperation operation, const KeyEntry *key, PolicyRequest *ret)
+{
+        const Caller *c = op->caller;
+
+        *ret = (PolicyRequest){
+                .uid = c->uid,
+                .gid = c->gid,
+                .groups = c->groups,
+                .n_groups = c->n_groups,
+                .unit = c->unit,
+                .label = c->label,
+                .socket = c->socket,
+                .operation = operation,
+                .key = key ? key_entry_name(key) : NULL,
+                .uuid = key ? &key->uuid : NULL,
+                .algorithm = key ? key_algorithm_info(key->algorithm)->name : NULL,
+                .now_wall = clock_wall(),
+                .now_monotonic = clock_monotonic(),
+                .count = 1,
+        };
+}
+
+bool operation_may(const Operation *op, PolicyOperation operation, const KeyEntry *key)
+{
+        PolicyRequest request;
+        PolicyDecision decision;
+
+        operation_request(op, operation, key, &request);
+        if (operation == POLICY_OP_DESCRIBE && key)
+                return policy_may_describe(op->policy, &request);
+        policy_peek(op->policy, NULL, &request, &decision);
+        return decision.result == 0;
+}
+
+static bool uses_available(void *userdata, const char *rule_name, const Uuid *uuid, uint64_t limit, uint32_t count)
+{
+        const Operation *op = userdata;
+
+        if (!op->daemon->vault.uses || !op->key)
+                return false;
+        return uses_remaining(op->daemon->vault.uses, uuid, op->key->created, rule_name, limit) >= count;
+}
+
+static void remember_rule(Operation *op, const PolicyDecision *decision, uint32_t count)
+{
+        const PolicyRule *rule = decision->rule;
+        const char *path, *name;
+
+        if (!rule)
+                return;
+        path = strrchr(policy_rule_path(rule), '/');
+        name = policy_rule_name(rule);
+        snprintf(op->rule, sizeof(op->rule), "%.180s:%u%s%s", path ? path + 1 : policy_rule_path(rule), policy_rule_line(rule),
+                name ? " " : "", name ? name : "");
+        if (decision->result == 0 && decision->uses && name) {
+                op->uses_limit = decision->uses;
+                op->uses_taken = 0;
+                snprintf(op->uses_rule, sizeof(op->uses_rule), "%s", name);
+                (void)count;
+        }
+}
+
+static int write_denial(Operation *op, const Question *q, const PolicyRequest *request, const char *reason, uint64_t *ret_seq)
+{
+        Daemon *d = op->daemon;
+        AuditLine line;
+
+        if (!user_may_log_denial(d, op->user))
+                return HF_E_NOTHING_TO_DO;
+        audit_line_init(&line, "denied");
+        audit_line_str(&line, "wanted", policy_operation_to_string(q->operation));
+        if (request->uuid)
+                audit_line_uuid(&line, "key", request->uuid);
+        audit_line_str(&line, "name", request->key ? request->key : op->key_text[0] ? op->key_text : NULL);
+        audit_line_str(&line, "reason", reason);
+        operation_audit_caller(op, &line);
+        if (d->vault.log)
+                return audit_log_append(d->vault.log, &line, ret_seq);
+        if (d->vault.audit_fd >= 0)
+                (void)audit_locked_append(d->vault.audit_fd, &line, false);
+        return HF_E_NOTHING_TO_DO;
+}
+
+/* The journal tells the administrator the one line that would have allowed it. */
+static void log_suggestion(const Operation *op, const PolicyRequest *request, const char *what)
+{
+        char rule[POLICY_SUGGEST_SIZE];
+
+        if (policy_suggest(op->policy, op->daemon->limits, request, rule))
+                log_notice("denied uid %u %s; no single rule would allow it", (unsigned)op->caller->uid, what);
+        else
+                log_notice("denied uid %u %s; this rule would allow it: %s", (unsigned)op->caller->uid, what, rule);
+}
+
+/* Absent and hidden keys get this same text. */
+static void hide_sentence(const Operation *op, const Question *q, const char *key, char *ret)
+{
+        snprintf(ret, SENTENCE_MAX,
+                "There is no key '%s', or you may not know of it. Nothing was done. An administrator finds out which by: "
+                "holdfast policy explain --user %u %s %s",
+                key, (unsigned)op->caller->uid, policy_operation_to_string(q->operation), key);
+}
+
+static void refuse_sentence(const Operation *op, const Question *q, const PolicyRequest *request, const PolicyDecision *decision,
+        char *ret)
+{
+        const char *key = request->key ? request->key : "";
+        const char *operation = policy_operation_to_string(q->operation);
+
+        if (decision->result == HF_E_RATE_LIMITED && decision->retry_after)
+                snprintf(ret, SENTENCE_MAX,
+                        "The rate of rule %s is used up. Nothing was done; it is free again in %llu ms.", op->rule,
+                        (unsigned long long)decision->retry_after / 1000 + 1);
+        else
+                snprintf(ret, SENTENCE_MAX,
+                        "Policy does not let uid %u do '%s'%s%s%s (%s). Nothing was done. See why: holdfast policy explain "
+                        "--user %u %s%s%s",
+                        (unsigned)op->caller->uid, operation, *key ? " with key '" : "", key, *key ? "'" : "",
+                        policy_reason_to_string(decision->reason), (unsigned)op->caller->uid, operation, *key ? " " : "", key);
+}
+
+static void answer_refusal(Operation *op, const Question *q, const PolicyRequest *request, const PolicyDecision *decision)
+{
+        char sentence[SENTENCE_MAX], what[256];
+        const char *name = request->key ? request->key : op->key_text;
+        bool hidden = (op->method->flags & METHOD_KEY) && !q->keyless &&
+                (!op->key || !policy_may_describe(op->policy, request));
+        int r = hidden ? HF_E_NO_SUCH_KEY : decision->result;
+        uint64_t seq = 0;
+
+        if (hidden)
+                hide_sentence(op, q, op->key_text, sentence);
+        else
+                refuse_sentence(op, q, request, decision, sentence);
+        if (write_denial(op, q, request, op->key || !hidden ? policy_reason_to_string(decision->reason) : "no-such-key", &seq) == 0 ||
+                        !op->daemon->vault.log) {
+                snprintf(what, sizeof(what), "%s %s", policy_operation_to_string(q->operation), name);
+                if (op->key || !hidden)
+                        log_suggestion(op, request, what);
+        }
+        operation_fail_at(op, seq, r, sentence);
+}
+
+int operation_authorise(Operation *op, const Question *q)
+{
+        KeyEntry *key = q->keyless ? NULL : op->key;
+        PolicyRequest request;
+        PolicyDecision decision = {.result = HF_E_NO_SUCH_KEY, .reason = POLICY_REASON_NO_RULE};
+
+        operation_request(op, q->operation, key, &request);
+        if (q->key_name)
+                request.key = q->key_name;
+        if (q->algorithm)
+                request.algorithm = q->algorithm;
+        request.scheme = q->scheme;
+        request.count = q->count ? q->count : 1;
+        request.uses_available = uses_available;
+        request.uses_userdata = op;
+        if (key || q->keyless || !(op->method->flags & METHOD_KEY))
+                policy_decide(op->policy, op->daemon->limits, &request, &decision);
+        remember_rule(op, &decision, request.count);
+        if (decision.result == 0)
+                return 0;
+        answer_refusal(op, q, &request, &decision);
+        return OPERATION_ANSWERED;
+}
+
+/* ---- the answer ---- */
+
+void operation_fail(Operation *op, int r)
+{
+        operation_fail_at(op, 0, r, NULL);
+}
+
+void operation_fail_because(Operation *op, int r, const char *format, ...)
+{
+        char sentence[SENTENCE_MAX];
+        va_list ap;
+
+        va_start(ap, format);
+        vsnprintf(sentence, sizeof(sentence), format, ap);
+        va_end(ap);
+        operation_fail_at(op, 0, r, sentence);
+}
+
+int operation_reply_new(Operation *op, sd_bus_message **ret)
+{
+        return sd_bus_message_new_method_return(op->call, ret);
+}
+
+void operation_send(Operation *op, sd_bus_message *reply)
+{
+        operation_send_at(op, 0, reply);
+}
+
+void operation_done(Operation *op)
+{
+        sd_bus_message *reply = NULL;
+
+        if (operation_reply_new(op, &reply) < 0)
+                operation_fail(op, HF_E_INTERNAL);
+        else
+                operation_send(op, reply);
+}
+
+void operation_fail_at(Operation *op, uint64_t seq, int r, const char *sentence)
+{
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        sd_bus_message *reply = NULL;
+
+        if (r < 0)
+                log_error("%s: %s", op->method ? op->method->member : "call", strerror(-r));
+        (void)sd_bus_error_set(&error, errors_bus_name(r), sentence ? sentence : errors_sentence(r));
+        if (sd_bus_message_new_method_error(op->call, &reply, &error) < 0)
+                reply = NULL; /* no memory: the caller runs into its time-out */
+        sd_bus_error_free(&error);
+        operation_send_at(op, seq, reply);
+}
+
+static void deliver(Operation *op)
+{
+        if (op->answer && !sd_bus_message_get_expect_reply(op->call))
+                op->answer = sd_bus_message_unref(op->answer);
+        if (op->answer)
+                (void)sd_bus_send(sd_bus_message_get_bus(op->call), op->answer, NULL);
+        if (op->connection)
+                connection_wrote(op->connection);
+        operation_free(op);
+}
+
+static void wait_for_line(Operation *op)
+{
+        Daemon *d = op->daemon;
+        Operation *after = d->waiting_last;
+
+        while (after && after->answer_seq > op->answer_seq)
+                after = after->waiting_prev;
+        op->waiting_prev = after;
+        op->waiting_next = after ? after->waiting_next : d->waiting_first;
+        *(after ? &after->waiting_next : &d->waiting_first) = op;
+        *(op->waiting_next ? &op->waiting_next->waiting_prev : &d->waiting_last) = op;
+}
+
+void operation_send_at(Operation *op, uint64_t seq, sd_bus_message *reply)
+{
+        const AuditLog *log = op->daemon->vault.log;
+
+        op->answer = reply;
+        op->answer_seq = seq;
+        if (seq > 0 && log && audit_log_durable(log) < seq)
+                wait_for_line(op);
+        else
+                deliver(op);
+}
+
+void operation_flush(Daemon *d, uint64_t durable)
+{
+        while (d->waiting_first && d->waiting_first->answer_seq <= durable) {
+                Operation *op = d->waiting_first;
+
+                d->waiting_first = op->waiting_next;
+                *(op->waiting_next ? &op->waiting_next->waiting_prev : &d->waiting_last) = NULL;
+                deliver(op);
+        }
+}
+
+void operation_fail_waiting(Daemon *d)
+{
+        while (d->waiting_first) {
+                Operation *op = d->waiting_first;
+
+                d->waiting_first = op->waiting_next;
+                *(op->waiting_next ? &op->waiting_next->waiting_prev : &d->waiting_last) = NULL;
+                op->answer = sd_bus_message_unref(op->answer);
+                operation_fail(op, HF_E_LOG_FAILED);
+        }
+}
+
+/* ---- who asked, for the log ---- */
+
+void audit_line_caller(AuditLine *line, const Caller *caller, const char *rule)
+{
+        audit_line_u64(line, "uid", caller->uid);
+        audit_line_u64(line, "pid", (uint64_t)caller->pid);
+        audit_line_str(line, "unit", caller->unit);
+        audit_line_str(line, "label", caller->label);
+        audit_line_str(line, "road", caller->direct ? "direct" : "bus");
+        audit_line_str(line, "rule", rule && *rule ? rule : NULL);
+}
+
+void operation_audit_caller(const Operation *op, AuditLine *line)
+{
+        audit_line_caller(line, op->caller, op->rule);
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Uses of a key
+ *
+ * The hot road. An operation waits in its user's queue until it is that user's turn; then, for each item, one line
+ * "allowed and started" goes to the log and at the same time the job to the signer. The answer leaves when the last
+ * line is durable and all results are there. Turns go round by user, item by item, so a SignMany of a thousand does
+ * not stand in anybody's way.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "daemon/change.h"
+#include "daemon/checkpoint.h"
+#include "daemon/operation.h"
+#include "daemon/user.h"
+
+#define PATIENCE_USEC (10 * USEC_PER_SEC) /* how long an operation waits for a signer that is gone */
+
+/* ---- queue ---- */
+
+static void turn_push(Daemon *d, User *u)
+{
+        u->in_turn = true;
+        u->turn_next = NULL;
+        *(d->turn_last ? &d->turn_last->turn_next : &d->turn_first) = u;
+        d->turn_last = u;
+}
+
+static User *turn_pop(Daemon *d)
+{
+        User *u = d->turn_first;
+
+        d->turn_first = u->turn_next;
+        if (!d->turn_first)
+                d->turn_last = NULL;
+        u->in_turn = false;
+        return u;
+}
+
+static void queue_push(Operation *op)
+{
+        User *u = op->user;
+
+        op->queue_next = NULL;
+        op->queued_at = clock_monotonic();
+        *(u->queue_last ? &u->queue_last->queue_next : &u->queue_first) = op;
+        u->queue_last = op;
+        op->daemon->n_queued++;
+        if (!u->in_turn)
+                turn_push(op->daemon, u);
+}
+
+static Operation *queue_pop(Daemon *d, User *u)
+{
+        Operation *op = u->queue_first;
+
+        u->queue_first = op->queue_next;
+        if (!u->queue_first)
+                u->queue_last = NULL;
+        d->n_queued--;
+        return op;
+}
+
+void use_fail_queued(Daemon *d, int r)
+{
+        while (d->turn_first) {
+                User *u = turn_pop(d);
+
+                u->refs++;
+                while (u->queue_first) {
+                        Operation *op = queue_pop(d, u);
+
+                        op->n_items = op->n_sent;
+                        op->failure = r;
+                        if (op->n_done == op->n_sent)
+                                operation_fail(op, r);
+                }
+                user_unref(d, u);
+        }
+}
+
+static int on_patience(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Daemon *d = userdata;
+
+        (void)source;
+        (void)usec;
+        d->patience = sd_event_source_disable_unref(d->patience);
+        if (d->n_queued && !signer_client_is_up(d->signer))
+                use_fail_queued(d, HF_E_SIGNER_UNAVAILABLE);
+        return 0;
+}
+
+/* ---- one item ---- */
+
+static int append_line(Operation *op, UseItem *item)
+{
+        AuditLine line;
+        int r;
+
+        audit_line_init(&line, op->event);
+        audit_line_uuid(&line, "key", &op->key->uuid);
+        audit_line_str(&line, "name", key_entry_name(op->key));
+        operation_audit_caller(op, &line);
+        audit_line_str(&line, "scheme", scheme_info(op->scheme)->name);
+        audit_line_u64(&line, "size", item->payload.len);
+        if (op->many && item != op->items) {
+                audit_line_u64(&line, "call", op->items[0].seq);
+                audit_line_u64(&line, "item", (uint64_t)(item - op->items));
+        }
+        r = audit_log_append(op->daemon->vault.log, &line, &item->seq);
+        if (!r)
+                checkpoint_consider(op->daemon);
+        return r;
+}
+
+static uint64_t append_failure(Operation *op, uint64_t ref, int result)
+{
+        AuditLine line;
+        uint64_t seq = 0;
+
+        audit_line_init(&line, "failed");
+        audit_line_u64(&line, "ref", ref);
+        audit_line_str(&line, "error", hf_error_name(result));
+        if (!op->daemon->vault.log || audit_log_append(op->daemon->vault.log, &line, &seq))
+                return 0;
+        return seq;
+}
+
+static void answer(Operation *op)
+{
+        sd_bus_message *reply = NULL;
+        int r;
+
+        if (op->failure) {
+                operation_fail_at(op, op->failure_seq, op->failure, NULL);
+                return;
+        }
+        r = operation_reply_new(op, &reply);
+        if (r >= 0)
+                r = op->finish(op, reply);
+        if (r < 0 || r == OPERATION_ANSWERED) {
+                sd_bus_message_unref(reply);
+                if (r != OPERATION_ANSWERED)
+                        operation_fail(op, HF_E_INTERNAL);
+                return;
+        }
+        operation_send_at(op, op->items[op->n_items - 1].seq, reply);
+}
+
+static void item_done(UseItem *item, int result, Bytes body)
+{
+        Operation *op = item->op;
+        WireReader r = wire_reader(body);
+        Bytes out;
+
+        op->n_done++;
+        if (!result) {
+                out = wire_get_block(&r, LINK_MESSAGE_MAX);
+                result = wire_done(&r) ? HF_E_SIGNER_FAILED : 0;
+        }
+        if (!result && !op->failure) {
+                item->result = malloc(out.len ? out.len : 1);
+                item->result_len = item->result ? out.len : 0;
+                if (item->result && out.len)
+                        memcpy(item->result, out.data, out.len);
+                result = item->result ? 0 : -ENOMEM;
+        }
+        if (result && item->seq)
+                op->failure_seq = append_failure(op, item->seq, result);
+        if (result && !op->failure)
+                op->failure = result;
+        if (op->n_done == op->n_sent && (op->failure ? !op->queued : op->n_sent == op->n_items))
+                answer(op);
+}
+
+static void on_result(void *userdata, int result, Bytes body)
+{
+        item_done(userdata, result, body);
+}
+
+static int send_job(Operation *op, UseItem *item)
+{
+        SignerOperation job = {
+                .seq = item->seq,
+                .uid = op->caller->uid,
+                .op = op->use,
+                .scheme = (uint8_t)op->scheme,
+                .flags = op->flags,
+                .length = op->length,
+                .attributes = key_entry_attributes(op->key),
+                .wrapped = key_entry_wrapped(op->key),
+                .payload = item->payload,
+                .aux = op->aux,
+                .salt = op->salt,
+        };
+        Daemon *d = op->daemon;
+        int r;
+
+        r = signer_operation_encode(&job, signer_begin(d->signer, SIGNER_OPERATE));
+        return r ? r : signer_call(d->signer, NULL, 0, on_result, item);
+}
+
+/* Line first, then the job: there is never a job without its line. */
+static void send_item(Operation *op)
+{
+        UseItem *item = &op->items[op->n_sent];
+        int r;
+
+        item->op = op;
+        r = append_line(op, item);
+        if (!r) {
+                op->n_sent++;
+                op->queued = op->n_sent < op->n_items;
+                r = send_job(op, item);
+                if (r)
+                        item_done(item, r, BYTES_NULL);
+                return;
+        }
+        op->failure = r;
+        op->queued = false;
+        if (op->n_done == op->n_sent)
+                answer(op);
+}
+
+void use_pump(Daemon *d)
+{
+        while (d->turn_first && !d->sealing && d->vault.state == VAULT_READY && signer_client_has_room(d->signer)) {
+                User *u = turn_pop(d);
+                Operation *op = u->queue_first;
+
+                u->refs++;
+                if (op->failure || op->n_sent + 1 == op->n_items)
+                        queue_pop(d, u);
+                if (u->queue_first)
+                        turn_push(d, u);
+                if (op->failure) {
+                        op->queued = false;
+                        if (op->n_done == op->n_sent)
+                                answer(op);
+                } else {
+                        send_item(op);
+                }
+                user_unref(d, u);
+        }
+        if (d->turn_first && !signer_client_is_up(d->signer) && !d->patience)
+                (void)sd_event_add_time_relative(d->event, &d->patience, CLOCK_MONOTONIC, PATIENCE_USEC, 0, on_patience, d);
+}
+
+/* ---- counted uses ---- */
+
+static void give_back(Operation *op)
+{
+        for (; op->uses_taken > 0; op->uses_taken--)
+                uses_give_back(op->daemon->vault.uses, &op->key->uuid, op->uses_rule);
+}
+
+static void on_reserved(void *userdata, int result)
+{
+        Operation *op = userdata;
+
+        if (result) {
+                give_back(op);
+                operation_fail(op, result);
+                return;
+        }
+        result = use_start(op);
+        if (result)
+                operation_fail(op, result);
+}
+
+/* All or none. HF_E_NOTHING_TO_DO: a reservation is under way and comes back to use_start(). */
+static int take_uses(Operation *op)
+{
+        while (op->uses_limit && op->uses_taken < op->n_items) {
+                switch (uses_take(op->daemon->vault.uses, &op->key->uuid, op->key->created, op->uses_rule, op->uses_limit)) {
+                case USES_ALLOWED:
+                        op->uses_taken++;
+                        break;
+                case USES_NEEDS_RESERVE:
+                        change_reserve_uses(op, on_reserved);
+                        return HF_E_NOTHING_TO_DO;
+                case USES_EXHAUSTED:
+                        give_back(op);
+                        return HF_E_USES_EXHAUSTED;
+                }
+        }
+        return 0;
+}
+
+int use_start(Operation *op)
+{
+        int r;
+
+        if (op->daemon->vault.state != VAULT_READY)
+                return vault_state_error(&op->daemon->vault);
+        r = take_uses(op);
+        if (r)
+                return r == HF_E_NOTHING_TO_DO ? 0 : r;
+        op->queued = true;
+        queue_push(op);
+        use_pump(op->daemon);
+        return 0;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/user.h"
+
+#include <errno.h>
+
+#include "base/clock.h"
+
+int user_get(Daemon *d, uid_t uid, User **ret)
+{
+        User *u;
+
+        for (u = d->users; u; u = u->next)
+                if (u->uid == uid) {
+                        u->refs++;
+                        *ret = u;
+                        return 0;
+                }
+        u = calloc(1, sizeof(*u));
+        if (!u)
+                return -ENOMEM;
+        u->uid = uid;
+        u->refs = 1;
+        u->denied_tokens = USER_DENIED_BURST;
+        u->denied_refill = clock_monotonic();
+        u->next = d->users;
+        d->users = u;
+        *ret = u;
+        return 0;
+}
+
+User *user_unref(Daemon *d, User *u)
+{
+        if (!u || --u->refs > 0)
+                return NULL;
+        for (User **p = &d->users; *p; p = &(*p)->next)
+                if (*p == u) {
+                        *p = u->next;
+                        break;
+                }
+        free(u);
+        return NULL;
+}
+
+static void write_flood(Daemon *d, User *u)
+{
+        AuditLine line;
+
+        audit_line_init(&line, "denied.flood");
+        audit_line_u64(&line, "uid", u->uid);
+        audit_line_u64(&line, "count", u->denied_hidden);
+        if (d->vault.log && audit_log_append(d->vault.log, &line, NULL) == 0)
+                u->denied_hidden = 0;
+}
+
+/* The timer holds a reference on each user it has something to write for, so a sum survives its caller's leaving. */
+static int on_flood(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Daemon *d = userdata;
+        User *next;
+
+        (void)source;
+        (void)usec;
+        for (User *u = d->users; u; u = next) {
+                next = u->next;
+                if (!u->denied_hidden)
+                        continue;
+                write_flood(d, u);
+                u->denied_hidden = 0;
+                user_unref(d, u);
+        }
+        return 0;
+}
+
+static void refill(User *u)
+{
+        uint64_t now = clock_monotonic(), n = (now - u->denied_refill) / USER_DENIED_INTERVAL;
+
+        if (n == 0)
+                return;
+        u->denied_refill += n * USER_DENIED_INTERVAL;
+        u->denied_tokens = n > USER_DENIED_BURST - u->denied_tokens ? USER_DENIED_BURST : u->denied_tokens + (uint32_t)n;
+}
+
+bool user_may_log_denial(Daemon *d, User *u)
+{
+        refill(u);
+        if (u->denied_tokens > 0) {
+                u->denied_tokens--;
+                return true;
+        }
+        if (u->denied_hidden++ == 0)
+                u->refs++;
+        if (!d->flood)
+                (void)sd_event_add_time_relative(d->event, &d->flood, CLOCK_MONOTONIC, USER_DENIED_INTERVAL, 0, on_flood, d);
+        else if (sd_event_source_get_enabled(d->flood, NULL) == 0) {
+                (void)sd_event_source_set_time_relative(d->flood, USER_DENIED_INTERVAL);
+                (void)sd_event_source_set_enabled(d->flood, SD_EVENT_ONESHOT);
+        }
+        return false;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What one uid has of us: connections, jobs in work, its queue, and how many of its refusals were written down. */
+#include "daemon/daemon.h"
+
+#define USER_DENIED_BURST 20          /* refusals of one uid written one by one ... */
+#define USER_DENIED_INTERVAL 1000000  /* ... and one more each this many microseconds; the rest is counted */
+
+struct User {
+        User *next;
+        uid_t uid;
+        unsigned refs;
+        size_t n_connections;
+        size_t n_jobs;
+
+        Operation *queue_first, *queue_last;
+        User *turn_next;
+        bool in_turn;
+
+        uint32_t denied_tokens;
+        uint64_t denied_refill; /* monotonic */
+        uint64_t denied_hidden; /* counted, not written */
+};
+
+int user_get(Daemon *d, uid_t uid, User **ret); /* a reference */
+User *user_unref(Daemon *d, User *u);
+/* Should this refusal be written? If not it is counted, and written as a sum within a second. */
+bool user_may_log_denial(Daemon *d, User *u);

@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/vault-open.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "audit/locked.h"
+#include "audit/note.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "daemon/caller.h"
+#include "daemon/change.h"
+#include "daemon/operation.h"
+
+#define STORE_DIR "store"
+#define STORE_DIR_NEW "store.new"
+#define USE_LOST_MAX 4096 /* the signer serves at most 2,048 lines past a checkpoint */
+
+VaultJob *vault_job_new(Daemon *d)
+{
+        VaultJob *j = calloc(1, sizeof(*j));
+
+        if (!j)
+                return NULL;
+        j->daemon = d;
+        j->state_fd = d->vault.state_fd;
+        j->segment_size = d->config.segment_size;
+        j->keys_max = d->config.max_keys;
+        j->store_fd = j->audit_fd = -EBADF;
+        j->slots = j->new_slots = BUFFER_INIT(SLOTS_FILE_MAX);
+        return j;
+}
+
+static void close_all(VaultJob *j)
+{
+        j->log = audit_log_free(j->log);
+        j->store = store_close(j->store);
+        j->uses = uses_free(j->uses);
+        j->catalogue = catalogue_free(j->catalogue);
+        j->audit_fd = safe_close(j->audit_fd);
+        j->store_fd = safe_close(j->store_fd);
+}
+
+VaultJob *vault_job_free(VaultJob *j)
+{
+        if (!j)
+                return NULL;
+        close_all(j);
+        buffer_deinit(&j->slots);
+        buffer_deinit(&j->new_slots);
+        caller_unref(j->caller);
+        explicit_bzero(&j->keys, sizeof(j->keys));
+        free(j);
+        return NULL;
+}
+
+__attribute__((format(printf, 3, 4))) static int because(VaultJob *j, int r, const char *format, ...)
+{
+        va_list ap;
+
+        va_start(ap, format);
+        vsnprintf(j->reason, sizeof(j->reason), format, ap);
+        va_end(ap);
+        return r;
+}
+
+static int open_dirs(VaultJob *j, const char *name)
+{
+        j->store_fd = openat(j->state_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (j->store_fd < 0)
+                return because(j, -errno, "the store directory cannot be opened: %s", strerror(errno));
+        j->audit_fd = openat(j->store_fd, "audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (j->audit_fd < 0)
+                return because(j, errno == ENOENT ? HF_E_LOG_TRUNCATED : -errno, "the audit log's directory cannot be opened: %s",
+                        strerror(errno));
+        return 0;
+}
+
+static AuditLogParams log_params(const VaultJob *j, char id[static UUID_TEXT_SIZE])
+{
+        uuid_format(&j->keys.store_id, id);
+        return (AuditLogParams){
+                .dir_fd = j->audit_fd, .log_id = id, .key = j->keys.log_key, .segment_size = j->segment_size};
+}
+
+static StoreParams store_params(const VaultJob *j)
+{
+        return (StoreParams){.database_key = j->keys.database_key, .log_key = j->keys.log_key, .id = j->keys.store_id};
+}
+
+static void put_u64(uint8_t ret[static 8], uint64_t v)
+{
+        for (size_t i = 0; i < 8; i++)
+                ret[i] = (uint8_t)(v >> (8 * i));
+}
+
+static uint64_t get_meta_u64(Store *s, const char *key)
+{
+        _cleanup_buffer_ Buffer b = BUFFER_INIT(STORE_META_VALUE_MAX);
+        WireReader r;
+
+        if (store_get_meta(s, key, &b) || b.len != 8)
+                return 0;
+        r = wire_reader(buffer_bytes(&b));
+        return wire_get_u64(&r);
+}
+
+/* ---- a change made here, all steps in a row ---- */
+
+typedef struct SyncChange {
+        const char *event;
+        void (*fill)(const VaultJob *j, AuditLine *line, const void *userdata);
+        const void *userdata;
+        const uint8_t *slots_hash;
+        uint64_t epoch;
+} SyncChange;
+
+static int write_change(VaultJob *j, const SyncChange *c, uint64_t *ret_seq)
+{
+        uint8_t state[32], epoch[8];
+        AuditLine line;
+        uint64_t seq;
+        int r;
+
+        put_u64(epoch, c->epoch);
+        r = audit_log_next(j->log, &seq);
+        if (!r)
+                r = store_put_meta(j->store, META_SLOTS, BYTES(c->slots_hash, 32));
+        if (!r)
+                r = store_put_meta(j->store, META_EPOCH, BYTES_ARRAY(epoch));
+        if (!r)
+                r = store_set_seq(j->store, seq);
+        if (r)
+                return r;
+        audit_line_init(&line, c->event);
+        store_state(j->store, c->slots_hash, state);
+        audit_line_hex(&line, "state", state, sizeof(state));
+        c->fill(j, &line, c->userdata);
+        r = audit_log_append(j->log, &line, ret_seq);
+        return r ? r : audit_log_sync(j->log);
+}
+
+static int sync_change(VaultJob *j, const SyncChange *c)
+{
+        uint64_t seq;
+        int r;
+
+        r = store_begin(j->store);
+        if (!r)
+                r = write_change(j, c, &seq);
+        if (r) {
+                store_rollback(j->store);
+                return r;
+        }
+        if (store_commit(j->store) != STORE_COMMITTED)
+                return because(j, -EIO, "%s", store_reason(j->store));
+        j->epoch = c->epoch;
+        r = audit_log_append_done(j->log, seq, NULL);
+        return r ? r : audit_log_sync(j->log);
+}
+
+/* ---- making ---- */
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+        (void)st;
+        (void)type;
+        (void)ftw;
+        return remove(path) < 0 ? -1 : 0;
+}
+
+/* Only ever a store.new, of which nobody was told that it is one. */
+static int remove_new(int state_fd)
+{
+        char path[64];
+        struct stat st;
+
+        if (fstatat(state_fd, STORE_DIR_NEW, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", state_fd, STORE_DIR_NEW);
+        return nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS) < 0 ? -errno : 0;
+}
+
+static int make_dirs(VaultJob *j)
+{
+        int r = remove_new(j->state_fd);
+
+        if (r)
+                return r;
+        if (mkdirat(j->state_fd, STORE_DIR_NEW, 0700) < 0)
+                return -errno;
+        j->store_fd = openat(j->state_fd, STORE_DIR_NEW, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (j->store_fd < 0 || mkdirat(j->store_fd, "audit", 0700) < 0)
+                return -errno;
+        j->audit_fd = openat(j->store_fd, "audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return j->audit_fd < 0 ? -errno : 0;
+}
+
+static void fill_init(const VaultJob *j, AuditLine *line, const void *userdata)
+{
+        (void)userdata;
+        audit_line_str(line, "version", HOLDFAST_VERSION);
+        audit_line_u64(line, "slot", j->keys.slot);
+        if (j->caller)
+                audit_line_caller(line, j->caller, NULL);
+        else
+                audit_line_u64(line, "uid", 0);
+}
+
+static int append_log_start(VaultJob *j)
+{
+        char id[UUID_TEXT_SIZE], name[AUDIT_NAME_MAX + 1], text[AUDIT_VKEY_MAX];
+        AuditVkey key;
+        AuditLine line;
+
+        uuid_format(&j->keys.store_id, id);
+        snprintf(name, sizeof(name), AUDIT_ORIGIN_PREFIX "%s", id);
+        audit_vkey_init(&key, name, j->keys.checkpoint_public);
+        audit_vkey_format(&key, text);
+        audit_line_init(&line, "log.start");
+        audit_line_str(&line, "version", HOLDFAST_VERSION);
+        audit_line_str(&line, "checkpoint-key", text);
+        return audit_log_append(j->log, &line, NULL);
+}
+
+static int make_contents(VaultJob *j)
+{
+        char id[UUID_TEXT_SIZE];
+        StoreReason reason = {0};
+        AuditLogParams log = log_params(j, id);
+        StoreParams store = store_params(j);
+        int r;
+
+        r = io_write_file(j->store_fd, "slots", buffer_bytes(&j->new_slots), 0600);
+        if (r)
+                return because(j, r, "the slots file cannot be written: %s", strerror(-r));
+        change_slots_hash(buffer_bytes(&j->new_slots), j->slots_hash);
+        r = store_create(j->store_fd, &store, &reason, &j->store);
+        if (r)
+                return because(j, r, "%s", reason.text);
+        r = audit_log_create(&log, NULL, &j->log);
+        if (!r)
+                r = append_log_start(j);
+        if (!r)
+                r = sync_change(j, &(SyncChange){.event = "store.init", .fill = fill_init, .slots_hash = j->slots_hash});
+        return r ? because(j, r, "the audit log cannot be begun: %s", hf_error_name(r)) : 0;
+}
+
+int vault_job_make(void *job)
+{
+        VaultJob *j = job;
+        int r;
+
+        r = make_dirs(j);
+        if (r)
+                return because(j, r, "the store directory cannot be made: %s", strerror(-r));
+        r = make_contents(j);
+        if (!r)
+                r = io_sync_dir(j->store_fd);
+        close_all(j);
+        return r;
+}
+
+int vault_commit_new(int state_fd)
+{
+        if (renameat2(state_fd, STORE_DIR_NEW, state_fd, STORE_DIR, RENAME_NOREPLACE) < 0)
+                return errno == EEXIST ? HF_E_STORE_INITIALISED : -errno;
+        return io_sync_dir(state_fd);
+}
+
+/* ---- opening ---- */
+
+static int open_log(VaultJob *j, AuditRecovery *rec)
+{
+        char id[UUID_TEXT_SIZE];
+        AuditLogParams params = log_params(j, id);
+        int r;
+
+        r = audit_log_open(&params, rec, &j->log);
+        if (r == HF_E_LOG_DAMAGED)
+                return because(j, r, "record %llu of the audit log is not as it was written",
+                        (unsigned long long)rec->damaged_seq);
+        if (r == HF_E_STORE_UNINITIALISED)
+                return because(j, HF_E_LOG_TRUNCATED, "the audit log has no segment any more");
+        if (r)
+                return because(j, r, "the audit log cannot be opened: %s", hf_error_name(r));
+        return 0;
+}
+
+static int open_store(VaultJob *j)
+{
+        StoreParams params = store_params(j);
+        StoreReason reason = {0};
+        int r;
+
+        r = store_open(j->store_fd, &params, &reason, &j->store);
+        if (r)
+                return because(j, r, "%s", reason.text[0] ? reason.text : hf_error_name(r));
+        r = catalogue_new(j->keys_max, &j->catalogue);
+        if (!r)
+                r = uses_new(&j->uses);
+        if (!r)
+                r = keystore_load(j->store, j->catalogue, j->uses);
+        if (r)
+                return because(j, r, "%s", store_reason(j->store)[0] ? store_reason(j->store) : hf_error_name(r));
+        j->epoch = get_meta_u64(j->store, META_EPOCH);
+        j->last_backup = get_meta_u64(j->store, META_BACKUP);
+        return 0;
+}
+
+static bool read_slots(VaultJob *j, const char *name, Bytes hash)
+{
+        uint8_t h[32];
+
+        buffer_clear(&j->slots);
+        if (io_read_file(j->store_fd, name, &j->slots))
+                return false;
+        change_slots_hash(buffer_bytes(&j->slots), h);
+        if (!bytes_equal(BYTES_ARRAY(h), hash))
+                return false;
+        memcpy(j->slots_hash, h, sizeof(h));
+        return true;
+}
+
+/* The slots file in force is the one the store names: a change may have died between COMMIT and rename. */
+static int settle_slots(VaultJob *j)
+{
+        _cleanup_buffer_ Buffer hash = BUFFER_INIT(64);
+
+        if (store_get_meta(j->store, META_SLOTS, &hash))
+                return because(j, HF_E_STORE_DAMAGED, "the store does not say which slots file is its own");
+        if (read_slots(j, "slots", buffer_bytes(&hash))) {
+                if (unlinkat(j->store_fd, "slots.next", 0) < 0 && errno != ENOENT)
+                        return -errno;
+                return 0;
+        }
+        if (!read_slots(j, "slots.next", buffer_bytes(&hash)))
+                return because(j, HF_E_STORE_ROLLED_BACK, "the slots file is not the one the store was last changed with");
+        if (renameat(j->store_fd, "slots.next", j->store_fd, "slots") < 0)
+                return -errno;
+        return io_sync_dir(j->store_fd);
+}
+
+static bool same_change(const AuditChange *c, uint64_t seq, const uint8_t state[static 32])
+{
+        return c->seq == seq && memcmp(c->state, state, 32) == 0;
+}
+
+typedef enum Settlement {
+        SETTLE_NOTHING, /* the last change is done and says so */
+        SETTLE_DONE,    /* it is done, but its `done` line is missing */
+        SETTLE_UNDONE,  /* it never was */
+} Settlement;
+
+/* Which of the two last changes the store stands at (docs/architecture.md, Recovery). Writes nothing. */
+static int judge_change(VaultJob *j, const AuditRecovery *rec, Settlement *ret)
+{
+        uint64_t seq = store_seq(j->store);
+        uint8_t state[32];
+
+        store_state(j->store, j->slots_hash, state);
+        if (same_change(&rec->current, seq, state)) {
+                *ret = rec->current.done ? SETTLE_NOTHING : SETTLE_DONE;
+                return 0;
+        }
+        if (!rec->current.done && rec->current.seq && same_change(&rec->before, seq, state)) {
+                *ret = SETTLE_UNDONE;
+                return 0;
+        }
+        if (seq >= rec->size)
+                return because(j, HF_E_LOG_TRUNCATED,
+                        "the store was last changed by record %llu, but the audit log ends at %llu", (unsigned long long)seq,
+                        (unsigned long long)rec->size - 1);
+        return because(j, HF_E_STORE_ROLLED_BACK, "the store is at change %llu, the audit log says %llu",
+                (unsigned long long)seq, (unsigned long long)rec->current.seq);
+}
+
+static int append_lost(VaultJob *j, const AuditRecovery *rec)
+{
+        AuditPosition p;
+        AuditLine line;
+        uint64_t lost = 0;
+        int r = 0;
+
+        audit_log_position(j->log, &p);
+        if (j->served >= p.size + USE_LOST_MAX)
+                return because(j, HF_E_LOG_TRUNCATED, "the signer has served record %llu, but the audit log ends at %llu",
+                        (unsigned long long)j->served, (unsigned long long)p.size - 1);
+        for (; !r && p.size <= j->served; lost++) {
+                audit_line_init(&line, "use.lost");
+                audit_line_str(&line, "reason", "the line was lost by a stop; its result was not released");
+                r = audit_log_append(j->log, &line, NULL);
+                audit_log_position(j->log, &p);
+        }
+        if (r || (!lost && !rec->torn))
+                return r;
+        audit_line_init(&line, "log.cut");
+        audit_line_u64(&line, "from", rec->size);
+        audit_line_u64(&line, "bytes", rec->torn);
+        audit_line_u64(&line, "lost", lost);
+        return audit_log_append(j->log, &line, NULL);
+}
+
+static int settle_change(VaultJob *j, const AuditRecovery *rec, Settlement s)
+{
+        switch (s) {
+        case SETTLE_NOTHING:
+                return 0;
+        case SETTLE_DONE:
+                return audit_log_append_done(j->log, rec->current.seq, NULL);
+        case SETTLE_UNDONE:
+                return audit_log_append_undone(j->log, rec->current.seq, "not committed before a stop", NULL);
+        }
+        return HF_E_INTERNAL;
+}
+
+static int append_unlock(VaultJob *j)
+{
+        AuditLine line;
+
+        audit_line_init(&line, "store.start");
+        audit_line_str(&line, "version", HOLDFAST_VERSION);
+        audit_line_str(&line, "memory", j->memory);
+        (void)audit_log_append(j->log, &line, NULL);
+        audit_line_init(&line, "store.unlock");
+        audit_line_u64(&line, "slot", j->keys.slot);
+        if (j->caller)
+                audit_line_caller(&line, j->caller, NULL);
+        else {
+                audit_line_u64(&line, "uid", 0);
+                audit_line_str(&line, "road", "internal");
+        }
+        return audit_log_append(j->log, &line, &j->unlock_seq);
+}
+
+typedef struct RepairStory {
+        const char *reason;
+        uint64_t store_seq, log_seq;
+} RepairStory;
+
+static void fill_repair(const VaultJob *j, AuditLine *line, const void *userdata)
+{
+        const RepairStory *s = userdata;
+
+        audit_line_str(line, "reason", s->reason);
+        audit_line_u64(line, "store-seq", s->store_seq);
+        audit_line_u64(line, "log-seq", s->log_seq);
+        if (j->caller)
+                audit_line_caller(line, j->caller, NULL);
+        else
+                audit_line_u64(line, "uid", 0);
+}
+
+/* An operator has said that this store is the one to go on with. */
+static int repair(VaultJob *j, const AuditRecovery *rec, const char *why)
+{
+        RepairStory story = {.reason = why, .store_seq = store_seq(j->store), .log_seq = rec->current.seq};
+        uint8_t hash[32];
+        int r;
+
+        memcpy(hash, j->slots_hash, sizeof(hash));
+        if (j->repair == VAULT_REPAIR_FOREIGN) {
+                change_slots_hash(buffer_bytes(&j->new_slots), hash);
+                r = io_write_file(j->store_fd, "slots.next", buffer_bytes(&j->new_slots), 0600);
+                if (r)
+                        return r;
+        }
+        if (rec->current.seq && !rec->current.done) {
+                r = audit_log_append_undone(j->log, rec->current.seq, "recovered by an operator", NULL);
+                if (r && r != HF_E_INTERNAL)
+                        return r;
+        }
+        r = sync_change(j, &(SyncChange){.event = "store.recover", .fill = fill_repair, .userdata = &story, .slots_hash = hash,
+                .epoch = j->epoch + 1});
+        if (r)
+                return r;
+        return settle_slots(j);
+}
+
+static int set_log_aside(VaultJob *j)
+{
+        char name[64];
+        int r;
+
+        j->log = audit_log_free(j->log);
+        snprintf(name, sizeof(name), "audit.damaged-%llu", (unsigned long long)(clock_wall() / USEC_PER_SEC));
+        if (renameat(j->store_fd, "audit", j->store_fd, name) < 0 || mkdirat(j->store_fd, "audit", 0700) < 0)
+                return -errno;
+        j->audit_fd = safe_close(j->audit_fd);
+        j->audit_fd = openat(j->store_fd, "audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        r = j->audit_fd < 0 ? -errno : io_sync_dir(j->store_fd);
+        if (!r) {
+                char id[UUID_TEXT_SIZE];
+                AuditLogParams params = log_params(j, id);
+
+                r = audit_log_create(&params, NULL, &j->log);
+        }
+        return r ? r : append_log_start(j);
+}
+
+/* The numbers after the log's end belong to what the signer served last, so those lines come first. */
+static int settle(VaultJob *j, const AuditRecovery *rec)
+{
+        Settlement s = SETTLE_NOTHING;
+        int r;
+
+        r = judge_change(j, rec, &s);
+        if (!r)
+                r = append_lost(j, rec);
+        return r ? r : settle_change(j, rec, s);
+}
+
+static bool is_rollback(int r)
+{
+        return r == HF_E_STORE_ROLLED_BACK || r == HF_E_LOG_TRUNCATED || r == HF_E_LOG_DAMAGED;
+}
+
+static int open_and_settle(VaultJob *j)
+{
+        AuditRecovery rec = {0};
+        int log_result, r;
+
+        log_result = open_log(j, &rec);
+        if (log_result && (j->repair != VAULT_REPAIR_ROLLBACK || !is_rollback(log_result)))
+                return log_result;
+        r = open_store(j);
+        if (!r && log_result) {
+                rec = (AuditRecovery){0};
+                r = set_log_aside(j);
+                if (r)
+                        return because(j, r, "the damaged log cannot be set aside: %s", hf_error_name(r));
+        }
+        if (!r)
+                r = settle_slots(j);
+        if (!r)
+                r = log_result ? log_result : settle(j, &rec);
+        if (j->repair == VAULT_REPAIR_ROLLBACK && r == 0)
+                return because(j, HF_E_NOTHING_TO_DO, "store and log agree; there is nothing to recover");
+        if (j->repair == VAULT_REPAIR_ROLLBACK && is_rollback(r))
+                return repair(j, &rec, log_result ? "log damaged" : "rollback accepted");
+        if (j->repair == VAULT_REPAIR_FOREIGN && r == 0)
+                return repair(j, &rec, "taken over onto another machine");
+        return r;
+}
+
+int vault_job_open(void *job)
+{
+        VaultJob *j = job;
+        int r;
+
+        r = open_dirs(j, STORE_DIR);
+        if (!r)
+                r = open_and_settle(j);
+        if (!r)
+                r = audit_locked_copy(j->log, j->audit_fd, NULL);
+        if (!r)
+                r = append_unlock(j);
+        if (!r)
+                r = audit_log_sync(j->log);
+        if (!r)
+                return 0;
+        if (!j->reason[0])
+                because(j, r, "%s", hf_error_name(r));
+        close_all(j);
+        return r;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Opening and making a store: what blocks, for the worker
+ *
+ * A VaultJob carries what goes in and what comes out. It owns what it has opened until the loop takes it over.
+ */
+#include "daemon/vault.h"
+
+typedef enum VaultRepair {
+        VAULT_REPAIR_NONE,
+        VAULT_REPAIR_ROLLBACK, /* an operator accepts that store or log is older than it was */
+        VAULT_REPAIR_FOREIGN,  /* an operator takes the store over onto this machine */
+} VaultRepair;
+
+typedef struct VaultJob {
+        Daemon *daemon;
+        int state_fd;              /* borrowed */
+        uint64_t segment_size;
+        uint64_t keys_max;
+        uint64_t served;           /* by a signer that has outlived us; 0 else */
+        SignerOpened keys;
+        VaultRepair repair;
+        bool pending;              /* made, but not the store before the recovery code was confirmed */
+        Buffer new_slots;          /* make: the slots file; repair foreign: the one with our machine in it */
+        Caller *caller;            /* NULL: nobody asked */
+        const char *memory;        /* SecretMemoryKind of the signer, as text */
+
+        char reason[640];
+        int store_fd, audit_fd;
+        Store *store;
+        AuditLog *log;
+        Catalogue *catalogue;
+        Uses *uses;
+        Buffer slots;
+        uint8_t slots_hash[32];
+        uint64_t epoch;
+        uint64_t last_backup;
+        uint64_t unlock_seq;
+
+        VaultDoneFunc done;        /* the loop's */
+        void *userdata;
+} VaultJob;
+
+VaultJob *vault_job_new(Daemon *d);
+VaultJob *vault_job_free(VaultJob *j); /* closes what was opened and nobody took */
+DEFINE_CLEANUP(VaultJob, vault_job_free)
+
+/* worker_post() functions. Results are HF_E_ or -errno, job->reason says it in a sentence. */
+int vault_job_make(void *job); /* STATE/store.new, complete and closed again */
+int vault_job_open(void *job); /* STATE/store, recovered; the line store.unlock is durable */
+
+/* Renames STATE/store.new to STATE/store. */
+int vault_commit_new(int state_fd);

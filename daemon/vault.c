@@ -1,0 +1,713 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/vault.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/secret.h"
+#include "audit/locked.h"
+#include "crypto/digest.h"
+#include "daemon/change.h"
+#include "daemon/checkpoint.h"
+#include "daemon/operation.h"
+#include "daemon/vault-open.h"
+#include "dbus/errors.h"
+
+const char *vault_state_to_string(VaultState s)
+{
+        switch (s) {
+        case VAULT_STARTING:
+                return "starting";
+        case VAULT_UNINITIALISED:
+                return "uninitialised";
+        case VAULT_FOREIGN:
+                return "foreign";
+        case VAULT_LOCKED:
+                return "locked";
+        case VAULT_REFUSED:
+                return "refused";
+        case VAULT_READY:
+                return "ready";
+        case VAULT_ANY:
+                break;
+        }
+        return "unknown";
+}
+
+int vault_state_error(const Vault *v)
+{
+        switch (v->state) {
+        case VAULT_STARTING:
+                return v->error ? v->error : HF_E_SIGNER_UNAVAILABLE;
+        case VAULT_UNINITIALISED:
+                return HF_E_STORE_UNINITIALISED;
+        case VAULT_FOREIGN:
+                return HF_E_STORE_FOREIGN;
+        case VAULT_LOCKED:
+                return HF_E_STORE_LOCKED;
+        case VAULT_REFUSED:
+                return v->error;
+        case VAULT_READY:
+                return HF_E_STORE_INITIALISED;
+        case VAULT_ANY:
+                break;
+        }
+        return HF_E_INTERNAL;
+}
+
+static void set_state(Daemon *d, VaultState state, int error, const char *reason)
+{
+        Vault *v = &d->vault;
+
+        v->state = state;
+        v->error = error;
+        snprintf(v->reason, sizeof(v->reason), "%s", reason ? reason : "");
+        (void)sd_notifyf(0, "STATUS=%s%s%s", vault_state_to_string(state), v->reason[0] ? ": " : "", v->reason);
+        if (state == VAULT_REFUSED)
+                log_error("the store stays closed (%s): %s", hf_error_name(error), v->reason);
+        else
+                log_info("the store is %s%s%s", vault_state_to_string(state), v->reason[0] ? ": " : "", v->reason);
+}
+
+/* ---- the log's events ---- */
+
+static int on_log(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        Daemon *d = userdata;
+        uint64_t durable;
+        int r;
+
+        (void)source;
+        (void)fd;
+        (void)events;
+        r = audit_log_dispatch(d->vault.log, &durable);
+        operation_flush(d, durable);
+        if (r) {
+                daemon_abandon(d, "a line of the audit log could not be written");
+                return 0;
+        }
+        change_on_durable(d);
+        checkpoint_on_durable(d);
+        if (d->n_queued)
+                use_pump(d);
+        return 0;
+}
+
+/* ---- closing ---- */
+
+void vault_close(Daemon *d)
+{
+        Vault *v = &d->vault;
+
+        checkpoint_stop(d);
+        if (v->log) {
+                (void)audit_log_sync(v->log);
+                operation_flush(d, audit_log_durable(v->log));
+        }
+        v->log_source = sd_event_source_disable_unref(v->log_source);
+        v->log = audit_log_free(v->log);
+        v->store = store_close(v->store);
+        v->uses = uses_free(v->uses);
+        v->catalogue = catalogue_free(v->catalogue);
+        v->audit_fd = safe_close(v->audit_fd);
+        v->store_fd = safe_close(v->store_fd);
+        operation_fail_waiting(d);
+}
+
+/* ---- opening, seen from the loop ---- */
+
+static void hash_keys(const SignerOpened *keys, uint8_t ret[static 32])
+{
+        uint8_t both[64];
+
+        memcpy(both, keys->database_key, 32);
+        memcpy(both + 32, keys->log_key, 32);
+        digest_sha256(BYTES_ARRAY(both), ret);
+        explicit_bzero(both, sizeof(both));
+}
+
+static void take_over(Daemon *d, VaultJob *j)
+{
+        Vault *v = &d->vault;
+
+        v->store_fd = TAKE_FD(j->store_fd);
+        v->audit_fd = TAKE_FD(j->audit_fd);
+        v->store = TAKE_PTR(j->store);
+        v->log = TAKE_PTR(j->log);
+        v->catalogue = TAKE_PTR(j->catalogue);
+        v->uses = TAKE_PTR(j->uses);
+        v->store_id = j->keys.store_id;
+        v->epoch = j->epoch;
+        v->last_backup = j->last_backup;
+        memcpy(v->checkpoint_public, j->keys.checkpoint_public, 32);
+        memcpy(v->slots_hash, j->slots_hash, 32);
+        hash_keys(&j->keys, v->keys_hash);
+        buffer_clear(&v->slots);
+        (void)buffer_append(&v->slots, j->slots.data, j->slots.len);
+        (void)sd_event_add_io(d->event, &v->log_source, audit_log_fd(v->log), EPOLLIN, on_log, d);
+        (void)vault_read_slots(d, buffer_bytes(&v->slots));
+}
+
+static void note_policy(Daemon *d)
+{
+        AuditLine line;
+
+        audit_line_init(&line, "policy.loaded");
+        audit_line_u64(&line, "rules", policy_n_rules(d->policy));
+        audit_line_u64(&line, "files", policy_n_files(d->policy));
+        audit_line_str(&line, "reason", "unlock");
+        (void)audit_log_append(d->vault.log, &line, NULL);
+}
+
+static void on_sealed_open(void *userdata, int result)
+{
+        VaultJob *j = userdata;
+
+        if (result)
+                log_warning("the log is not sealed yet: %s", hf_error_name(result));
+        if (j->done)
+                j->done(j->userdata, 0, NULL, j->keys.slot);
+        vault_job_free(j);
+}
+
+static void tell(VaultJob *j, int result)
+{
+        if (j->done)
+                j->done(j->userdata, result, j->reason[0] ? j->reason : NULL, 0);
+        vault_job_free(j);
+}
+
+static void on_open(void *userdata, int result)
+{
+        VaultJob *j = userdata;
+        Daemon *d = j->daemon;
+
+        d->vault.busy = false;
+        if (result == HF_E_NOTHING_TO_DO && j->repair != VAULT_REPAIR_NONE) {
+                tell(j, result);
+                return;
+        }
+        if (result) {
+                set_state(d, VAULT_REFUSED, result < 0 ? HF_E_INTERNAL : result, j->reason);
+                use_fail_queued(d, vault_state_error(&d->vault));
+                tell(j, result);
+                return;
+        }
+        take_over(d, j);
+        set_state(d, VAULT_READY, 0, NULL);
+        note_policy(d);
+        checkpoint_request(d, on_sealed_open, j);
+        use_pump(d);
+}
+
+static int start_open(VaultJob *j)
+{
+        Daemon *d = j->daemon;
+        const SignerHello *hello = signer_client_hello(d->signer);
+
+        j->served = hello->open ? hello->served : 0;
+        j->memory = hello->memory == SECRET_MEMORY_SECRET ? "secret" : "locked";
+        d->vault.busy = true;
+        return worker_post(d->worker, vault_job_open, on_open, j);
+}
+
+/* The store has stayed open while the signer was away: the same keys must have come back. */
+static void resume(VaultJob *j)
+{
+        Daemon *d = j->daemon;
+        uint8_t hash[32];
+
+        hash_keys(&j->keys, hash);
+        d->vault.busy = false;
+        if (memcmp(hash, d->vault.keys_hash, sizeof(hash))) {
+                snprintf(j->reason, sizeof(j->reason), "the slot opened another master than that of the open store");
+                tell(j, HF_E_UNLOCK_FAILED);
+                return;
+        }
+        set_state(d, VAULT_READY, 0, NULL);
+        checkpoint_request(d, on_sealed_open, j);
+        use_pump(d);
+}
+
+static void note_failed_unlock(Daemon *d, const VaultJob *j)
+{
+        AuditLine line;
+
+        audit_line_init(&line, "unlock.failed");
+        audit_line_str(&line, "reason", j->reason);
+        if (j->caller)
+                audit_line_caller(&line, j->caller, NULL);
+        else
+                audit_line_u64(&line, "uid", 0);
+        if (d->vault.log)
+                (void)audit_log_append(d->vault.log, &line, NULL);
+        else if (d->vault.audit_fd >= 0)
+                (void)audit_locked_append(d->vault.audit_fd, &line, true);
+}
+
+static void on_unlocked(void *userdata, int result, Bytes body)
+{
+        VaultJob *j = userdata;
+        Daemon *d = j->daemon;
+        WireReader r = wire_reader(body);
+
+        if (!result)
+                result = signer_opened_decode(&r, &j->keys) || wire_done(&r) ? HF_E_SIGNER_FAILED : 0;
+        else if (result == HF_E_UNLOCK_FAILED)
+                wire_get_string(&r, j->reason, sizeof(j->reason));
+        if (!result && d->vault.store) {
+                resume(j);
+                return;
+        }
+        if (!result)
+                result = start_open(j);
+        if (!result)
+                return;
+        d->vault.busy = false;
+        note_failed_unlock(d, j);
+        if (d->vault.state == VAULT_STARTING || d->vault.state == VAULT_READY)
+                set_state(d, VAULT_LOCKED, HF_E_STORE_LOCKED, j->reason);
+        if (d->vault.state != VAULT_READY)
+                use_fail_queued(d, vault_state_error(&d->vault));
+        tell(j, result);
+}
+
+static int ask_unlock(VaultJob *j, bool attended, int secret_fd)
+{
+        Daemon *d = j->daemon;
+        Buffer *b = signer_begin(d->signer, SIGNER_UNLOCK);
+        int r;
+
+        r = wire_put_block(b, buffer_bytes(&d->vault.slots));
+        if (!r)
+                r = wire_put_u8(b, attended);
+        if (!r)
+                r = signer_call(d->signer, &secret_fd, secret_fd >= 0 ? 1 : 0, on_unlocked, j);
+        d->vault.busy = r == 0;
+        return r;
+}
+
+static int new_job(Daemon *d, const Caller *caller, VaultDoneFunc done, void *userdata, VaultJob **ret)
+{
+        VaultJob *j;
+
+        if (d->vault.busy)
+                return HF_E_BUSY;
+        if (!signer_client_is_up(d->signer))
+                return HF_E_SIGNER_UNAVAILABLE;
+        j = vault_job_new(d);
+        if (!j)
+                return -ENOMEM;
+        j->caller = caller ? caller_ref((Caller *)caller) : NULL;
+        j->done = done;
+        j->userdata = userdata;
+        *ret = j;
+        return 0;
+}
+
+int vault_unlock(Daemon *d, bool attended, int secret_fd, const Caller *caller, VaultDoneFunc done, void *userdata)
+{
+        VaultJob *j = NULL;
+        int r;
+
+        if (d->vault.state == VAULT_READY && attended)
+                return HF_E_NOTHING_TO_DO;
+        r = new_job(d, caller, done, userdata, &j);
+        if (!r)
+                r = ask_unlock(j, attended, secret_fd);
+        if (r)
+                vault_job_free(j);
+        return r;
+}
+
+/* ---- looking ---- */
+
+static int read_slots_file(Daemon *d)
+{
+        Vault *v = &d->vault;
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        fd = openat(v->state_fd, "store", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0)
+                return -errno;
+        buffer_clear(&v->slots);
+        r = io_read_file(fd, "slots", &v->slots);
+        v->audit_fd = safe_close(v->audit_fd);
+        v->audit_fd = openat(fd, "audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        return r;
+}
+
+static void on_looked(void *userdata, int result, const char *reason, uint32_t slot)
+{
+        (void)userdata;
+        (void)reason;
+        (void)slot;
+        if (result && result != HF_E_UNLOCK_FAILED)
+                log_warning("the store was not opened by itself: %s", hf_error_name(result));
+}
+
+static void on_slots(void *userdata, int result, Bytes body)
+{
+        WireReader r = wire_reader(body);
+        Daemon *d = userdata;
+        Vault *v = &d->vault;
+
+        if (result == HF_E_SIGNER_UNAVAILABLE)
+                return;
+        if (!result && (slot_list_decode(&r, &v->slot_list) || wire_done(&r)))
+                result = HF_E_SIGNER_FAILED;
+        if (v->state != VAULT_STARTING)
+                return;
+        if (result) {
+                set_state(d, VAULT_REFUSED, HF_E_STORE_DAMAGED, "the slots file is not readable");
+                return;
+        }
+        v->store_id = v->slot_list.store_id;
+        if (!v->slot_list.machine_matches)
+                set_state(d, VAULT_FOREIGN, HF_E_STORE_FOREIGN, "the store was made on a machine with another machine-id");
+        else if (vault_unlock(d, false, -EBADF, NULL, on_looked, d))
+                set_state(d, VAULT_LOCKED, HF_E_STORE_LOCKED, "no attempt could be made");
+}
+
+int vault_read_slots(Daemon *d, Bytes slots)
+{
+        int r = wire_put_block(signer_begin(d->signer, SIGNER_SLOTS), slots);
+
+        return r ? r : signer_call(d->signer, NULL, 0, on_slots, d);
+}
+
+void vault_look(Daemon *d)
+{
+        int r = read_slots_file(d);
+
+        if (r == -ENOENT && faccessat(d->vault.state_fd, "store", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+                set_state(d, VAULT_UNINITIALISED, HF_E_STORE_UNINITIALISED, NULL);
+        else if (r)
+                set_state(d, VAULT_REFUSED, HF_E_STORE_DAMAGED, "the slots file cannot be read");
+        else
+                (void)vault_read_slots(d, buffer_bytes(&d->vault.slots));
+}
+
+void vault_signer_up(Daemon *d, const SignerHello *hello)
+{
+        Vault *v = &d->vault;
+
+        (void)hello;
+        if (v->state == VAULT_STARTING)
+                vault_look(d);
+        else if (v->store && !v->locked_by_hand && vault_unlock(d, false, -EBADF, NULL, on_looked, d))
+                log_warning("the signer is back, but could not be asked to open the store");
+}
+
+void vault_signer_down(Daemon *d)
+{
+        log_warning("the signer went away");
+        d->vault.init_pending = false;
+}
+
+/* ---- locking ---- */
+
+typedef struct LockJob {
+        Daemon *daemon;
+        VaultDoneFunc done;
+        void *userdata;
+} LockJob;
+
+static void on_locked(void *userdata, int result, Bytes body)
+{
+        LockJob *l = userdata;
+
+        (void)body;
+        l->daemon->vault.busy = false;
+        l->done(l->userdata, result == HF_E_SIGNER_UNAVAILABLE ? 0 : result, NULL, 0);
+        free(l);
+}
+
+/* Not from within the checkpoint's own call, which still looks at the log. */
+static int close_locked(sd_event_source *source, void *userdata)
+{
+        LockJob *l = userdata;
+        Daemon *d = l->daemon;
+
+        (void)source;
+        vault_close(d);
+        (void)read_slots_file(d);
+        (void)signer_begin(d->signer, SIGNER_LOCK);
+        if (signer_call(d->signer, NULL, 0, on_locked, l))
+                on_locked(l, HF_E_SIGNER_UNAVAILABLE, BYTES_NULL);
+        return 0;
+}
+
+static void on_sealed_lock(void *userdata, int result)
+{
+        LockJob *l = userdata;
+        Daemon *d = l->daemon;
+
+        (void)result;
+        if (sd_event_add_defer(d->event, NULL, close_locked, l) < 0)
+                close_locked(NULL, l);
+}
+
+void vault_lock(Daemon *d, const Caller *caller, VaultDoneFunc done, void *userdata)
+{
+        LockJob *l;
+        AuditLine line;
+
+        if (d->vault.busy || !change_is_idle(d)) {
+                done(userdata, HF_E_BUSY, NULL, 0);
+                return;
+        }
+        l = calloc(1, sizeof(*l));
+        if (!l) {
+                done(userdata, -ENOMEM, NULL, 0);
+                return;
+        }
+        *l = (LockJob){.daemon = d, .done = done, .userdata = userdata};
+        d->vault.busy = true;
+        d->vault.locked_by_hand = true;
+        set_state(d, VAULT_LOCKED, HF_E_STORE_LOCKED, "locked by an operator");
+        use_fail_queued(d, HF_E_STORE_LOCKED);
+        audit_line_init(&line, "store.lock");
+        audit_line_caller(&line, caller, NULL);
+        (void)audit_log_append(d->vault.log, &line, NULL);
+        checkpoint_request(d, on_sealed_lock, l);
+}
+
+/* ---- init ---- */
+
+static void open_new(VaultJob *j)
+{
+        Daemon *d = j->daemon;
+        int r = vault_commit_new(d->vault.state_fd);
+
+        if (!r) {
+                d->vault.init_pending = false;
+                (void)read_slots_file(d);
+                r = start_open(j);
+        }
+        if (r) {
+                d->vault.busy = false;
+                tell(j, r);
+        }
+}
+
+static void on_made(void *userdata, int result)
+{
+        VaultJob *j = userdata;
+        Daemon *d = j->daemon;
+
+        if (result) {
+                d->vault.busy = false;
+                tell(j, result);
+                return;
+        }
+        memcpy(d->vault.checkpoint_public, j->keys.checkpoint_public, 32);
+        d->vault.store_id = j->keys.store_id;
+        if (!j->pending) {
+                open_new(j);
+                return;
+        }
+        d->vault.busy = false;
+        d->vault.init_pending = true;
+        buffer_clear(&d->vault.slots);
+        (void)buffer_append(&d->vault.slots, j->new_slots.data, j->new_slots.len);
+        tell(j, 0);
+}
+
+static void on_init(void *userdata, int result, Bytes body)
+{
+        VaultJob *j = userdata;
+        WireReader r = wire_reader(body);
+        Bytes slots;
+
+        if (!result)
+                result = signer_opened_decode(&r, &j->keys);
+        if (!result) {
+                slots = wire_get_block(&r, SLOTS_FILE_MAX);
+                result = wire_done(&r) ? HF_E_SIGNER_FAILED : buffer_append(&j->new_slots, slots.data, slots.len);
+        }
+        if (!result)
+                result = worker_post(j->daemon->worker, vault_job_make, on_made, j);
+        if (result) {
+                j->daemon->vault.busy = false;
+                tell(j, result);
+        }
+}
+
+static void on_forgotten(void *userdata, int result, Bytes body)
+{
+        (void)userdata;
+        (void)result;
+        (void)body;
+}
+
+static int send_init(VaultJob *j, const VaultInitParams *params)
+{
+        SignerInit init = {.kind = params->kind, .unattended = params->unattended};
+        int fds[2], r;
+        size_t n = 0;
+
+        uuid_generate(&init.store_id);
+        strcpy(init.label, params->label);
+        if (params->secret_fd >= 0)
+                fds[n++] = params->secret_fd;
+        if (params->recovery_fd >= 0)
+                fds[n++] = params->recovery_fd;
+        /* There is no store: whatever the signer may still hold belongs to an attempt that was given up. */
+        (void)signer_begin(j->daemon->signer, SIGNER_LOCK);
+        r = signer_call(j->daemon->signer, NULL, 0, on_forgotten, NULL);
+        if (r)
+                return r;
+        r = signer_init_encode(&init, signer_begin(j->daemon->signer, SIGNER_INIT));
+        return r ? r : signer_call(j->daemon->signer, fds, n, on_init, j);
+}
+
+int vault_init(Daemon *d, const VaultInitParams *params, const Caller *caller, VaultDoneFunc done, void *userdata)
+{
+        VaultJob *j = NULL;
+        int r;
+
+        r = new_job(d, caller, done, userdata, &j);
+        if (r)
+                return r;
+        j->pending = !params->unattended;
+        d->vault.busy = true;
+        d->vault.init_pending = false;
+        r = send_init(j, params);
+        if (r) {
+                d->vault.busy = false;
+                vault_job_free(j);
+        }
+        return r;
+}
+
+/* The signer still holds the master it made: it gives the same keys again without a secret. */
+static void on_pending_keys(void *userdata, int result, Bytes body)
+{
+        VaultJob *j = userdata;
+        WireReader r = wire_reader(body);
+
+        if (!result)
+                result = signer_opened_decode(&r, &j->keys) || wire_done(&r) ? HF_E_SIGNER_FAILED : 0;
+        if (!result) {
+                open_new(j);
+                return;
+        }
+        j->daemon->vault.busy = false;
+        tell(j, result);
+}
+
+static void on_confirmed(void *userdata, int result, Bytes body)
+{
+        VaultJob *j = userdata;
+        Daemon *d = j->daemon;
+        Buffer *b;
+
+        (void)body;
+        if (!result) {
+                b = signer_begin(d->signer, SIGNER_UNLOCK);
+                result = wire_put_block(b, buffer_bytes(&d->vault.slots));
+                if (!result)
+                        result = wire_put_u8(b, true);
+                if (!result)
+                        result = signer_call(d->signer, NULL, 0, on_pending_keys, j);
+        }
+        if (result) {
+                d->vault.busy = false;
+                tell(j, result);
+        }
+}
+
+int vault_confirm(Daemon *d, int code_fd, VaultDoneFunc done, void *userdata)
+{
+        VaultJob *j = NULL;
+        int r;
+
+        if (!d->vault.init_pending)
+                return HF_E_NOTHING_TO_DO;
+        r = new_job(d, NULL, done, userdata, &j);
+        if (r)
+                return r;
+        r = wire_put_block(signer_begin(d->signer, SIGNER_RECOVERY_CHECK), buffer_bytes(&d->vault.slots));
+        if (!r)
+                r = signer_call(d->signer, &code_fd, 1, on_confirmed, j);
+        d->vault.busy = r == 0;
+        if (r)
+                vault_job_free(j);
+        return r;
+}
+
+/* ---- recover ---- */
+
+static void on_adopted(void *userdata, int result, Bytes body)
+{
+        VaultJob *j = userdata;
+        WireReader r = wire_reader(body);
+        Bytes slots;
+
+        if (!result) {
+                slots = wire_get_block(&r, SLOTS_FILE_MAX);
+                result = wire_done(&r) ? HF_E_SIGNER_FAILED : buffer_append(&j->new_slots, slots.data, slots.len);
+        }
+        if (!result)
+                result = start_open(j);
+        if (result) {
+                j->daemon->vault.busy = false;
+                tell(j, result);
+        }
+}
+
+static void on_recover_unlocked(void *userdata, int result, Bytes body)
+{
+        VaultJob *j = userdata;
+        Daemon *d = j->daemon;
+        WireReader r = wire_reader(body);
+
+        if (!result)
+                result = signer_opened_decode(&r, &j->keys) || wire_done(&r) ? HF_E_SIGNER_FAILED : 0;
+        else if (result == HF_E_UNLOCK_FAILED)
+                wire_get_string(&r, j->reason, sizeof(j->reason));
+        if (!result && j->repair == VAULT_REPAIR_FOREIGN) {
+                result = wire_put_block(signer_begin(d->signer, SIGNER_ADOPT), buffer_bytes(&d->vault.slots));
+                if (!result)
+                        result = signer_call(d->signer, NULL, 0, on_adopted, j);
+        } else if (!result) {
+                result = start_open(j);
+        }
+        if (result) {
+                d->vault.busy = false;
+                note_failed_unlock(d, j);
+                tell(j, result);
+        }
+}
+
+int vault_recover(Daemon *d, bool accept_rollback, int secret_fd, const Caller *caller, VaultDoneFunc done, void *userdata)
+{
+        VaultJob *j = NULL;
+        Buffer *b;
+        int r;
+
+        if (d->vault.state == VAULT_REFUSED && !accept_rollback)
+                return d->vault.error;
+        r = new_job(d, caller, done, userdata, &j);
+        if (r)
+                return r;
+        j->repair = d->vault.state == VAULT_FOREIGN ? VAULT_REPAIR_FOREIGN : VAULT_REPAIR_ROLLBACK;
+        b = signer_begin(d->signer, SIGNER_UNLOCK);
+        r = wire_put_block(b, buffer_bytes(&d->vault.slots));
+        if (!r)
+                r = wire_put_u8(b, true);
+        if (!r)
+                r = signer_call(d->signer, &secret_fd, secret_fd >= 0 ? 1 : 0, on_recover_unlocked, j);
+        d->vault.busy = r == 0;
+        if (r)
+                vault_job_free(j);
+        return r;
+}

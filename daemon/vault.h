@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Vault: the store, its log and its slots as one thing that is open or not
+ *
+ * States are those of the method table: calls whose row does not list the state are answered with the state's error.
+ * What holds everything together on disk:
+ *
+ *        STATE/store/        the store; its rename from store.new is the commit point of init
+ *        STATE/store/store.db, lock, slots, slots.next, audit/
+ */
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+
+#include "audit/log.h"
+#include "keystore/keystore.h"
+#include "link/signer.h"
+
+typedef struct Caller Caller;
+typedef struct Daemon Daemon;
+
+typedef enum VaultState {
+        VAULT_STARTING = 1u << 0,      /* looking; lasts until the signer has answered */
+        VAULT_UNINITIALISED = 1u << 1,
+        VAULT_FOREIGN = 1u << 2,
+        VAULT_LOCKED = 1u << 3,
+        VAULT_REFUSED = 1u << 4,       /* error and reason say why */
+        VAULT_READY = 1u << 5,
+        VAULT_ANY = (1u << 6) - 1,
+} VaultState;
+
+typedef struct Vault {
+        VaultState state;
+        int error;                /* why it is not ready: HF_E_STORE_LOCKED, ... */
+        char reason[640];
+        bool locked_by_hand;      /* no unattended try until asked */
+        bool busy;                /* an init, unlock, lock or recovery is under way */
+        bool init_pending;        /* store.new waits for the recovery code */
+
+        int state_fd;             /* STATE */
+        int store_fd, audit_fd;   /* STATE/store, STATE/store/audit; -EBADF when not there */
+
+        Buffer slots;             /* the slots file as it is in force */
+        uint8_t slots_hash[32];
+        SlotList slot_list;
+
+        Store *store;
+        AuditLog *log;
+        sd_event_source *log_source;
+        Catalogue *catalogue;
+        Uses *uses;
+        Uuid store_id;
+        uint8_t checkpoint_public[32];
+        uint64_t epoch;
+        uint64_t last_checkpoint; /* its line, and the note in it; "" before the first of this run */
+        char last_note[CHECKPOINT_NOTE_MAX];
+        uint64_t last_backup;     /* microseconds since 1970, 0: never */
+        uint8_t keys_hash[32];    /* SHA-256 of database and log key: another unlock must give the same */
+} Vault;
+
+const char *vault_state_to_string(VaultState s);
+
+/* What a call gets that the present state does not answer. */
+int vault_state_error(const Vault *v);
+
+/* At start, and after a failed attempt: looks at the directory and says what is there. */
+void vault_look(Daemon *d);
+void vault_close(Daemon *d);
+
+typedef void (*VaultDoneFunc)(void *userdata, int result, const char *reason, uint32_t slot);
+
+/* Open with a secret (descriptor of the caller's, -EBADF for none) or by unattended slots. */
+int vault_unlock(Daemon *d, bool attended, int secret_fd, const Caller *caller, VaultDoneFunc done, void *userdata);
+void vault_lock(Daemon *d, const Caller *caller, VaultDoneFunc done, void *userdata);
+
+typedef struct VaultInitParams {
+        SlotKind kind;
+        bool unattended;
+        char label[NAME_SIZE];
+        int secret_fd;   /* -EBADF: none */
+        int recovery_fd; /* -EBADF: none */
+} VaultInitParams;
+int vault_init(Daemon *d, const VaultInitParams *params, const Caller *caller, VaultDoneFunc done, void *userdata);
+int vault_confirm(Daemon *d, int code_fd, VaultDoneFunc done, void *userdata);
+int vault_recover(Daemon *d, bool accept_rollback, int secret_fd, const Caller *caller, VaultDoneFunc done, void *userdata);
+
+/* The signer came (back) or went. */
+void vault_signer_up(Daemon *d, const SignerHello *hello);
+void vault_signer_down(Daemon *d);
+/* Asks the signer what is in the slots file; ends in vault.slot_list. */
+int vault_read_slots(Daemon *d, Bytes slots);
