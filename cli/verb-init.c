@@ -84,6 +84,8 @@ static int run_make(Cli *cli, const char *member)
                 return cli_usage(cli, "--slot is credential or passphrase, not '%s'.", slot_kind(cli));
         if (!cli->options.unattended)
                 r = recovery_check(cli);
+        if (r == 0)
+                r = cli_end(cli, cli_connect(cli)); /* before anybody types anything */
         if (r == 0 && strcmp(slot_kind(cli), "passphrase") == 0)
                 r = passphrase_get(cli, "New passphrase: ", true, &secret_fd);
         if (r == 0 && !cli->options.unattended)
