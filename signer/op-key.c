@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Keys come into being, and their envelopes are made anew when their state changes. The rules about what may change
+ * are checked here, against the attributes that the envelope itself vouches for.
+ */
+#include <errno.h>
+
+#include "base/error.h"
+#include "seal/envelope.h"
+#include "signer/call.h"
+#include "signer/import.h"
+
+static int put_attributes(Call *call, const KeyAttributes *a)
+{
+        uint8_t space[KEY_ATTRIBUTES_MAX];
+        Buffer b = {.data = space, .allocated = sizeof(space), .limit = sizeof(space)};
+        int r = key_attributes_encode(a, &b);
+
+        return r ? r : wire_put_block(call->reply, buffer_bytes(&b));
+}
+
+static int put_envelope(Call *call, const uint8_t wrapping[static 32], const KeyAttributes *a, Bytes raw)
+{
+        uint8_t space[KEY_WRAPPED_MAX];
+        Buffer b = {.data = space, .allocated = sizeof(space), .limit = sizeof(space)};
+        int r = envelope_seal(wrapping, a, raw, &b);
+
+        return r ? r : wire_put_block(call->reply, buffer_bytes(&b));
+}
+
+/* The public half goes into the attributes, then both leave. */
+static int finish_key(Call *call, KeyAttributes *a, const PrivKey *key)
+{
+        uint8_t raw[PRIVKEY_RAW_MAX];
+        size_t raw_len = 0, public_len = 0;
+        int r;
+
+        r = privkey_public(key, a->public, sizeof(a->public), &public_len);
+        if (r)
+                return r;
+        a->public_len = (uint16_t)public_len;
+        r = call_lock_open(call);
+        if (r)
+                return r;
+        r = privkey_to_raw(key, raw, &raw_len);
+        if (!r)
+                r = put_attributes(call, a);
+        if (!r)
+                r = put_envelope(call, call->signer->vault.secrets->keys.wrapping, a, BYTES(raw, raw_len));
+        secret_erase(raw, sizeof(raw));
+        call_unlock(call);
+        return r;
+}
+
+/* Attributes of a key that is yet to be. */
+static int get_new_attributes(Call *call, uint32_t flags, KeyAttributes *ret)
+{
+        WireReader reader = wire_reader(call->body);
+        int r = call_get_attributes(&reader, ret);
+
+        if (wire_done(&reader))
+                return -EPROTO;
+        if (r)
+                return r;
+        if (ret->protection != PROTECTION_SOFTWARE)
+                return HF_E_NOT_SUPPORTED;
+        if (ret->version != 1 || ret->public_len > 0 || (ret->flags & ~(uint32_t)KEY_FLAG_DIGEST) != flags)
+                return HF_E_INVALID_ARGS;
+        return 0;
+}
+
+int op_generate(Call *call)
+{
+        _cleanup_(privkey_freep) PrivKey *key = NULL;
+        KeyAttributes a;
+        int r;
+
+        r = get_new_attributes(call, 0, &a);
+        if (!r)
+                r = call_lock_open(call);
+        if (r)
+                return r;
+        call_unlock(call); /* asked early: nobody should wait for primes and then hear that it was for nothing */
+        r = privkey_generate(a.algorithm, &key);
+        return r ? r : finish_key(call, &a, key);
+}
+
+int op_import(Call *call)
+{
+        _cleanup_(privkey_freep) PrivKey *key = NULL;
+        KeyAttributes a;
+        int r;
+
+        r = get_new_attributes(call, KEY_FLAG_IMPORTED, &a);
+        if (r)
+                return r;
+        if (call->n_fds != 1)
+                return HF_E_INVALID_FD;
+        r = call_lock_open(call);
+        if (r)
+                return r;
+        call_unlock(call);
+        r = import_receive(call->fds[0], a.algorithm, &key);
+        return r ? r : finish_key(call, &a, key);
+}
+
+static bool same_but_state(const KeyAttributes *a, const KeyAttributes *b)
+{
+        return uuid_equal(&a->uuid, &b->uuid) && strcmp(a->name, b->name) == 0 && a->algorithm == b->algorithm &&
+                a->purpose == b->purpose && a->protection == b->protection && a->created == b->created &&
+                bytes_equal(key_attributes_public(a), key_attributes_public(b));
+}
+
+/* Version up by one; disabled comes and goes, frozen and retired only come. */
+static int check_change(const KeyAttributes *old, const KeyAttributes *new)
+{
+        const uint32_t may_change = KEY_FLAG_DISABLED | KEY_FLAG_FROZEN | KEY_FLAG_RETIRED;
+        const uint32_t for_good = KEY_FLAG_FROZEN | KEY_FLAG_RETIRED;
+
+        if (old->flags & KEY_FLAG_FROZEN)
+                return HF_E_KEY_FROZEN;
+        if (!same_but_state(old, new) || old->version == UINT32_MAX || new->version != old->version + 1)
+                return HF_E_INVALID_ARGS;
+        if ((old->flags ^ new->flags) & ~may_change || old->flags & ~new->flags & for_good)
+                return HF_E_INVALID_ARGS;
+        return 0;
+}
+
+int op_rewrap(Call *call)
+{
+        const uint8_t *wrapping = call->signer->vault.secrets->keys.wrapping;
+        WireReader reader = wire_reader(call->body);
+        uint8_t raw[PRIVKEY_RAW_MAX];
+        KeyAttributes old, new;
+        size_t raw_len = 0;
+        Bytes wrapped;
+        int r, s;
+
+        r = call_get_attributes(&reader, &old);
+        wrapped = wire_get_block(&reader, KEY_WRAPPED_MAX);
+        s = call_get_attributes(&reader, &new);
+        if (wire_done(&reader))
+                return -EPROTO;
+        if (r)
+                return HF_E_KEY_MISMATCH; /* nothing we made has such attributes */
+        r = envelope_open(wrapping, &old, wrapped, raw, sizeof(raw), &raw_len);
+        if (!r)
+                r = s ? s : check_change(&old, &new);
+        if (!r)
+                r = put_envelope(call, wrapping, &new, BYTES(raw, raw_len));
+        secret_erase(raw, sizeof(raw));
+        return r;
+}
+
+int op_rekey_wrap(Call *call)
+{
+        const VaultSecrets *secrets = call->signer->vault.secrets;
+        WireReader reader = wire_reader(call->body);
+        uint8_t raw[PRIVKEY_RAW_MAX];
+        size_t raw_len = 0;
+        KeyAttributes a;
+        Bytes wrapped;
+        int r;
+
+        r = call_get_attributes(&reader, &a);
+        wrapped = wire_get_block(&reader, KEY_WRAPPED_MAX);
+        if (wire_done(&reader))
+                return -EPROTO;
+        if (r)
+                return HF_E_KEY_MISMATCH;
+        if (!call->signer->vault.has_next)
+                return HF_E_NOTHING_TO_DO;
+        r = envelope_open(secrets->keys.wrapping, &a, wrapped, raw, sizeof(raw), &raw_len);
+        if (!r)
+                r = put_envelope(call, secrets->next.wrapping, &a, BYTES(raw, raw_len));
+        secret_erase(raw, sizeof(raw));
+        return r;
+}

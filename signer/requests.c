@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The security argument as a table: a request without a row does not exist.
+ */
+#include "base/cleanup.h"
+#include "signer/call.h"
+
+static const RequestInfo requests[] = {
+        {SIGNER_HELLO, "hello", op_hello, false, CALL_SHARED, COST_QUICK},
+        {SIGNER_INIT, "init", op_init, false, CALL_ALONE, COST_ARGON},
+        {SIGNER_RECOVERY_CHECK, "recovery-check", op_recovery_check, true, CALL_SHARED, COST_QUICK},
+        {SIGNER_UNLOCK, "unlock", op_unlock, false, CALL_FREE, COST_ARGON},
+        {SIGNER_LOCK, "lock", op_lock, false, CALL_ALONE, COST_MEDIUM},
+        {SIGNER_SLOTS, "slots", op_slots, false, CALL_SHARED, COST_QUICK},
+        {SIGNER_SLOT_ADD, "slot-add", op_slot_add, true, CALL_SHARED, COST_ARGON},
+        {SIGNER_SLOT_REMOVE, "slot-remove", op_slot_remove, true, CALL_SHARED, COST_QUICK},
+        {SIGNER_SLOT_CHANGE, "slot-change", op_slot_change, true, CALL_SHARED, COST_ARGON},
+        {SIGNER_ADOPT, "adopt", op_adopt, true, CALL_SHARED, COST_QUICK},
+        {SIGNER_GENERATE, "generate", op_generate, true, CALL_FREE, COST_HEAVY},
+        {SIGNER_IMPORT, "import", op_import, true, CALL_FREE, COST_HEAVY},
+        {SIGNER_REWRAP, "rewrap", op_rewrap, true, CALL_SHARED, COST_QUICK},
+        {SIGNER_OPERATE, "operate", op_operate, true, CALL_SHARED, COST_QUICK},
+        {SIGNER_CHECKPOINT, "checkpoint", op_checkpoint, true, CALL_SHARED, COST_QUICK},
+        {SIGNER_RANDOM, "random", op_random, false, CALL_SHARED, COST_QUICK},
+        {SIGNER_REKEY, "rekey", op_rekey, true, CALL_ALONE, COST_ARGON},
+        {SIGNER_REKEY_WRAP, "rekey-wrap", op_rekey_wrap, true, CALL_SHARED, COST_QUICK},
+        {SIGNER_REKEY_COMMIT, "rekey-commit", op_rekey_commit, true, CALL_ALONE, COST_QUICK},
+};
+
+const RequestInfo *request_find(uint16_t type)
+{
+        for (size_t i = 0; i < ELEMENTSOF(requests); i++)
+                if (requests[i].type == type)
+                        return &requests[i];
+        return NULL;
+}
+
+/* RSA's private operations take milliseconds, and making a pair of primes seconds. */
+CallCost request_cost(const RequestInfo *info, const KeyAttributes *attributes)
+{
+        if (info->type != SIGNER_OPERATE || !attributes)
+                return info->cost;
+        switch (attributes->algorithm) {
+        case KEY_RSA2048:
+        case KEY_RSA3072:
+        case KEY_RSA4096:
+                return COST_HEAVY;
+        case KEY_P384:
+                return COST_MEDIUM;
+        case KEY_P256:
+        case KEY_ED25519:
+        case KEY_X25519:
+        case KEY_HMAC256:
+        case KEY_AES256:
+        case _KEY_ALGORITHM_INVALID:
+        case _KEY_ALGORITHM_MAX:
+                break;
+        }
+        return COST_QUICK;
+}
