@@ -38,7 +38,8 @@ static char *put_u64(char *p, uint64_t v)
         return put(p, digits + at, sizeof(digits) - at);
 }
 
-/* clock_format() costs as much as a MAC, and most of it is the calendar; so the text of the last second is kept. */
+/* clock_format() costs as much as a MAC, and most of it is the calendar; so the text of the last second is
+ * kept. */
 static char *put_time(char *p, uint64_t time)
 {
         static _Thread_local uint64_t second = UINT64_MAX;

@@ -3,14 +3,38 @@
 
 #include <string.h>
 
-#define STR(n) {.name = n, .type = AUDIT_STR}
-#define U64(n) {.name = n, .type = AUDIT_U64}
-#define HEX(n) {.name = n, .type = AUDIT_HEX}
-#define STR_REQUIRED(n) {.name = n, .type = AUDIT_STR, .required = true}
-#define U64_REQUIRED(n) {.name = n, .type = AUDIT_U64, .required = true}
-#define HEX_REQUIRED(n) {.name = n, .type = AUDIT_HEX, .required = true}
-#define UUID_REQUIRED(n) {.name = n, .type = AUDIT_UUID, .required = true}
-#define UUID_OPTIONAL(n) {.name = n, .type = AUDIT_UUID}
+#define STR(n)                                                                                               \
+        {                                                                                                    \
+                .name = n, .type = AUDIT_STR                                                                 \
+        }
+#define U64(n)                                                                                               \
+        {                                                                                                    \
+                .name = n, .type = AUDIT_U64                                                                 \
+        }
+#define HEX(n)                                                                                               \
+        {                                                                                                    \
+                .name = n, .type = AUDIT_HEX                                                                 \
+        }
+#define STR_REQUIRED(n)                                                                                      \
+        {                                                                                                    \
+                .name = n, .type = AUDIT_STR, .required = true                                               \
+        }
+#define U64_REQUIRED(n)                                                                                      \
+        {                                                                                                    \
+                .name = n, .type = AUDIT_U64, .required = true                                               \
+        }
+#define HEX_REQUIRED(n)                                                                                      \
+        {                                                                                                    \
+                .name = n, .type = AUDIT_HEX, .required = true                                               \
+        }
+#define UUID_REQUIRED(n)                                                                                     \
+        {                                                                                                    \
+                .name = n, .type = AUDIT_UUID, .required = true                                              \
+        }
+#define UUID_OPTIONAL(n)                                                                                     \
+        {                                                                                                    \
+                .name = n, .type = AUDIT_UUID                                                                \
+        }
 
 /* Who asked, over which road ("direct", "bus", "internal"), and the policy rule that decided. */
 #define CALLER U64_REQUIRED("uid"), U64("pid"), STR("unit"), STR("label"), STR("road"), STR("rule")
@@ -24,60 +48,69 @@
 
 /* Sorted by name: audit_event_find() bisects, a test checks. */
 static const AuditEvent events[] = {
-        {"checkpoint", AUDIT_EVENT_RESERVE, {STR_REQUIRED("note"), CHANGES, STR("next-key")}},
-        {"denied", 0,
-                {STR_REQUIRED("wanted"), UUID_OPTIONAL("key"), STR("name"), STR_REQUIRED("reason"), CALLER}},
-        {"denied.flood", 0, {U64_REQUIRED("uid"), U64_REQUIRED("count"), STR("wanted"), STR("since")}},
-        {"done", AUDIT_EVENT_RESERVE, {U64_REQUIRED("ref")}},
-        {"failed", AUDIT_EVENT_RESERVE, {U64_REQUIRED("ref"), STR_REQUIRED("error")}},
-        {"key.agree", AUDIT_EVENT_USE, {USE}},
-        {"key.create", AUDIT_EVENT_CHANGE,
-                {STATE, KEY, STR_REQUIRED("algorithm"), STR_REQUIRED("purpose"), STR_REQUIRED("protection"),
-                        HEX("public"), STR("for"), CALLER}},
-        {"key.csr", AUDIT_EVENT_USE, {USE, STR("subject")}},
-        {"key.decrypt", AUDIT_EVENT_USE, {USE}},
-        {"key.destroy", AUDIT_EVENT_CHANGE, {STATE, KEY, HEX("public"), CALLER}},
-        {"key.disable", AUDIT_EVENT_CHANGE, {STATE, KEY, STR("reason"), CALLER}},
-        {"key.enable", AUDIT_EVENT_CHANGE, {STATE, KEY, STR("reason"), CALLER}},
-        {"key.freeze", AUDIT_EVENT_CHANGE, {STATE, KEY, STR("reason"), CALLER}},
-        {"key.import", AUDIT_EVENT_CHANGE,
-                {STATE, KEY, STR_REQUIRED("algorithm"), STR_REQUIRED("purpose"), STR_REQUIRED("protection"),
-                        HEX("public"), CALLER}},
-        {"key.mac", AUDIT_EVENT_USE, {USE}},
-        {"key.random", 0, {U64_REQUIRED("size"), CALLER}},
-        {"key.retire", AUDIT_EVENT_CHANGE, {STATE, KEY, STR("reason"), CALLER}},
-        {"key.seal", AUDIT_EVENT_USE, {USE}},
-        {"key.sign", AUDIT_EVENT_USE, {USE}},
-        {"key.unseal", AUDIT_EVENT_USE, {USE}},
-        {"locked.copy", 0, {STR_REQUIRED("text")}},
-        {"locked.dropped", 0, {U64_REQUIRED("count")}},
-        {"log.cut", AUDIT_EVENT_RESERVE, {U64_REQUIRED("from"), U64_REQUIRED("bytes"), U64("lost")}},
-        {"log.export", 0, {U64_REQUIRED("from"), U64("to"), CALLER}},
-        {"log.prune", 0,
-                {U64_REQUIRED("before"), U64_REQUIRED("first"), U64_REQUIRED("archived"), U64_REQUIRED("uid")}},
-        {"log.start", 0, {STR_REQUIRED("version"), STR_REQUIRED("checkpoint-key")}},
-        {"policy.loaded", 0, {U64_REQUIRED("rules"), U64("files"), HEX("digest"), U64("uid"), STR("reason")}},
-        {"policy.refused", 0, {STR_REQUIRED("error"), STR("file"), U64("line"), U64("column"), U64("uid")}},
-        {"segment.start", AUDIT_EVENT_RESERVE, {U64_REQUIRED("segment"), UUID_REQUIRED("log"), CHANGES}},
-        {"slot.add", AUDIT_EVENT_CHANGE, {STATE, SLOT, CALLER}},
-        {"slot.change", AUDIT_EVENT_CHANGE, {STATE, SLOT, CALLER}},
-        {"slot.remove", AUDIT_EVENT_CHANGE, {STATE, SLOT, CALLER}},
-        {"store.backup", 0, {CALLER, HEX("digest"), U64("size")}},
-        {"store.init", AUDIT_EVENT_CHANGE, {STATE, STR("version"), STR("machine"), SLOT, CALLER}},
-        {"store.lock", AUDIT_EVENT_RESERVE, {CALLER, STR("reason")}},
-        {"store.recover", AUDIT_EVENT_CHANGE,
-                {STATE, STR_REQUIRED("reason"), U64("store-seq"), U64("log-seq"), CALLER}},
-        {"store.rekey", AUDIT_EVENT_CHANGE, {STATE, STR("checkpoint-key"), U64("keys"), CALLER}},
-        {"store.restore", AUDIT_EVENT_CHANGE,
-                {STATE, STR_REQUIRED("reason"), U64("store-seq"), U64("log-seq"), CALLER}},
-        {"store.start", 0, {STR("version"), STR("memory"), STR("machine"), STR("reason")}},
-        {"store.stop", AUDIT_EVENT_RESERVE, {STR("reason")}},
-        {"store.unlock", 0, {SLOT, CALLER}},
-        {"store.upgrade", AUDIT_EVENT_CHANGE, {STATE, U64_REQUIRED("from"), U64_REQUIRED("to")}},
-        {"undone", AUDIT_EVENT_RESERVE, {U64_REQUIRED("ref"), STR("reason")}},
-        {"unlock.failed", 0, {STR_REQUIRED("reason"), U64("slot"), STR("kind"), CALLER}},
-        {"use.lost", AUDIT_EVENT_USE | AUDIT_EVENT_RESERVE, {STR("reason")}},
-        {"uses.reserve", AUDIT_EVENT_CHANGE, {STATE, KEY, STR_REQUIRED("rule"), U64_REQUIRED("count"), U64("left")}},
+                {"checkpoint", AUDIT_EVENT_RESERVE, {STR_REQUIRED("note"), CHANGES, STR("next-key")}},
+                {"denied", 0,
+                                {STR_REQUIRED("wanted"), UUID_OPTIONAL("key"), STR("name"),
+                                                STR_REQUIRED("reason"), CALLER}},
+                {"denied.flood", 0,
+                                {U64_REQUIRED("uid"), U64_REQUIRED("count"), STR("wanted"), STR("since")}},
+                {"done", AUDIT_EVENT_RESERVE, {U64_REQUIRED("ref")}},
+                {"failed", AUDIT_EVENT_RESERVE, {U64_REQUIRED("ref"), STR_REQUIRED("error")}},
+                {"key.agree", AUDIT_EVENT_USE, {USE}},
+                {"key.create", AUDIT_EVENT_CHANGE,
+                                {STATE, KEY, STR_REQUIRED("algorithm"), STR_REQUIRED("purpose"),
+                                                STR_REQUIRED("protection"), HEX("public"), STR("for"),
+                                                CALLER}},
+                {"key.csr", AUDIT_EVENT_USE, {USE, STR("subject")}},
+                {"key.decrypt", AUDIT_EVENT_USE, {USE}},
+                {"key.destroy", AUDIT_EVENT_CHANGE, {STATE, KEY, HEX("public"), CALLER}},
+                {"key.disable", AUDIT_EVENT_CHANGE, {STATE, KEY, STR("reason"), CALLER}},
+                {"key.enable", AUDIT_EVENT_CHANGE, {STATE, KEY, STR("reason"), CALLER}},
+                {"key.freeze", AUDIT_EVENT_CHANGE, {STATE, KEY, STR("reason"), CALLER}},
+                {"key.import", AUDIT_EVENT_CHANGE,
+                                {STATE, KEY, STR_REQUIRED("algorithm"), STR_REQUIRED("purpose"),
+                                                STR_REQUIRED("protection"), HEX("public"), CALLER}},
+                {"key.mac", AUDIT_EVENT_USE, {USE}},
+                {"key.random", 0, {U64_REQUIRED("size"), CALLER}},
+                {"key.retire", AUDIT_EVENT_CHANGE, {STATE, KEY, STR("reason"), CALLER}},
+                {"key.seal", AUDIT_EVENT_USE, {USE}},
+                {"key.sign", AUDIT_EVENT_USE, {USE}},
+                {"key.unseal", AUDIT_EVENT_USE, {USE}},
+                {"locked.copy", 0, {STR_REQUIRED("text")}},
+                {"locked.dropped", 0, {U64_REQUIRED("count")}},
+                {"log.cut", AUDIT_EVENT_RESERVE, {U64_REQUIRED("from"), U64_REQUIRED("bytes"), U64("lost")}},
+                {"log.export", 0, {U64_REQUIRED("from"), U64("to"), CALLER}},
+                {"log.prune", 0,
+                                {U64_REQUIRED("before"), U64_REQUIRED("first"), U64_REQUIRED("archived"),
+                                                U64_REQUIRED("uid")}},
+                {"log.start", 0, {STR_REQUIRED("version"), STR_REQUIRED("checkpoint-key")}},
+                {"policy.loaded", 0,
+                                {U64_REQUIRED("rules"), U64("files"), HEX("digest"), U64("uid"),
+                                                STR("reason")}},
+                {"policy.refused", 0,
+                                {STR_REQUIRED("error"), STR("file"), U64("line"), U64("column"), U64("uid")}},
+                {"segment.start", AUDIT_EVENT_RESERVE,
+                                {U64_REQUIRED("segment"), UUID_REQUIRED("log"), CHANGES}},
+                {"slot.add", AUDIT_EVENT_CHANGE, {STATE, SLOT, CALLER}},
+                {"slot.change", AUDIT_EVENT_CHANGE, {STATE, SLOT, CALLER}},
+                {"slot.remove", AUDIT_EVENT_CHANGE, {STATE, SLOT, CALLER}},
+                {"store.backup", 0, {CALLER, HEX("digest"), U64("size")}},
+                {"store.init", AUDIT_EVENT_CHANGE, {STATE, STR("version"), STR("machine"), SLOT, CALLER}},
+                {"store.lock", AUDIT_EVENT_RESERVE, {CALLER, STR("reason")}},
+                {"store.recover", AUDIT_EVENT_CHANGE,
+                                {STATE, STR_REQUIRED("reason"), U64("store-seq"), U64("log-seq"), CALLER}},
+                {"store.rekey", AUDIT_EVENT_CHANGE, {STATE, STR("checkpoint-key"), U64("keys"), CALLER}},
+                {"store.restore", AUDIT_EVENT_CHANGE,
+                                {STATE, STR_REQUIRED("reason"), U64("store-seq"), U64("log-seq"), CALLER}},
+                {"store.start", 0, {STR("version"), STR("memory"), STR("machine"), STR("reason")}},
+                {"store.stop", AUDIT_EVENT_RESERVE, {STR("reason")}},
+                {"store.unlock", 0, {SLOT, CALLER}},
+                {"store.upgrade", AUDIT_EVENT_CHANGE, {STATE, U64_REQUIRED("from"), U64_REQUIRED("to")}},
+                {"undone", AUDIT_EVENT_RESERVE, {U64_REQUIRED("ref"), STR("reason")}},
+                {"unlock.failed", 0, {STR_REQUIRED("reason"), U64("slot"), STR("kind"), CALLER}},
+                {"use.lost", AUDIT_EVENT_USE | AUDIT_EVENT_RESERVE, {STR("reason")}},
+                {"uses.reserve", AUDIT_EVENT_CHANGE,
+                                {STATE, KEY, STR_REQUIRED("rule"), U64_REQUIRED("count"), U64("left")}},
 };
 
 #define N_EVENTS (sizeof(events) / sizeof(events[0]))
@@ -109,10 +142,10 @@ const AuditEvent *audit_event_find(const char *name)
 const char *audit_field_type_to_string(AuditFieldType type)
 {
         static const char *const names[_AUDIT_FIELD_TYPE_MAX] = {
-                [AUDIT_STR] = "str",
-                [AUDIT_U64] = "u64",
-                [AUDIT_HEX] = "hex",
-                [AUDIT_UUID] = "uuid",
+                        [AUDIT_STR] = "str",
+                        [AUDIT_U64] = "u64",
+                        [AUDIT_HEX] = "hex",
+                        [AUDIT_UUID] = "uuid",
         };
 
         return type > _AUDIT_FIELD_INVALID && type < _AUDIT_FIELD_TYPE_MAX ? names[type] : "invalid";

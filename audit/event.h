@@ -4,9 +4,9 @@
 /*
  * Events of the audit log
  *
- * The one table of event names and their fields; docs/formats/audit.md shows the same table and a test holds the
- * two against each other. A line of an event, or with a field, that is not in the table cannot be made: that is a
- * mistake of ours, so it is an error that no input from outside can cause.
+ * The one table of event names and their fields; docs/formats/audit.md shows the same table and a test holds
+ * the two against each other. A line of an event, or with a field, that is not in the table cannot be made:
+ * that is a mistake of ours, so it is an error that no input from outside can cause.
  *
  * Flags say what the rest of the room must know about an event:
  *   CHANGE    moves the store: carries `state`, is followed by `done` or `undone` (audit_log_append()).

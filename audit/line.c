@@ -24,7 +24,8 @@ static void put(AuditLine *line, const char *text, size_t len)
         line->len += len;
 }
 
-/* Looks the field up, marks it and writes `"field":`. False, with the line failed, where it must not stand. */
+/* Looks the field up, marks it and writes `"field":`. False, with the line failed, where it must not stand.
+ */
 static bool begin(AuditLine *line, const char *field, AuditFieldType type)
 {
         const AuditField *fields = line->event ? line->event->fields : NULL;
@@ -63,7 +64,10 @@ void audit_line_init(AuditLine *line, const char *event)
 static size_t utf8_decode(const uint8_t *p, size_t len, uint32_t *ret)
 {
         static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-        size_t n = p[0] >= 0xf0 && p[0] < 0xf8 ? 4 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3 : p[0] >= 0xc0 && p[0] < 0xe0 ? 2 : 0;
+        size_t n = p[0] >= 0xf0 && p[0] < 0xf8   ? 4
+                   : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
+                   : p[0] >= 0xc0 && p[0] < 0xe0 ? 2
+                                                 : 0;
         uint32_t c;
 
         if (n == 0 || n > len)
@@ -84,7 +88,7 @@ static void put_unit(AuditLine *line, uint32_t unit)
 {
         static const char digits[] = "0123456789abcdef";
         char text[6] = {'\\', 'u', digits[unit >> 12 & 15], digits[unit >> 8 & 15], digits[unit >> 4 & 15],
-                digits[unit & 15]};
+                        digits[unit & 15]};
 
         put(line, text, sizeof(text));
 }

@@ -15,13 +15,13 @@
  *        audit_line_u64(&line, "uid", caller->uid);
  *        r = audit_log_append(log, &line, &seq);
  *
- * The first failure sticks in the line and comes back from the append: HF_E_INTERNAL for an event or field that is
- * not in the table, has another type or is given twice, or for a required field that is missing;
+ * The first failure sticks in the line and comes back from the append: HF_E_INTERNAL for an event or field
+ * that is not in the table, has another type or is given twice, or for a required field that is missing;
  * HF_E_MESSAGE_TOO_LARGE for more than fits into AUDIT_LINE_MAX.
  *
- * Strings may come from strangers. Printable ASCII but " and \ stays as it is; those two get a backslash; every
- * other character becomes \uXXXX (a pair of them beyond U+FFFF); a byte that is not UTF-8 becomes the four
- * characters \xNN (so, in JSON, "\\xNN"). No line ever holds a byte outside 0x20 to 0x7e.
+ * Strings may come from strangers. Printable ASCII but " and \ stays as it is; those two get a backslash;
+ * every other character becomes \uXXXX (a pair of them beyond U+FFFF); a byte that is not UTF-8 becomes the
+ * four characters \xNN (so, in JSON, "\\xNN"). No line ever holds a byte outside 0x20 to 0x7e.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,18 +30,18 @@
 #include "audit/event.h"
 #include "base/uuid.h"
 
-#define AUDIT_LINE_MAX 4096          /* with prefix, MAC and newline */
-#define AUDIT_LINE_OVERHEAD 256      /* what is put around the fields, at most 243 */
+#define AUDIT_LINE_MAX 4096     /* with prefix, MAC and newline */
+#define AUDIT_LINE_OVERHEAD 256 /* what is put around the fields, at most 243 */
 #define AUDIT_BODY_MAX (AUDIT_LINE_MAX - AUDIT_LINE_OVERHEAD)
 
 typedef struct AuditLine {
         const AuditEvent *event;
-        int error;         /* first failure; 0 as long as all is well */
-        uint32_t set;      /* bit per field of the event that has been given */
-        size_t len;        /* of text */
-        uint64_t ref;      /* value of the field `ref`, for done and undone */
+        int error;    /* first failure; 0 as long as all is well */
+        uint32_t set; /* bit per field of the event that has been given */
+        size_t len;   /* of text */
+        uint64_t ref; /* value of the field `ref`, for done and undone */
         bool has_state;
-        uint8_t state[32]; /* value of the field `state`, for change lines */
+        uint8_t state[32];         /* value of the field `state`, for change lines */
         char text[AUDIT_BODY_MAX]; /* "event":"...", and the fields, each with its comma behind */
 } AuditLine;
 

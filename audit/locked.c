@@ -15,7 +15,8 @@
 #include "base/io.h"
 
 #define LOCKED_NAME "locked.jsonl"
-/* The last bytes of a full file: how many lines more there would have been. Always as long, so it is written over. */
+/* The last bytes of a full file: how many lines more there would have been. Always as long, so it is written
+ * over. */
 #define COUNT_FORM "{\"dropped\":%020" PRIu64 "}\n"
 #define COUNT_SIZE 34
 

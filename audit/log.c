@@ -28,16 +28,16 @@ struct AuditLog {
         bool corked;
         Chain chain;
         uint64_t segment_size;
-        unsigned segment;       /* lines go into this one */
-        uint64_t offset;        /* here */
-        uint64_t size;          /* of this one */
+        unsigned segment; /* lines go into this one */
+        uint64_t offset;  /* here */
+        uint64_t size;    /* of this one */
         AuditChange effective, open;
         uint64_t unsealed;
         uint64_t checkpoint_seq; /* its line; 0: none yet */
         Spare spare;
         Writer writer;
         uint8_t heads[AUDIT_NOTE_WINDOW][32]; /* of record n at n % AUDIT_NOTE_WINDOW */
-        uint64_t heads_from;    /* first record whose head is known */
+        uint64_t heads_from;                  /* first record whose head is known */
 };
 
 static int log_new(const AuditLogParams *params, AuditLog **ret)
@@ -51,7 +51,7 @@ static int log_new(const AuditLogParams *params, AuditLog **ret)
         log->segment_size = params->segment_size ? params->segment_size : AUDIT_SEGMENT_SIZE;
         log->corked = params->corked;
         if (!uuid_parse(params->log_id, &log->uuid) || log->segment_size < AUDIT_SEGMENT_SIZE_MIN ||
-                log->segment_size > SEGMENT_SIZE_MAX)
+                        log->segment_size > SEGMENT_SIZE_MAX)
                 return HF_E_INVALID_ARGS;
         uuid_format(&log->uuid, log->id);
         log->dir_fd = fcntl(params->dir_fd, F_DUPFD_CLOEXEC, 3);
@@ -147,9 +147,9 @@ static uint64_t reserve_size(const AuditLog *log)
 }
 
 /*
- * Makes sure there is a place for a line of at most `len` bytes. The next segment is there long before it is needed;
- * if lines come faster than zeros, this waits for it. Without room for a next one the log is full, but its reserve
- * takes what ends something that was begun; each refusal is also a new try.
+ * Makes sure there is a place for a line of at most `len` bytes. The next segment is there long before it is
+ * needed; if lines come faster than zeros, this waits for it. Without room for a next one the log is full,
+ * but its reserve takes what ends something that was begun; each refusal is also a new try.
  */
 static int make_room(AuditLog *log, size_t len, bool reserved)
 {
@@ -200,6 +200,19 @@ int audit_log_next(AuditLog *log, uint64_t *ret_seq)
         return r;
 }
 
+int audit_log_next(AuditLog *log, uint64_t *ret_seq)
+{
+        int r;
+
+        if (atomic_load(&log->writer.failed))
+                return HF_E_LOG_FAILED;
+        r = make_room(log, AUDIT_LINE_MAX, false);
+        if (r)
+                return r;
+        *ret_seq = log->chain.size;
+        return 0;
+}
+
 int audit_log_append(AuditLog *log, const AuditLine *line, uint64_t *ret_seq)
 {
         bool change, done, undone;
@@ -213,8 +226,8 @@ int audit_log_append(AuditLog *log, const AuditLine *line, uint64_t *ret_seq)
         done = strcmp(line->event->name, "done") == 0;
         undone = strcmp(line->event->name, "undone") == 0;
         if (strcmp(line->event->name, "checkpoint") == 0 || strcmp(line->event->name, "segment.start") == 0 ||
-                (change && (log->open.seq || !line->has_state)) ||
-                ((done || undone) && (!log->open.seq || line->ref != log->open.seq)))
+                        (change && (log->open.seq || !line->has_state)) ||
+                        ((done || undone) && (!log->open.seq || line->ref != log->open.seq)))
                 return HF_E_INTERNAL;
         r = append(log, line, &seq);
         if (r)
@@ -258,11 +271,11 @@ static bool note_is_ours(const AuditLog *log, const AuditNote *note)
         uint64_t last = note->size - 1;
 
         if (strncmp(note->origin, AUDIT_ORIGIN_PREFIX, sizeof(AUDIT_ORIGIN_PREFIX) - 1) != 0 ||
-                strcmp(note->origin + sizeof(AUDIT_ORIGIN_PREFIX) - 1, log->id) != 0)
+                        strcmp(note->origin + sizeof(AUDIT_ORIGIN_PREFIX) - 1, log->id) != 0)
                 return false;
         /* One line less than the window, because a segment may begin in between. */
         if (last < log->heads_from || note->size > log->chain.size ||
-                log->chain.size - last >= AUDIT_NOTE_WINDOW)
+                        log->chain.size - last >= AUDIT_NOTE_WINDOW)
                 return false;
         return memcmp(log->heads[last % AUDIT_NOTE_WINDOW], note->head, sizeof(note->head)) == 0;
 }
@@ -316,7 +329,8 @@ static int last_used(AuditLog *log, unsigned first, unsigned last, unsigned *ret
 }
 
 /* The segment that `from` continues behind, or none. */
-static int check_new(AuditLog *log, const AuditLogParams *params, const AuditPosition *from, unsigned *ret_last)
+static int check_new(
+                AuditLog *log, const AuditLogParams *params, const AuditPosition *from, unsigned *ret_last)
 {
         AuditRecovery recovery;
         unsigned first, last;
@@ -374,7 +388,8 @@ int audit_log_create(const AuditLogParams *params, const AuditPosition *from, Au
         return 0;
 }
 
-/* What recovery has read may not be on the disk yet if only the process died; the last segment may be too short. */
+/* What recovery has read may not be on the disk yet if only the process died; the last segment may be too
+ * short. */
 static int settle_segment(AuditLog *log)
 {
         _cleanup_close_ int fd = -EBADF;
@@ -464,10 +479,10 @@ void audit_log_wake(AuditLog *log)
 void audit_log_position(const AuditLog *log, AuditPosition *ret)
 {
         *ret = (AuditPosition){
-                .size = log->chain.size,
-                .effective = log->effective,
-                .open = log->open,
-                .unsealed = log->unsealed,
+                        .size = log->chain.size,
+                        .effective = log->effective,
+                        .open = log->open,
+                        .unsealed = log->unsealed,
         };
         memcpy(ret->head, log->chain.head, sizeof(ret->head));
 }
@@ -509,7 +524,8 @@ static int first_seq(AuditLog *log, unsigned number, uint64_t *ret)
         return r > 0 ? HF_E_LOG_DAMAGED : r;
 }
 
-/* The first segment that stays: the last one that begins neither behind `before` nor behind the last checkpoint. */
+/* The first segment that stays: the last one that begins neither behind `before` nor behind the last
+ * checkpoint. */
 static int find_kept(AuditLog *log, uint64_t before, unsigned first, unsigned *ret, uint64_t *ret_seq)
 {
         uint64_t seq, kept_seq = 0;

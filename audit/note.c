@@ -49,7 +49,7 @@ static bool parse_u64(Bytes b, uint64_t *ret)
                 return false;
         for (size_t i = 0; i < b.len; i++)
                 if (b.data[i] < '0' || b.data[i] > '9' || __builtin_mul_overflow(v, 10, &v) ||
-                        __builtin_add_overflow(v, b.data[i] - '0', &v))
+                                __builtin_add_overflow(v, b.data[i] - '0', &v))
                         return false;
         *ret = v;
         return true;
@@ -121,13 +121,14 @@ int audit_note_parse(const char *text, size_t len, AuditNote *ret)
         Lines l = {text, text + len};
         Bytes line;
 
-        if (len > AUDIT_NOTE_MAX || !next_line(&l, &line) || !copy_name(line, n.origin) || !next_line(&l, &line) ||
-                !parse_u64(line, &n.size) || n.size == 0 || !next_line(&l, &line) ||
-                !parse_base64(line, n.head, 32) || !next_value(&l, "state ", &line) || !parse_hex(line, n.state, 32) ||
-                !next_value(&l, "counter ", &line) || !parse_counter(line, &n.counter) ||
-                !next_value(&l, "epoch ", &line) || !parse_u64(line, &n.epoch) || !next_value(&l, "life ", &line) ||
-                !parse_hex(line, n.life, 16) || !next_value(&l, "ops ", &line) || !parse_u64(line, &n.ops) ||
-                !next_line(&l, &line))
+        if (len > AUDIT_NOTE_MAX || !next_line(&l, &line) || !copy_name(line, n.origin) ||
+                        !next_line(&l, &line) || !parse_u64(line, &n.size) || n.size == 0 ||
+                        !next_line(&l, &line) || !parse_base64(line, n.head, 32) ||
+                        !next_value(&l, "state ", &line) || !parse_hex(line, n.state, 32) ||
+                        !next_value(&l, "counter ", &line) || !parse_counter(line, &n.counter) ||
+                        !next_value(&l, "epoch ", &line) || !parse_u64(line, &n.epoch) ||
+                        !next_value(&l, "life ", &line) || !parse_hex(line, n.life, 16) ||
+                        !next_value(&l, "ops ", &line) || !parse_u64(line, &n.ops) || !next_line(&l, &line))
                 return HF_E_INVALID_ARGS;
         if (cut_prefix(&line, "next ")) {
                 if (audit_vkey_parse((const char *)line.data, line.len, &n.next) || !next_line(&l, &line))
@@ -146,7 +147,7 @@ int audit_note_parse(const char *text, size_t len, AuditNote *ret)
 int audit_note_verify(const char *text, size_t len, const AuditNote *note, const AuditVkey *key)
 {
         if (note->text_len > len || memcmp(note->key_id, key->id, sizeof(key->id)) != 0 ||
-                strcmp(note->origin, key->name) != 0)
+                        strcmp(note->origin, key->name) != 0)
                 return HF_E_KEY_MISMATCH;
         return ed25519_verify(key->key, BYTES(text, note->text_len), note->signature) ? HF_E_KEY_MISMATCH : 0;
 }
@@ -176,8 +177,8 @@ int audit_vkey_parse(const char *text, size_t len, AuditVkey *ret)
         AuditVkey k;
 
         if (left < 10 || plus[9] != '+' || !copy_name(BYTES(text, plus - text), name) ||
-                hex_decode(plus + 1, 8, id, sizeof(id)) || !parse_base64(BYTES(plus + 10, left - 10), blob, 33) ||
-                blob[0] != ALGORITHM_ED25519)
+                        hex_decode(plus + 1, 8, id, sizeof(id)) ||
+                        !parse_base64(BYTES(plus + 10, left - 10), blob, 33) || blob[0] != ALGORITHM_ED25519)
                 return HF_E_INVALID_ARGS;
         audit_vkey_init(&k, name, blob + 1);
         if (memcmp(k.id, id, sizeof(id)) != 0)

@@ -4,7 +4,8 @@
 /*
  * Checkpoint notes
  *
- * A checkpoint is a signed note (C2SP signed-note, tlog-checkpoint): text lines, an empty line, signature lines.
+ * A checkpoint is a signed note (C2SP signed-note, tlog-checkpoint): text lines, an empty line, signature
+ * lines.
  *
  *        holdfast/log/0a1b2c3d-....            origin, with the log id
  *        1024                                  size: records covered, so the last seq + 1
@@ -16,8 +17,8 @@
  *        ops 12345
  *        next NAME+KEYID+KEY                   only in the last checkpoint before a rekey: the new key
  *
- *        — holdfast/log/0a1b... BASE64         4 bytes key id, 64 bytes Ed25519 over the text up to and with the
- *                                              newline before the empty line
+ *        — holdfast/log/0a1b... BASE64         4 bytes key id, 64 bytes Ed25519 over the text up to and with
+ * the newline before the empty line
  *
  * Key id: the first four bytes of SHA-256(NAME || 0x0A || 0x01 || public key). A key as text ("vkey") is
  * NAME+8 hex digits of the key id+BASE64(0x01 || public key). This file reads and checks; the signer writes.
@@ -28,9 +29,9 @@
 
 #define AUDIT_NOTE_MAX 1024
 #define AUDIT_ORIGIN_PREFIX "holdfast/log/"
-#define AUDIT_NAME_MAX 64                   /* of the origin: prefix and UUID take 49 */
+#define AUDIT_NAME_MAX 64 /* of the origin: prefix and UUID take 49 */
 #define AUDIT_VKEY_MAX 160
-#define AUDIT_FINGERPRINT_SIZE 52           /* "SHA256:" 44 characters, NUL */
+#define AUDIT_FINGERPRINT_SIZE 52 /* "SHA256:" 44 characters, NUL */
 
 typedef struct AuditVkey {
         char name[AUDIT_NAME_MAX + 1];
@@ -43,15 +44,15 @@ typedef struct AuditNote {
         uint64_t size;
         uint8_t head[32];
         uint8_t state[32];
-        int64_t counter;     /* -1: none */
+        int64_t counter; /* -1: none */
         uint64_t epoch;
         uint8_t life[16];
         uint64_t ops;
         bool has_next;
         AuditVkey next;
-        uint8_t key_id[4];   /* of the first signature by `origin` */
+        uint8_t key_id[4]; /* of the first signature by `origin` */
         uint8_t signature[64];
-        size_t text_len;     /* how much of the text is signed */
+        size_t text_len; /* how much of the text is signed */
 } AuditNote;
 
 /* Strict; nothing about the signature is checked. HF_E_INVALID_ARGS. */

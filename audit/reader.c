@@ -12,13 +12,13 @@
 
 struct AuditReader {
         int dir_fd;
-        int fd;                /* of segment */
+        int fd; /* of segment */
         unsigned segment;
         SegmentCursor cursor;
         AuditFilter filter;
         char pattern[AUDIT_EVENT_NAME_MAX + 1];
         char since[CLOCK_TEXT_SIZE];
-        uint64_t next;         /* sequence number of the next line; UINT64_MAX: any */
+        uint64_t next;             /* sequence number of the next line; UINT64_MAX: any */
         char held[AUDIT_LINE_MAX]; /* export: what of a line is still to be written */
         size_t held_len, held_done;
         uint64_t records, bytes;
@@ -111,8 +111,8 @@ void audit_reader_until(AuditReader *reader, uint64_t until)
 }
 
 /*
- * Behind the last line of a segment: on to the next one, if that has begun. It may have been made ahead of time and be
- * empty; and if it has begun, this one may have grown since it was read, but now it is complete.
+ * Behind the last line of a segment: on to the next one, if that has begun. It may have been made ahead of
+ * time and be empty; and if it has begun, this one may have grown since it was read, but now it is complete.
  */
 static int step_over(AuditReader *reader)
 {
@@ -159,16 +159,18 @@ static int next_line(AuditReader *reader, AuditRecord *ret)
                 if (r == 0 && reader->next != UINT64_MAX && ret->seq != reader->next)
                         return HF_E_LOG_DAMAGED;
                 if (r == 0 && ret->seq > reader->filter.until) {
-                        segment_cursor_seek(&reader->cursor, reader->fd, reader->cursor.offset - line.len - 1);
+                        segment_cursor_seek(
+                                        &reader->cursor, reader->fd, reader->cursor.offset - line.len - 1);
                         return HF_E_NOTHING_TO_DO;
                 }
                 break;
         }
         if (r == HF_E_INVALID_ARGS) {
-                /* Beside a writer, the line that is being written may be seen in part: it is not durable yet. */
+                /* Beside a writer, the line that is being written may be seen in part: it is not durable yet.
+                 */
                 segment_cursor_seek(&reader->cursor, reader->fd, reader->cursor.offset);
-                return reader->next != UINT64_MAX && reader->next > reader->filter.until ? HF_E_NOTHING_TO_DO :
-                                                                                            HF_E_LOG_DAMAGED;
+                return reader->next != UINT64_MAX && reader->next > reader->filter.until ? HF_E_NOTHING_TO_DO
+                                                                                         : HF_E_LOG_DAMAGED;
         }
         if (r == 0)
                 reader->next = ret->seq + 1;
@@ -181,7 +183,8 @@ static bool wanted(const AuditReader *reader, const AuditRecord *record)
         char name[AUDIT_EVENT_NAME_MAX + 1];
         uint64_t uid;
 
-        if (record->seq < f->from || (f->since && memcmp(record->time.data, reader->since, record->time.len) < 0))
+        if (record->seq < f->from ||
+                        (f->since && memcmp(record->time.data, reader->since, record->time.len) < 0))
                 return false;
         if (f->by_uid && (audit_record_u64(record, "uid", &uid) || uid != f->uid))
                 return false;

@@ -109,7 +109,8 @@ static bool take_name(Cursor *c, bool dots, Bytes *ret)
         for (; c->p < c->end; c->p++) {
                 bool letter = *c->p >= 'a' && *c->p <= 'z';
 
-                if (letter || (c->p > begin && ((*c->p >= '0' && *c->p <= '9') || *c->p == '-' || (dots && *c->p == '.'))))
+                if (letter || (c->p > begin && ((*c->p >= '0' && *c->p <= '9') || *c->p == '-' ||
+                                                               (dots && *c->p == '.'))))
                         continue;
                 break;
         }
@@ -140,8 +141,8 @@ static bool take_field(Cursor *c, Bytes *ret_name, Bytes *ret_value, bool *ret_s
 
 static bool take_prefix(Cursor *c, uint64_t *ret_seq, Bytes *ret_prev)
 {
-        return TAKE(c, "{\"seq\":") && take_u64(c, ret_seq) && TAKE(c, ",\"prev\":\"") && take_hex(c, 64, ret_prev) &&
-               TAKE(c, "\",");
+        return TAKE(c, "{\"seq\":") && take_u64(c, ret_seq) && TAKE(c, ",\"prev\":\"") &&
+               take_hex(c, 64, ret_prev) && TAKE(c, "\",");
 }
 
 int audit_record_prefix(Bytes line, uint64_t *ret_seq, Bytes *ret_prev)
@@ -171,8 +172,8 @@ int audit_record_parse(Bytes line, AuditRecord *ret)
                 return HF_E_INVALID_ARGS;
         c.end -= AUDIT_MAC_TAIL;
         if (!take_prefix(&c, &r.seq, &r.prev) || !TAKE(&c, "\"t\":\"") || !take_time(&c, &r.time) ||
-                !TAKE(&c, "\",\"dur\":") || !take_u64(&c, &r.dur) || !TAKE(&c, ",\"event\":\"") ||
-                !take_name(&c, true, &r.event) || !TAKE(&c, ","))
+                        !TAKE(&c, "\",\"dur\":") || !take_u64(&c, &r.dur) || !TAKE(&c, ",\"event\":\"") ||
+                        !take_name(&c, true, &r.event) || !TAKE(&c, ","))
                 return HF_E_INVALID_ARGS;
         r.fields = BYTES(c.p, c.end - c.p);
         while (c.p < c.end)
@@ -241,7 +242,8 @@ int audit_record_hash(const AuditRecord *r, const char *name, uint8_t ret[static
 
         if (!find(r, name, &value, &string))
                 return HF_E_NOTHING_TO_DO;
-        return string ? hex_decode((const char *)value.data, value.len, ret, AUDIT_HASH_SIZE) : HF_E_INVALID_ARGS;
+        return string ? hex_decode((const char *)value.data, value.len, ret, AUDIT_HASH_SIZE)
+                      : HF_E_INVALID_ARGS;
 }
 
 static uint32_t unit_value(const uint8_t *p)

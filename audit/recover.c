@@ -17,11 +17,11 @@ typedef struct Recovery {
         int dir_fd;
         const char *log_id;
         const uint8_t *key;
-        unsigned first, last;   /* segments there are */
+        unsigned first, last; /* segments there are */
         SegmentCursor cursor;
         AuditRecovery result;
         AuditChange effective, open;
-        bool bad;               /* a line failed: result.size is its number, result.segment and offset its place */
+        bool bad; /* a line failed: result.size is its number, result.segment and offset its place */
 } Recovery;
 
 /* Where reading begins: a line of segment `segment` at `offset`, with the link it must carry. */
@@ -58,10 +58,11 @@ static bool may_be_checkpoint(Bytes line)
 }
 
 /*
- * The last checkpoint of a segment before its first NUL that the key made and that follows the line in front of it.
- * Also the segment's last whole line, for the segment behind.
+ * The last checkpoint of a segment before its first NUL that the key made and that follows the line in front
+ * of it. Also the segment's last whole line, for the segment behind.
  */
-static int find_checkpoint(Recovery *rec, unsigned number, Start *ret, uint8_t ret_last[static 32], bool *ret_last_is)
+static int find_checkpoint(
+                Recovery *rec, unsigned number, Start *ret, uint8_t ret_last[static 32], bool *ret_last_is)
 {
         _cleanup_close_ int fd = -EBADF;
         char before[AUDIT_LINE_MAX], last[AUDIT_LINE_MAX];
@@ -86,7 +87,8 @@ static int find_checkpoint(Recovery *rec, unsigned number, Start *ret, uint8_t r
                 last_len = line.len;
                 *ret_last_is = may_be_checkpoint(line);
                 if (!*ret_last_is || before_len == 0 || audit_record_parse(line, &record) ||
-                        !audit_record_is(&record, "checkpoint") || !audit_record_authentic(&record, rec->key))
+                                !audit_record_is(&record, "checkpoint") ||
+                                !audit_record_authentic(&record, rec->key))
                         continue;
                 digest_sha256(BYTES(before, before_len), head);
                 if (link_is(&record, head))
@@ -116,7 +118,7 @@ static int find_first_line(Recovery *rec, unsigned number, Start *ret)
         if (r)
                 return r < 0 ? r : 0;
         if (audit_record_parse(line, &record) == 0 && audit_record_is(&record, "segment.start") &&
-                audit_record_authentic(&record, rec->key))
+                        audit_record_authentic(&record, rec->key))
                 *ret = start_at(&record, number, 0);
         return 0;
 }
@@ -127,7 +129,7 @@ static int take_changes(Recovery *rec, const AuditRecord *record)
         int r;
 
         if (audit_record_u64(record, "change", &effective.seq) ||
-                audit_record_hash(record, "state", effective.state))
+                        audit_record_hash(record, "state", effective.state))
                 return HF_E_LOG_DAMAGED;
         r = audit_record_u64(record, "open", &open.seq);
         if (r == 0)
@@ -144,7 +146,7 @@ static int take_checkpoint(Recovery *rec, const AuditRecord *record)
         char note[AUDIT_NOTE_MAX + 1];
 
         if (audit_record_string(record, "note", note, sizeof(note)) ||
-                audit_note_parse(note, strlen(note), &rec->result.checkpoint))
+                        audit_note_parse(note, strlen(note), &rec->result.checkpoint))
                 return HF_E_LOG_DAMAGED;
         rec->result.has_checkpoint = true;
         rec->result.checkpoint_seq = record->seq;
@@ -153,8 +155,8 @@ static int take_checkpoint(Recovery *rec, const AuditRecord *record)
 }
 
 /*
- * The line in front of a segment's first one, when that is where reading begins. It may have been made under another
- * key (rekey), but the link of an authentic line vouches for it.
+ * The line in front of a segment's first one, when that is where reading begins. It may have been made under
+ * another key (rekey), but the link of an authentic line vouches for it.
  */
 static int take_checkpoint_before(Recovery *rec, const Start *start)
 {
@@ -181,8 +183,8 @@ static int take_checkpoint_before(Recovery *rec, const Start *start)
 }
 
 /*
- * From the newest segment backwards: its last checkpoint; or its first line, if the line in front of that is a
- * checkpoint, or if nothing is in front of it.
+ * From the newest segment backwards: its last checkpoint; or its first line, if the line in front of that is
+ * a checkpoint, or if nothing is in front of it.
  */
 static int find_start(Recovery *rec, Start *ret)
 {
@@ -226,12 +228,13 @@ static int take_line(Recovery *rec, const AuditRecord *record)
         if (flags & AUDIT_EVENT_CHANGE) {
                 rec->open = (AuditChange){.seq = record->seq};
                 r = audit_record_hash(record, "state", rec->open.state) ? HF_E_LOG_DAMAGED : 0;
-        } else if (audit_record_is(record, "done") && audit_record_u64(record, "ref", &ref) == 0 && ref == rec->open.seq) {
+        } else if (audit_record_is(record, "done") && audit_record_u64(record, "ref", &ref) == 0 &&
+                        ref == rec->open.seq) {
                 rec->effective = rec->open;
                 rec->effective.done = true;
                 rec->open = (AuditChange){};
         } else if (audit_record_is(record, "undone") && audit_record_u64(record, "ref", &ref) == 0 &&
-                   ref == rec->open.seq)
+                        ref == rec->open.seq)
                 rec->open = (AuditChange){};
         digest_sha256(record->line, result->head);
         result->size = record->seq + 1;
@@ -270,8 +273,8 @@ static int scan_segment(Recovery *rec, unsigned number, uint64_t offset)
                 if (r == HF_E_NOTHING_TO_DO)
                         return 0;
                 if (r || audit_record_parse(line, &record) || record.seq != result->size ||
-                        !link_is(&record, result->head) || !audit_record_authentic(&record, rec->key) ||
-                        !belongs(rec, &record)) {
+                                !link_is(&record, result->head) ||
+                                !audit_record_authentic(&record, rec->key) || !belongs(rec, &record)) {
                         rec->bad = true;
                         return 0;
                 }
@@ -329,7 +332,7 @@ static bool vouched_for(const Recovery *rec, const Tail *t, uint64_t seq)
         while ((p = memmem(p, end - p, mark, sizeof(mark) - 1))) {
                 newline = memchr(p, '\n', end - p < AUDIT_LINE_MAX ? end - p : AUDIT_LINE_MAX);
                 if (newline && audit_record_parse(BYTES(p, newline - p), &record) == 0 && record.seq > seq &&
-                        record.dur >= seq && audit_record_authentic(&record, rec->key))
+                                record.dur >= seq && audit_record_authentic(&record, rec->key))
                         return true;
                 p++;
         }
@@ -348,8 +351,8 @@ static bool is_remnant(const Tail *t, const Buffer *saved)
 }
 
 /*
- * Saves the bytes as cut-K and zeros them in the segment. A file of that name from an earlier run is kept: if what is
- * here is what is left of it, there is nothing to save; else the name gets a number.
+ * Saves the bytes as cut-K and zeros them in the segment. A file of that name from an earlier run is kept: if
+ * what is here is what is left of it, there is nothing to save; else the name gets a number.
  */
 static int cut(Recovery *rec, unsigned number, const Tail *t)
 {
@@ -381,8 +384,8 @@ static int cut(Recovery *rec, unsigned number, const Tail *t)
 }
 
 /*
- * What lies behind the last good line: nothing, a tear or damage. Later segments go first, so that a run which is
- * killed in between finds the tear again.
+ * What lies behind the last good line: nothing, a tear or damage. Later segments go first, so that a run
+ * which is killed in between finds the tear again.
  */
 static int settle_tail(Recovery *rec, bool repair)
 {
@@ -416,8 +419,9 @@ static int settle_tail(Recovery *rec, bool repair)
 }
 
 /*
- * No line of ours to begin at. Only a first segment whose very first line never got whole is a log that was never
- * told to anybody; whole lines that this key did not make are somebody's log, and not a byte of it is moved.
+ * No line of ours to begin at. Only a first segment whose very first line never got whole is a log that was
+ * never told to anybody; whole lines that this key did not make are somebody's log, and not a byte of it is
+ * moved.
  */
 static int check_unstarted(Recovery *rec)
 {
@@ -479,7 +483,8 @@ static int recover(Recovery *rec, bool repair)
         return result->scanned == 0 ? HF_E_STORE_UNINITIALISED : 0;
 }
 
-int audit_recover(int dir_fd, const char *log_id, const uint8_t key[static 32], bool repair, AuditRecovery *ret)
+int audit_recover(
+                int dir_fd, const char *log_id, const uint8_t key[static 32], bool repair, AuditRecovery *ret)
 {
         _cleanup_(segment_cursor_deinit) SegmentCursor cursor = {};
         Recovery rec = {.dir_fd = dir_fd, .log_id = log_id, .key = key};

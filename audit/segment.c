@@ -85,7 +85,8 @@ int segment_open(int dir_fd, unsigned number, bool writable, int *ret_fd, uint64
         struct stat st;
 
         segment_name(number, name);
-        fd = openat(dir_fd, name, (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        fd = openat(dir_fd, name,
+                        (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
         if (fd < 0)
                 return errno == ENOENT || errno == ELOOP ? HF_E_LOG_DAMAGED : -errno;
         if (fstat(fd, &st) < 0)

@@ -16,11 +16,11 @@ typedef struct Spare {
         bool running;
         pthread_mutex_t lock;
         pthread_cond_t changed;
-        int dir_fd;        /* borrowed */
+        int dir_fd; /* borrowed */
         uint64_t size;
-        unsigned wanted;   /* make this one */
-        unsigned ready;    /* this one is there */
-        int error;         /* of the last try for `wanted`; 0 while it is under way or done */
+        unsigned wanted; /* make this one */
+        unsigned ready;  /* this one is there */
+        int error;       /* of the last try for `wanted`; 0 while it is under way or done */
         bool stop;
 } Spare;
 

@@ -17,7 +17,8 @@ typedef enum Suspicion {
         SUSPICION_NONE,
         SUSPICION_LINK, /* right number, wrong link: this record or the one before? The next one tells. */
         SUSPICION_ID,   /* well linked, but of another log: really, or a changed byte? The next one tells. */
-        SUSPICION_NOTE, /* an unchecked note that does not fit: is it the note that was changed? The next one tells. */
+        SUSPICION_NOTE, /* an unchecked note that does not fit: is it the note that was changed? The next one
+                           tells. */
         SUSPICION_GAP,  /* a higher number: is the expected one further down, or gone? */
         SUSPICION_BACK, /* a number that was there already */
 } Suspicion;
@@ -25,18 +26,18 @@ typedef enum Suspicion {
 typedef struct Life {
         bool known;
         uint8_t id[16];
-        uint64_t ops;        /* of its last note */
-        uint64_t base_ops;   /* operations that need no line in this file, */
-        uint64_t base_uses;  /* and use lines that belong to lives before */
+        uint64_t ops;       /* of its last note */
+        uint64_t base_ops;  /* operations that need no line in this file, */
+        uint64_t base_uses; /* and use lines that belong to lives before */
 } Life;
 
 struct AuditVerifier {
         AuditReport report;
         char line[AUDIT_LINE_MAX + 1];
         size_t line_len;
-        bool ended;          /* NULs have begun */
+        bool ended; /* NULs have begun */
         uint64_t n_lines;
-        bool decided;        /* the verdict stands; the rest is not looked at */
+        bool decided; /* the verdict stands; the rest is not looked at */
 
         bool have_key, name_known;
         bool have_log_key;
@@ -47,7 +48,7 @@ struct AuditVerifier {
         char expect_text[AUDIT_NOTE_MAX];
         size_t expect_len;
 
-        uint64_t expected;   /* number of the next record */
+        uint64_t expected; /* number of the next record */
         uint8_t first_prev[32];
         uint8_t head[32];
         uint64_t epoch;
@@ -60,24 +61,24 @@ struct AuditVerifier {
         uint64_t suspect_seq, suspect_line;
         AuditReport suspect_report; /* what SUSPICION_NOTE becomes otherwise */
         uint8_t suspect_hash[32];
-        bool next_seen;      /* the line behind the suspect */
-        bool next_follows;   /* and its link is the suspect's hash */
-        bool id_seen;        /* a record behind tells its log */
+        bool next_seen;    /* the line behind the suspect */
+        bool next_follows; /* and its link is the suspect's hash */
+        bool id_seen;      /* a record behind tells its log */
         bool id_foreign;
-        bool found;          /* the expected number came later */
+        bool found; /* the expected number came later */
 };
 
 const char *audit_verdict_to_string(AuditVerdict v)
 {
         static const char *const names[_AUDIT_VERDICT_MAX] = {
-                [AUDIT_GOOD] = "good",
-                [AUDIT_CHANGED] = "changed",
-                [AUDIT_MISSING] = "missing",
-                [AUDIT_REORDERED] = "reordered",
-                [AUDIT_FOREIGN] = "foreign",
-                [AUDIT_USES_HIDDEN] = "uses-hidden",
-                [AUDIT_TRUNCATED] = "truncated",
-                [AUDIT_NOT_A_LOG] = "not-a-log",
+                        [AUDIT_GOOD] = "good",
+                        [AUDIT_CHANGED] = "changed",
+                        [AUDIT_MISSING] = "missing",
+                        [AUDIT_REORDERED] = "reordered",
+                        [AUDIT_FOREIGN] = "foreign",
+                        [AUDIT_USES_HIDDEN] = "uses-hidden",
+                        [AUDIT_TRUNCATED] = "truncated",
+                        [AUDIT_NOT_A_LOG] = "not-a-log",
         };
 
         return v > _AUDIT_VERDICT_INVALID && v < _AUDIT_VERDICT_MAX ? names[v] : "invalid";
@@ -116,8 +117,8 @@ static void suspect(AuditVerifier *v, Suspicion kind, uint64_t seq, const AuditR
 static void check_expect_signature(AuditVerifier *v)
 {
         if (v->have_expect && !v->expect_signed && v->have_key)
-                v->expect_signed =
-                        audit_note_verify(v->expect_text, v->expect_len, &v->expect, &v->report.key) == 0;
+                v->expect_signed = audit_note_verify(v->expect_text, v->expect_len, &v->expect,
+                                                   &v->report.key) == 0;
 }
 
 /* An origin is the prefix and the log id. */
@@ -134,9 +135,10 @@ static bool record_log_id(const AuditRecord *record, char ret[static AUDIT_NAME_
 
         if (audit_record_is(record, "segment.start"))
                 return audit_record_string(record, "log", ret, AUDIT_NAME_MAX + 1) == 0;
-        if (!audit_record_is(record, "checkpoint") || audit_record_string(record, "note", note, sizeof(note)) ||
-                audit_note_parse(note, strlen(note), &n) ||
-                strncmp(n.origin, AUDIT_ORIGIN_PREFIX, sizeof(AUDIT_ORIGIN_PREFIX) - 1) != 0)
+        if (!audit_record_is(record, "checkpoint") ||
+                        audit_record_string(record, "note", note, sizeof(note)) ||
+                        audit_note_parse(note, strlen(note), &n) ||
+                        strncmp(n.origin, AUDIT_ORIGIN_PREFIX, sizeof(AUDIT_ORIGIN_PREFIX) - 1) != 0)
                 return false;
         strcpy(ret, n.origin + sizeof(AUDIT_ORIGIN_PREFIX) - 1);
         return true;
@@ -162,7 +164,8 @@ static void look_behind(AuditVerifier *v, Bytes line)
         if (!v->next_seen) {
                 v->next_seen = true;
                 v->next_follows = whole &&
-                                  hex_decode((const char *)record.prev.data, record.prev.len, prev, sizeof(prev)) == 0 &&
+                                  hex_decode((const char *)record.prev.data, record.prev.len, prev,
+                                                  sizeof(prev)) == 0 &&
                                   memcmp(prev, v->suspect_hash, sizeof(prev)) == 0;
         }
         if (!whole)
@@ -182,14 +185,14 @@ static void resolve(AuditVerifier *v)
                 return;
         case SUSPICION_ID:
                 decide(v, v->next_seen && !v->next_follows ? AUDIT_CHANGED : AUDIT_FOREIGN, v->suspect_seq,
-                        v->suspect_line);
+                                v->suspect_line);
                 return;
         case SUSPICION_NOTE:
                 if (v->next_seen && !v->next_follows)
                         decide(v, AUDIT_CHANGED, v->suspect_seq, v->suspect_line);
                 else
                         decide_range(v, v->suspect_report.verdict, v->suspect_report.bad_seq,
-                                v->suspect_report.bad_last, v->suspect_report.bad_line);
+                                        v->suspect_report.bad_last, v->suspect_report.bad_line);
                 return;
         case SUSPICION_LINK:
                 if (v->next_seen && !v->next_follows)
@@ -200,12 +203,15 @@ static void resolve(AuditVerifier *v)
                         decide(v, AUDIT_CHANGED, before, v->suspect_line - 1);
                 return;
         case SUSPICION_GAP:
-                decide(v, foreign ? AUDIT_FOREIGN : v->found ? AUDIT_REORDERED : AUDIT_MISSING, v->expected,
-                        v->suspect_line);
+                decide(v,
+                                foreign    ? AUDIT_FOREIGN
+                                : v->found ? AUDIT_REORDERED
+                                           : AUDIT_MISSING,
+                                v->expected, v->suspect_line);
                 return;
         case SUSPICION_BACK:
                 decide(v, foreign ? AUDIT_FOREIGN : AUDIT_REORDERED, foreign ? v->expected : v->suspect_seq,
-                        v->suspect_line);
+                                v->suspect_line);
                 return;
         }
 }
@@ -221,9 +227,10 @@ static uint64_t uses_below(const AuditVerifier *v, uint64_t size)
 }
 
 /*
- * The signer counts its operations in one life and puts the count into each note. It signs only notes that cover all
- * it served, so in any life the lines below the note are at least as many as the operations. Counted over the whole
- * life and not from note to note, because a job may be begun before one note and served after it.
+ * The signer counts its operations in one life and puts the count into each note. It signs only notes that
+ * cover all it served, so in any life the lines below the note are at least as many as the operations.
+ * Counted over the whole life and not from note to note, because a job may be begun before one note and
+ * served after it.
  */
 static bool check_uses(AuditVerifier *v, const AuditNote *note)
 {
@@ -234,8 +241,8 @@ static bool check_uses(AuditVerifier *v, const AuditNote *note)
                 bool inside = !life->known && v->report.first_seq > 0;
 
                 *life = (Life){.known = true,
-                        .base_ops = inside ? note->ops : 0,
-                        .base_uses = life->known ? v->sealed_uses : 0};
+                                .base_ops = inside ? note->ops : 0,
+                                .base_uses = life->known ? v->sealed_uses : 0};
                 memcpy(life->id, note->life, sizeof(life->id));
         }
         life->ops = note->ops;
@@ -259,7 +266,8 @@ static bool falls_back(const AuditVerifier *v, const AuditNote *note)
 {
         if (note->epoch < v->epoch)
                 return true;
-        return v->life.known && memcmp(v->life.id, note->life, sizeof(note->life)) == 0 && note->ops < v->life.ops;
+        return v->life.known && memcmp(v->life.id, note->life, sizeof(note->life)) == 0 &&
+               note->ops < v->life.ops;
 }
 
 static void seal(AuditVerifier *v, const AuditRecord *record, const AuditNote *note)
@@ -276,15 +284,18 @@ static void seal(AuditVerifier *v, const AuditRecord *record, const AuditNote *n
 }
 
 /* A note does not fit the records. If its signature was checked, they are to blame. */
-static void misfit(AuditVerifier *v, const AuditRecord *record, AuditVerdict verdict, uint64_t first, uint64_t last)
+static void misfit(AuditVerifier *v, const AuditRecord *record, AuditVerdict verdict, uint64_t first,
+                uint64_t last)
 {
         if (v->have_key) {
                 decide_range(v, verdict, first, last, line_of(v, first));
                 return;
         }
         suspect(v, SUSPICION_NOTE, record->seq, record);
-        v->suspect_report = (AuditReport){
-                .verdict = verdict, .bad_seq = first, .bad_last = last, .bad_line = line_of(v, first)};
+        v->suspect_report = (AuditReport){.verdict = verdict,
+                        .bad_seq = first,
+                        .bad_last = last,
+                        .bad_line = line_of(v, first)};
 }
 
 static void take_note(AuditVerifier *v, const AuditRecord *record, const AuditNote *note)
@@ -309,13 +320,15 @@ static void take_checkpoint(AuditVerifier *v, const AuditRecord *record)
         uint64_t seq = record->seq;
         AuditNote note;
 
-        if (audit_record_string(record, "note", text, sizeof(text)) || audit_note_parse(text, strlen(text), &note))
+        if (audit_record_string(record, "note", text, sizeof(text)) ||
+                        audit_note_parse(text, strlen(text), &note))
                 decide(v, AUDIT_CHANGED, seq, v->n_lines);
         else if (strcmp(note.origin, v->origin) != 0 ||
-                 (v->have_key && memcmp(note.key_id, v->report.key.id, sizeof(note.key_id)) != 0))
+                        (v->have_key && memcmp(note.key_id, v->report.key.id, sizeof(note.key_id)) != 0))
                 suspect(v, SUSPICION_ID, seq, record);
-        else if ((v->have_key && audit_note_verify(text, strlen(text), &note, &v->report.key)) || note.size > seq ||
-                 seq - note.size >= AUDIT_NOTE_WINDOW || (note.has_next && strcmp(note.next.name, v->origin) != 0))
+        else if ((v->have_key && audit_note_verify(text, strlen(text), &note, &v->report.key)) ||
+                        note.size > seq || seq - note.size >= AUDIT_NOTE_WINDOW ||
+                        (note.has_next && strcmp(note.next.name, v->origin) != 0))
                 decide(v, AUDIT_CHANGED, seq, v->n_lines);
         else
                 take_note(v, record, &note);
@@ -345,7 +358,7 @@ static void take_first(AuditVerifier *v, const AuditRecord *record)
         else if (!audit_record_is(record, "segment.start"))
                 decide(v, record->seq ? AUDIT_MISSING : AUDIT_CHANGED, record->seq ? record->seq - 1 : 0, 1);
         else if (audit_record_string(record, "log", id, sizeof(id)) ||
-                 strlen(id) + sizeof(AUDIT_ORIGIN_PREFIX) > sizeof(v->origin))
+                        strlen(id) + sizeof(AUDIT_ORIGIN_PREFIX) > sizeof(v->origin))
                 decide(v, AUDIT_CHANGED, record->seq, 1);
         else {
                 strcpy(v->report.log_id, id);
@@ -371,7 +384,7 @@ static void take_good(AuditVerifier *v, const AuditRecord *record)
         char id[AUDIT_NAME_MAX + 1];
 
         if (audit_record_is(record, "segment.start") &&
-                (audit_record_string(record, "log", id, sizeof(id)) || !origin_is(v, id))) {
+                        (audit_record_string(record, "log", id, sizeof(id)) || !origin_is(v, id))) {
                 suspect(v, SUSPICION_ID, record->seq, record);
                 return;
         }
@@ -417,16 +430,18 @@ static void take_line(AuditVerifier *v, Bytes line)
                 return;
         hex_decode((const char *)record.prev.data, record.prev.len, prev, sizeof(prev));
         linked = memcmp(prev, v->head, sizeof(prev)) == 0;
-        if ((v->have_log_key && !audit_record_authentic(&record, v->log_key)) || (linked && record.seq != v->expected) ||
-                (linked && record.seq > 0 && record.dur >= record.seq))
+        if ((v->have_log_key && !audit_record_authentic(&record, v->log_key)) ||
+                        (linked && record.seq != v->expected) ||
+                        (linked && record.seq > 0 && record.dur >= record.seq))
                 decide(v, AUDIT_CHANGED, v->expected, v->n_lines);
         else if (linked)
                 take_good(v, &record);
         else {
-                suspect(v, record.seq == v->expected ? SUSPICION_LINK :
-                           record.seq > v->expected  ? SUSPICION_GAP :
-                                                       SUSPICION_BACK,
-                        record.seq, &record);
+                suspect(v,
+                                record.seq == v->expected  ? SUSPICION_LINK
+                                : record.seq > v->expected ? SUSPICION_GAP
+                                                           : SUSPICION_BACK,
+                                record.seq, &record);
                 look_for_id(v, &record);
         }
 }
@@ -442,7 +457,8 @@ int audit_verifier_new(const AuditVerifyOptions *options, AuditVerifier **ret)
                 v->report.signer_known = true;
                 v->report.key = *options->key;
                 v->name_known = options->key->name[0] != '\0';
-                if (v->name_known && strncmp(options->key->name, AUDIT_ORIGIN_PREFIX, sizeof(AUDIT_ORIGIN_PREFIX) - 1) != 0)
+                if (v->name_known && strncmp(options->key->name, AUDIT_ORIGIN_PREFIX,
+                                                     sizeof(AUDIT_ORIGIN_PREFIX) - 1) != 0)
                         return HF_E_INVALID_ARGS;
                 strcpy(v->origin, options->key->name);
         }

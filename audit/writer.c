@@ -26,7 +26,8 @@ static int switch_segment(Writer *w, unsigned number)
         return 0;
 }
 
-/* A segment is synced before the next one gets its first line: what is readable there vouches for all before it. */
+/* A segment is synced before the next one gets its first line: what is readable there vouches for all before
+ * it. */
 static int write_queue(Writer *w, const WriterQueue *q)
 {
         size_t begin = 0;

@@ -4,9 +4,10 @@
 /*
  * The writer
  *
- * Takes finished lines from one thread and brings them to the disk from another: whatever has come together while
- * the last sync ran is one write and one sync (group commit). Two queues take turns, so neither side waits for the
- * other. The first failed write or sync ends it for good: after a failed fdatasync nobody knows what the disk has.
+ * Takes finished lines from one thread and brings them to the disk from another: whatever has come together
+ * while the last sync ran is one write and one sync (group commit). Two queues take turns, so neither side
+ * waits for the other. The first failed write or sync ends it for good: after a failed fdatasync nobody knows
+ * what the disk has.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -24,11 +25,11 @@ typedef struct WriterChunk {
 } WriterChunk;
 
 typedef struct WriterQueue {
-        char *data;      /* WRITER_QUEUE_MAX; pages are only touched when they are needed */
+        char *data; /* WRITER_QUEUE_MAX; pages are only touched when they are needed */
         size_t len;
         WriterChunk chunks[WRITER_CHUNKS_MAX];
         unsigned n_chunks;
-        uint64_t last;   /* sequence number of the last line in it */
+        uint64_t last; /* sequence number of the last line in it */
 } WriterQueue;
 
 typedef struct Writer {
@@ -39,14 +40,14 @@ typedef struct Writer {
         pthread_cond_t progress; /* a batch is on the disk, or has failed */
         int dir_fd;              /* borrowed */
         int event_fd;
-        int fd;                  /* of fd_segment */
+        int fd; /* of fd_segment */
         unsigned fd_segment;
         WriterQueue queues[2];
-        unsigned filling;        /* which of them the caller fills */
-        bool busy;               /* the other one is being written */
+        unsigned filling; /* which of them the caller fills */
+        bool busy;        /* the other one is being written */
         bool stop;
         _Atomic uint64_t durable;
-        _Atomic int failed;      /* 0 or -errno */
+        _Atomic int failed; /* 0 or -errno */
 } Writer;
 
 int writer_init(Writer *w, int dir_fd, uint64_t durable);

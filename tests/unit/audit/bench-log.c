@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What the log costs: an append in the caller's thread, durable lines a second with 1 and 16 in flight, with the
- * writer's thread and without the hop to it, and verification. Beside it the floor: pwrite and fdatasync alone.
+ * What the log costs: an append in the caller's thread, durable lines a second with 1 and 16 in flight, with
+ * the writer's thread and without the hop to it, and verification. Beside it the floor: pwrite and fdatasync
+ * alone.
  */
 #include "support.h"
 
@@ -96,8 +97,9 @@ static void bench_append(const Sandbox *s, bool corked)
                 if (n % 16 == 15)
                         audit_log_sync(log);
         }
-        report(corked ? "append, corked (line built and sealed)" : "append (line built and sealed, writer woken)", times,
-                ROUNDS);
+        report(corked ? "append, corked (line built and sealed)"
+                      : "append (line built and sealed, writer woken)",
+                        times, ROUNDS);
         audit_log_free(log);
 }
 
@@ -114,7 +116,8 @@ static void bench_one(const Sandbox *s, bool flush)
                 wait_durable(log, seq);
                 times[n] = now() - begin;
         }
-        report(flush ? "1 in flight, flushed by the caller" : "1 in flight, by the writer's thread", times, ROUNDS);
+        report(flush ? "1 in flight, flushed by the caller" : "1 in flight, by the writer's thread", times,
+                        ROUNDS);
         audit_log_free(log);
 }
 
@@ -163,8 +166,8 @@ static void bench_verify(const Sandbox *s)
         begin = now();
         assert_int_equal(audit_verify_fd(fd, &(AuditVerifyOptions){.key = &key}, &r), 0);
         assert_int_equal(r.verdict, AUDIT_GOOD);
-        printf("verify %*s %8.0f records/s (%zu bytes a record)\n", 38, "", (double)r.records / (now() - begin),
-                (size_t)(text.len / r.records));
+        printf("verify %*s %8.0f records/s (%zu bytes a record)\n", 38, "",
+                        (double)r.records / (now() - begin), (size_t)(text.len / r.records));
         close(fd);
 }
 

@@ -23,7 +23,8 @@ void sandbox_init(Sandbox *s)
 }
 
 /* The entries, but . and .. */
-static void each_file(const Sandbox *s, void (*call)(const Sandbox *s, const char *name, void *userdata), void *userdata)
+static void each_file(const Sandbox *s, void (*call)(const Sandbox *s, const char *name, void *userdata),
+                void *userdata)
 {
         int fd = openat(s->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         DIR *d = fdopendir(fd);
@@ -102,9 +103,10 @@ void make_note(const NoteParams *p, char ret[static AUDIT_NOTE_MAX + 1])
         hex_encode(lives, 16, life);
         if (p->counter >= 0)
                 snprintf(counter, sizeof(counter), "%lld", (long long)p->counter);
-        len = snprintf(ret, AUDIT_NOTE_MAX, "%s\n%llu\n%s\nstate %s\ncounter %s\nepoch %llu\nlife %s\nops %llu\n", origin,
-                (unsigned long long)p->size, head, state, counter, (unsigned long long)p->epoch, life,
-                (unsigned long long)p->ops);
+        len = snprintf(ret, AUDIT_NOTE_MAX,
+                        "%s\n%llu\n%s\nstate %s\ncounter %s\nepoch %llu\nlife %s\nops %llu\n", origin,
+                        (unsigned long long)p->size, head, state, counter, (unsigned long long)p->epoch, life,
+                        (unsigned long long)p->ops);
         if (p->next) {
                 AuditVkey n = checkpoint_vkey(p->next, origin);
 
@@ -121,7 +123,7 @@ void make_note(const NoteParams *p, char ret[static AUDIT_NOTE_MAX + 1])
 AuditLogParams log_params(const Sandbox *s, uint64_t segment_size)
 {
         return (AuditLogParams){
-                .dir_fd = s->dir_fd, .log_id = LOG_ID, .key = log_key, .segment_size = segment_size};
+                        .dir_fd = s->dir_fd, .log_id = LOG_ID, .key = log_key, .segment_size = segment_size};
 }
 
 AuditLog *create_log(const Sandbox *s, uint64_t segment_size)
@@ -210,6 +212,8 @@ void export_log(const Sandbox *s, Buffer *ret)
                 segment_name(n, name);
                 assert_int_equal(io_read_file(s->dir_fd, name, &content), 0);
                 nul = memchr(content.data, 0, content.len);
-                assert_int_equal(buffer_append(ret, content.data, nul ? (size_t)(nul - content.data) : content.len), 0);
+                assert_int_equal(buffer_append(ret, content.data,
+                                                 nul ? (size_t)(nul - content.data) : content.len),
+                                0);
         }
 }

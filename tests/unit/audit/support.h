@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What the tests of the log share: a directory of their own, a log with a known key, checkpoints signed as the
- * signer would, and an export in memory.
+ * What the tests of the log share: a directory of their own, a log with a known key, checkpoints signed as
+ * the signer would, and an export in memory.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,16 +38,16 @@ void checkpoint_key(unsigned number, uint8_t ret_public[static 32], uint8_t ret_
 AuditVkey checkpoint_vkey(unsigned number, const char *origin);
 
 typedef struct NoteParams {
-        unsigned key;         /* number */
-        const char *origin;   /* NULL: ORIGIN */
+        unsigned key;       /* number */
+        const char *origin; /* NULL: ORIGIN */
         uint64_t size;
         uint8_t head[32];
         uint8_t state[32];
         int64_t counter;
         uint64_t epoch;
-        uint8_t life;         /* its 16 bytes are all this */
+        uint8_t life; /* its 16 bytes are all this */
         uint64_t ops;
-        unsigned next;        /* number of the next key, 0: none */
+        unsigned next; /* number of the next key, 0: none */
 } NoteParams;
 void make_note(const NoteParams *params, char ret[static AUDIT_NOTE_MAX + 1]);
 

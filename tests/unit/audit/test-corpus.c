@@ -3,9 +3,9 @@
 /*
  * Two verifiers, one page
  *
- * Makes good and mutilated logs from a seed and asks both verifiers, ours and the Python one that was written from
- * docs/formats/audit.md alone. They must agree on the kind and on the record. Also holds the page's table of events
- * against the code's.
+ * Makes good and mutilated logs from a seed and asks both verifiers, ours and the Python one that was written
+ * from docs/formats/audit.md alone. They must agree on the kind and on the record. Also holds the page's
+ * table of events against the code's.
  */
 #include "support.h"
 
@@ -27,7 +27,8 @@
 #define CORPUS_SIZE 3000
 #define LINES_MAX 128
 
-/* A log taken into lines, so that it can be shuffled. Spans are into `text` or into memory that is kept to the end. */
+/* A log taken into lines, so that it can be shuffled. Spans are into `text` or into memory that is kept to
+ * the end. */
 typedef struct Lines {
         Bytes line[LINES_MAX];
         size_t n;
@@ -132,7 +133,8 @@ static void fill_plain(AuditLog *log, unsigned hidden)
         checkpoint(log, (NoteParams){.key = 1, .life = 1, .ops = 11}, 0);
         checkpoint(log, (NoteParams){.key = 1, .life = 1, .ops = 11 + (hidden == HIDDEN)}, 3);
         uses(log, 4);
-        checkpoint(log, (NoteParams){.key = 1, .life = 2, .ops = 7 + (hidden == HIDDEN_LATER), .epoch = 1}, 0);
+        checkpoint(log, (NoteParams){.key = 1, .life = 2, .ops = 7 + (hidden == HIDDEN_LATER), .epoch = 1},
+                        0);
         uses(log, 2);
 }
 
@@ -265,7 +267,8 @@ static void swap_notes(Corpus *c, Lines *l, size_t a, size_t b)
         size_t at[2] = {a, b};
 
         for (int i = 0; i < 2; i++)
-                if (audit_record_parse(l->line[at[i]], &record[i]) || !audit_record_field(&record[i], "note", &note[i]))
+                if (audit_record_parse(l->line[at[i]], &record[i]) ||
+                                !audit_record_field(&record[i], "note", &note[i]))
                         return;
         for (int i = 0; i < 2; i++) {
                 size_t before = (size_t)(note[i].data - l->line[at[i]].data), other = note[!i].len;
@@ -280,8 +283,25 @@ static void swap_notes(Corpus *c, Lines *l, size_t a, size_t b)
 }
 
 enum {
-        KEEP, FLIP, FLIP_RELINK, DIGIT_RELINK, DELETE, DELETE_RELINK, INSERT, DUPLICATE, SWAP, SWAP_RELINK, SPLICE,
-        NOTES, NOTES_RELINK, BLOCK, HEADLESS, TWO_FLIPS, NUL, FIRST, N_MUTATIONS
+        KEEP,
+        FLIP,
+        FLIP_RELINK,
+        DIGIT_RELINK,
+        DELETE,
+        DELETE_RELINK,
+        INSERT,
+        DUPLICATE,
+        SWAP,
+        SWAP_RELINK,
+        SPLICE,
+        NOTES,
+        NOTES_RELINK,
+        BLOCK,
+        HEADLESS,
+        TWO_FLIPS,
+        NUL,
+        FIRST,
+        N_MUTATIONS
 };
 
 static void mutate(Corpus *c, Lines *l)
@@ -414,7 +434,8 @@ static bool some_expected(Corpus *c, const Lines *l, char note[static AUDIT_NOTE
         }
 }
 
-static void verify_case(Corpus *c, const char *name, const char *key_text, const char *expect, char *ret, size_t size)
+static void verify_case(
+                Corpus *c, const char *name, const char *key_text, const char *expect, char *ret, size_t size)
 {
         AuditVerifyOptions options = {.expect = expect};
         AuditReport r;
@@ -431,11 +452,11 @@ static void verify_case(Corpus *c, const char *name, const char *key_text, const
         close(fd);
         c->kinds[r.verdict]++;
         if (r.verdict == AUDIT_GOOD)
-                snprintf(ret, size, "good %llu %llu %llu", (unsigned long long)r.sealed, (unsigned long long)r.unsealed,
-                        (unsigned long long)r.uses);
+                snprintf(ret, size, "good %llu %llu %llu", (unsigned long long)r.sealed,
+                                (unsigned long long)r.unsealed, (unsigned long long)r.uses);
         else
-                snprintf(ret, size, "%s %llu %llu", audit_verdict_to_string(r.verdict), (unsigned long long)r.bad_seq,
-                        (unsigned long long)r.bad_last);
+                snprintf(ret, size, "%s %llu %llu", audit_verdict_to_string(r.verdict),
+                                (unsigned long long)r.bad_seq, (unsigned long long)r.bad_last);
 }
 
 static void test_both_verifiers_agree_on_every_log(void **state)
@@ -450,7 +471,8 @@ static void test_both_verifiers_agree_on_every_log(void **state)
         manifest = fopen(command, "w");
         assert_non_null(manifest);
         for (unsigned n = 0; n < CORPUS_SIZE; n++) {
-                static const unsigned bases[] = {PLAIN, PLAIN, HIDDEN_LATER, HIDDEN, REKEYED, PRUNED, FOREIGN};
+                static const unsigned bases[] = {
+                                PLAIN, PLAIN, HIDDEN_LATER, HIDDEN, REKEYED, PRUNED, FOREIGN};
                 Lines l = c->bases[n < 7 ? bases[n] : bases[pick(c, 7)]].lines;
                 char key[AUDIT_VKEY_MAX], note[AUDIT_NOTE_MAX + 1], note_name[24];
                 const char *key_text = some_key(c, key);
@@ -464,7 +486,7 @@ static void test_both_verifiers_agree_on_every_log(void **state)
                 if (expected)
                         assert_int_equal(io_write_file(c->out.dir_fd, note_name, bytes_str(note), 0600), 0);
                 fprintf(manifest, "%s/%s\t%s\t%s%s%s\n", c->out.path, name, key_text ? key_text : "-",
-                        expected ? c->out.path : "-", expected ? "/" : "", expected ? note_name : "");
+                                expected ? c->out.path : "-", expected ? "/" : "", expected ? note_name : "");
                 verify_case(c, name, key_text, expected ? note : NULL, ours[n], sizeof(ours[n]));
         }
         fclose(manifest);
@@ -495,7 +517,8 @@ static void table_row(const AuditEvent *e, char *ret, size_t size)
         len = snprintf(ret, size, "| `%s` | %s%s%s |", e->name, kind, *kind && *reserve ? ", " : "", reserve);
         for (unsigned i = 0; i < AUDIT_FIELDS_MAX && e->fields[i].name; i++)
                 len += snprintf(ret + len, size - len, "%s %s %s%s", i ? "," : "", e->fields[i].name,
-                        audit_field_type_to_string(e->fields[i].type), e->fields[i].required ? "!" : "");
+                                audit_field_type_to_string(e->fields[i].type),
+                                e->fields[i].required ? "!" : "");
         snprintf(ret + len, size - len, " |\n");
 }
 
@@ -553,8 +576,8 @@ static int teardown(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_page_has_the_table_of_the_code),
-                cmocka_unit_test(test_both_verifiers_agree_on_every_log),
+                        cmocka_unit_test(test_page_has_the_table_of_the_code),
+                        cmocka_unit_test(test_both_verifiers_agree_on_every_log),
         };
 
         return cmocka_run_group_tests(tests, setup, teardown);

@@ -82,7 +82,8 @@ static void test_line_that_does_not_fit_is_refused_and_never_overflows(void **st
                 audit_line_init(&line, "locked.copy");
                 audit_line_strn(&line, "text", text, n);
                 assert_true(line.len <= sizeof(line.text));
-                assert_int_equal(audit_line_check(&line), 6 * n + 40 < AUDIT_BODY_MAX ? 0 : audit_line_check(&line));
+                assert_int_equal(audit_line_check(&line),
+                                6 * n + 40 < AUDIT_BODY_MAX ? 0 : audit_line_check(&line));
                 if (6 * n > AUDIT_BODY_MAX)
                         assert_int_equal(audit_line_check(&line), HF_E_MESSAGE_TOO_LARGE);
         }
@@ -104,18 +105,20 @@ static void test_strings_of_strangers_become_printable_ascii(void **state)
         static const struct {
                 const char *in, *out, *back;
         } cases[] = {
-                {"plain", "plain", "plain"},
-                {"a\"b\\c", "a\\\"b\\\\c", "a\"b\\c"},
-                {"line\nbreak\x1b[31m\x7f", "line\\u000abreak\\u001b[31m\\u007f", "line\nbreak\x1b[31m\x7f"},
-                {"\xc3\xa4 \xe2\x82\xac \xf0\x9f\x94\x91", "\\u00e4 \\u20ac \\ud83d\\udd11",
-                        "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x94\x91"},
-                /* not UTF-8: a stray byte, overlong NUL, a surrogate, beyond U+10FFFF, cut short */
-                {"\xff", "\\\\xff", "\\xff"},
-                {"\xc0\x80", "\\\\xc0\\\\x80", "\\xc0\\x80"},
-                {"\xed\xa0\x80", "\\\\xed\\\\xa0\\\\x80", "\\xed\\xa0\\x80"},
-                {"\xf4\x90\x80\x80", "\\\\xf4\\\\x90\\\\x80\\\\x80", "\\xf4\\x90\\x80\\x80"},
-                {"\xe2\x82", "\\\\xe2\\\\x82", "\\xe2\\x82"},
-                {"\",\"uid\":0,\"x\":\"", "\\\",\\\"uid\\\":0,\\\"x\\\":\\\"", "\",\"uid\":0,\"x\":\""},
+                        {"plain", "plain", "plain"},
+                        {"a\"b\\c", "a\\\"b\\\\c", "a\"b\\c"},
+                        {"line\nbreak\x1b[31m\x7f", "line\\u000abreak\\u001b[31m\\u007f",
+                                        "line\nbreak\x1b[31m\x7f"},
+                        {"\xc3\xa4 \xe2\x82\xac \xf0\x9f\x94\x91", "\\u00e4 \\u20ac \\ud83d\\udd11",
+                                        "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x94\x91"},
+                        /* not UTF-8: a stray byte, overlong NUL, a surrogate, beyond U+10FFFF, cut short */
+                        {"\xff", "\\\\xff", "\\xff"},
+                        {"\xc0\x80", "\\\\xc0\\\\x80", "\\xc0\\x80"},
+                        {"\xed\xa0\x80", "\\\\xed\\\\xa0\\\\x80", "\\xed\\xa0\\x80"},
+                        {"\xf4\x90\x80\x80", "\\\\xf4\\\\x90\\\\x80\\\\x80", "\\xf4\\x90\\x80\\x80"},
+                        {"\xe2\x82", "\\\\xe2\\\\x82", "\\xe2\\x82"},
+                        {"\",\"uid\":0,\"x\":\"", "\\\",\\\"uid\\\":0,\\\"x\\\":\\\"",
+                                        "\",\"uid\":0,\"x\":\""},
         };
 
         (void)state;
@@ -159,9 +162,11 @@ static void test_random_bytes_always_parse_back(void **state)
 
 static void test_line_has_the_form_of_the_document(void **state)
 {
-        static const char begin[] = "{\"seq\":0,\"prev\":\"0000000000000000000000000000000000000000000000000000000000000000"
-                                    "\",\"t\":\"2026-11-21T04:00:00.123456Z\",\"dur\":0,\"event\":\"done\",\"ref\":7,"
-                                    "\"mac\":\"";
+        static const char begin[] =
+                        "{\"seq\":0,\"prev\":"
+                        "\"0000000000000000000000000000000000000000000000000000000000000000"
+                        "\",\"t\":\"2026-11-21T04:00:00.123456Z\",\"dur\":0,\"event\":\"done\",\"ref\":7,"
+                        "\"mac\":\"";
         char text[AUDIT_LINE_MAX];
         uint8_t mac[32];
         char hex[65];
@@ -254,17 +259,17 @@ static void test_parser_refuses_what_the_chain_would_not_write(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_events_are_sorted_and_their_fields_unique),
-                cmocka_unit_test(test_event_outside_the_table_is_refused),
-                cmocka_unit_test(test_field_outside_the_table_is_refused),
-                cmocka_unit_test(test_field_of_another_type_twice_or_missing_is_refused),
-                cmocka_unit_test(test_line_that_does_not_fit_is_refused_and_never_overflows),
-                cmocka_unit_test(test_strings_of_strangers_become_printable_ascii),
-                cmocka_unit_test(test_random_bytes_always_parse_back),
-                cmocka_unit_test(test_line_has_the_form_of_the_document),
-                cmocka_unit_test(test_prev_is_the_hash_of_the_line_before),
-                cmocka_unit_test(test_refused_line_leaves_the_chain_where_it_was),
-                cmocka_unit_test(test_parser_refuses_what_the_chain_would_not_write),
+                        cmocka_unit_test(test_events_are_sorted_and_their_fields_unique),
+                        cmocka_unit_test(test_event_outside_the_table_is_refused),
+                        cmocka_unit_test(test_field_outside_the_table_is_refused),
+                        cmocka_unit_test(test_field_of_another_type_twice_or_missing_is_refused),
+                        cmocka_unit_test(test_line_that_does_not_fit_is_refused_and_never_overflows),
+                        cmocka_unit_test(test_strings_of_strangers_become_printable_ascii),
+                        cmocka_unit_test(test_random_bytes_always_parse_back),
+                        cmocka_unit_test(test_line_has_the_form_of_the_document),
+                        cmocka_unit_test(test_prev_is_the_hash_of_the_line_before),
+                        cmocka_unit_test(test_refused_line_leaves_the_chain_where_it_was),
+                        cmocka_unit_test(test_parser_refuses_what_the_chain_would_not_write),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Appending: durability, segments, changes, checkpoints, a full disk, a disk that fails, a process that is killed. */
+/* Appending: durability, segments, changes, checkpoints, a full disk, a disk that fails, a process that is
+ * killed. */
 #include "support.h"
 
 #include <fcntl.h>
@@ -133,6 +134,21 @@ static void test_chain_runs_through_many_segments(void **state)
         assert_true(check_log(s) > 400);
 }
 
+static void test_next_number_is_kept_across_the_end_of_a_segment(void **state)
+{
+        const Sandbox *s = *state;
+        AuditLog *log = create_log(s, SMALL);
+        uint64_t next;
+
+        for (unsigned n = 0; n < 300; n++) {
+                assert_int_equal(audit_log_next(log, &next), 0);
+                assert_int_equal(append_use(log, n), next);
+        }
+        assert_int_equal(audit_log_sync(log), 0);
+        assert_true(check_log(s) > 305);
+        audit_log_free(log);
+}
+
 static void test_segments_never_change_their_size(void **state)
 {
         const Sandbox *s = *state;
@@ -256,7 +272,7 @@ static int full_disk_child(const Sandbox *s)
         Sandbox inner = *s;
 
         if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-                mount("tmpfs", s->path, "tmpfs", 0, "size=128k") < 0)
+                        mount("tmpfs", s->path, "tmpfs", 0, "size=128k") < 0)
                 return 77;
         dir = open(s->path, O_RDONLY | O_DIRECTORY);
         inner.dir_fd = dir;
@@ -330,7 +346,7 @@ static int failing_disk_child(const Sandbox *s)
         if (audit_log_sync(log) != HF_E_LOG_FAILED || audit_log_failed(log) == 0)
                 return 2;
         if (audit_log_append(log, &line, NULL) != HF_E_LOG_FAILED ||
-                audit_log_dispatch(log, &durable) != HF_E_LOG_FAILED || durable > 3)
+                        audit_log_dispatch(log, &durable) != HF_E_LOG_FAILED || durable > 3)
                 return 3;
         audit_log_free(log);
         return 0;
@@ -415,18 +431,19 @@ static int teardown(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(test_new_log_begins_with_a_durable_first_line),
-                TEST(test_second_log_in_the_same_place_is_refused),
-                TEST(test_descriptor_tells_when_a_line_is_durable),
-                TEST(test_corked_log_writes_when_it_is_flushed),
-                TEST(test_chain_runs_through_many_segments),
+                        TEST(test_new_log_begins_with_a_durable_first_line),
+                        TEST(test_second_log_in_the_same_place_is_refused),
+                        TEST(test_descriptor_tells_when_a_line_is_durable),
+                        TEST(test_corked_log_writes_when_it_is_flushed),
+                        TEST(test_chain_runs_through_many_segments),
+                        TEST(test_next_number_is_kept_across_the_end_of_a_segment),
                 TEST(test_segments_never_change_their_size),
-                TEST(test_changes_come_one_at_a_time),
-                TEST(test_checkpoint_must_be_of_this_log),
-                TEST(test_prune_keeps_what_the_last_checkpoint_needs),
-                TEST(test_full_disk_is_told_before_a_byte_is_written_and_ends_with_room),
-                TEST(test_failed_write_is_final),
-                TEST(test_killed_process_loses_no_acknowledged_line),
+                        TEST(test_changes_come_one_at_a_time),
+                        TEST(test_checkpoint_must_be_of_this_log),
+                        TEST(test_prune_keeps_what_the_last_checkpoint_needs),
+                        TEST(test_full_disk_is_told_before_a_byte_is_written_and_ends_with_room),
+                        TEST(test_failed_write_is_final),
+                        TEST(test_killed_process_loses_no_acknowledged_line),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,8 +9,14 @@
 #include "audit/note.h"
 #include "base/error.h"
 
-static const NoteParams usual = {
-        .key = 1, .size = 1024, .head = {1, 2, 3}, .state = {4, 5}, .counter = 17, .epoch = 2, .life = 9, .ops = 12345};
+static const NoteParams usual = {.key = 1,
+                .size = 1024,
+                .head = {1, 2, 3},
+                .state = {4, 5},
+                .counter = 17,
+                .epoch = 2,
+                .life = 9,
+                .ops = 12345};
 
 static void test_note_reads_back_and_verifies(void **state)
 {
@@ -37,7 +43,8 @@ static void test_note_reads_back_and_verifies(void **state)
 
 static void test_note_of_another_key_is_refused(void **state)
 {
-        AuditVkey key = checkpoint_vkey(2, ORIGIN), renamed = checkpoint_vkey(1, AUDIT_ORIGIN_PREFIX OTHER_LOG_ID);
+        AuditVkey key = checkpoint_vkey(2, ORIGIN),
+                  renamed = checkpoint_vkey(1, AUDIT_ORIGIN_PREFIX OTHER_LOG_ID);
         char text[AUDIT_NOTE_MAX + 1];
         AuditNote n;
 
@@ -122,13 +129,13 @@ static void test_fingerprint_is_sha256_of_the_raw_key(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_note_reads_back_and_verifies),
-                cmocka_unit_test(test_note_of_another_key_is_refused),
-                cmocka_unit_test(test_every_flipped_bit_of_a_note_is_noticed),
-                cmocka_unit_test(test_note_cut_anywhere_is_refused),
-                cmocka_unit_test(test_signature_of_a_witness_may_stand_beside),
-                cmocka_unit_test(test_key_text_reads_back),
-                cmocka_unit_test(test_fingerprint_is_sha256_of_the_raw_key),
+                        cmocka_unit_test(test_note_reads_back_and_verifies),
+                        cmocka_unit_test(test_note_of_another_key_is_refused),
+                        cmocka_unit_test(test_every_flipped_bit_of_a_note_is_noticed),
+                        cmocka_unit_test(test_note_cut_anywhere_is_refused),
+                        cmocka_unit_test(test_signature_of_a_witness_may_stand_beside),
+                        cmocka_unit_test(test_key_text_reads_back),
+                        cmocka_unit_test(test_fingerprint_is_sha256_of_the_raw_key),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -197,8 +197,9 @@ static void test_locked_file_stays_small_and_counts_the_rest(void **state)
         assert_true(st.st_size <= AUDIT_LOCKED_MAX);
         assert_int_equal(audit_locked_copy(log, s->dir_fd, &n), 0);
         assert_int_equal(audit_reader_new(s->dir_fd,
-                                 &(AuditFilter){.until = UINT64_MAX, .event = "locked.dropped"}, &reader),
-                0);
+                                         &(AuditFilter){.until = UINT64_MAX, .event = "locked.dropped"},
+                                         &reader),
+                        0);
         assert_int_equal(audit_reader_next(reader, &record), 0);
         assert_int_equal(audit_record_u64(&record, "count", &dropped), 0);
         assert_int_equal(n + dropped, 3000);
@@ -247,12 +248,12 @@ static int teardown(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(test_filters_choose_lines),
-                TEST(test_tail_follows_a_growing_log),
-                TEST(test_export_is_the_lines_of_all_segments),
-                TEST(test_locked_lines_are_copied_into_the_chain),
-                TEST(test_locked_file_stays_small_and_counts_the_rest),
-                TEST(test_garbage_in_the_locked_file_is_copied_as_text),
+                        TEST(test_filters_choose_lines),
+                        TEST(test_tail_follows_a_growing_log),
+                        TEST(test_export_is_the_lines_of_all_segments),
+                        TEST(test_locked_lines_are_copied_into_the_chain),
+                        TEST(test_locked_file_stays_small_and_counts_the_rest),
+                        TEST(test_garbage_in_the_locked_file_is_copied_as_text),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Recovery: where the log ends after any kind of stop, tear against damage, and what the store should look like. */
+/* Recovery: where the log ends after any kind of stop, tear against damage, and what the store should look
+ * like. */
 #include "support.h"
 
 #include <fcntl.h>
@@ -130,7 +131,8 @@ static void test_another_log_key_moves_nothing(void **state)
         audit_log_free(log);
         assert_int_equal(audit_recover(p->log.dir_fd, LOG_ID, wrong, true, &r), HF_E_LOG_DAMAGED);
         assert_int_equal(try_recover(&p->log, true, &r), 0);
-        assert_int_equal(audit_recover(p->log.dir_fd, OTHER_LOG_ID, log_key, true, &r), 0); /* from the checkpoint on */
+        assert_int_equal(audit_recover(p->log.dir_fd, OTHER_LOG_ID, log_key, true, &r),
+                        0); /* from the checkpoint on */
 }
 
 /* {checkpoint, change a, done a, change b, (done b)}: what recovery says about C and B. */
@@ -216,7 +218,8 @@ static void test_log_cut_at_every_byte_recovers_to_the_last_whole_line(void **st
         }
 }
 
-/* Lines of one group commit reach the disk in any order: a hole before readable lines that call nothing durable. */
+/* Lines of one group commit reach the disk in any order: a hole before readable lines that call nothing
+ * durable. */
 static void test_hole_in_one_group_is_a_tear(void **state)
 {
         Pair *p = *state;
@@ -399,17 +402,17 @@ static int teardown(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(test_nothing_there_is_uninitialised),
-                TEST(test_clean_end_is_found_from_the_last_checkpoint),
-                TEST(test_another_log_key_moves_nothing),
-                TEST(test_last_change_and_the_one_before_are_told),
-                TEST(test_log_cut_at_every_byte_recovers_to_the_last_whole_line),
-                TEST(test_hole_in_one_group_is_a_tear),
-                TEST(test_durable_line_that_is_bad_is_damage_and_nothing_is_moved),
-                TEST(test_interrupted_repair_keeps_what_was_saved),
-                TEST(test_tear_in_the_first_line_of_a_segment_is_cut),
-                TEST(test_missing_segment_is_damage),
-                TEST(test_log_goes_on_under_another_key_after_a_rekey),
+                        TEST(test_nothing_there_is_uninitialised),
+                        TEST(test_clean_end_is_found_from_the_last_checkpoint),
+                        TEST(test_another_log_key_moves_nothing),
+                        TEST(test_last_change_and_the_one_before_are_told),
+                        TEST(test_log_cut_at_every_byte_recovers_to_the_last_whole_line),
+                        TEST(test_hole_in_one_group_is_a_tear),
+                        TEST(test_durable_line_that_is_bad_is_damage_and_nothing_is_moved),
+                        TEST(test_interrupted_repair_keeps_what_was_saved),
+                        TEST(test_tear_in_the_first_line_of_a_segment_is_cut),
+                        TEST(test_missing_segment_is_damage),
+                        TEST(test_log_goes_on_under_another_key_after_a_rekey),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

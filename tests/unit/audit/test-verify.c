@@ -106,7 +106,8 @@ static void test_without_a_key_the_signer_is_unknown(void **state)
 static void test_another_checkpoint_key_makes_the_log_foreign(void **state)
 {
         const Fixture *f = *state;
-        AuditVkey key = checkpoint_vkey(2, ORIGIN), other = checkpoint_vkey(1, AUDIT_ORIGIN_PREFIX OTHER_LOG_ID);
+        AuditVkey key = checkpoint_vkey(2, ORIGIN),
+                  other = checkpoint_vkey(1, AUDIT_ORIGIN_PREFIX OTHER_LOG_ID);
         AuditReport r = verify_with(buffer_bytes(&f->text), &(AuditVerifyOptions){.key = &key}, 4096);
 
         assert_int_equal(r.verdict, AUDIT_FOREIGN);
@@ -123,14 +124,14 @@ static void test_moved_records_are_named(void **state)
                 AuditVerdict verdict;
                 uint64_t seq;
         } cases[] = {
-                {{0, 1, 2, 4, 5, 6, -1}, AUDIT_MISSING, 3},
-                {{0, 1, 6, 7, 8, -1}, AUDIT_MISSING, 2},
-                {{1, 2, 3, -1}, AUDIT_MISSING, 0},
-                {{0, 1, 3, 2, 4, 5, 6, -1}, AUDIT_REORDERED, 2},
-                {{0, 1, 5, 3, 4, 2, 6, -1}, AUDIT_REORDERED, 2},
-                {{0, 1, 2, 2, 3, -1}, AUDIT_REORDERED, 2},
-                {{0, 1, 2, 3, 0, 1, 2, -1}, AUDIT_REORDERED, 0},
-                {{0, 1, 2, 3, -1}, AUDIT_GOOD, 0},
+                        {{0, 1, 2, 4, 5, 6, -1}, AUDIT_MISSING, 3},
+                        {{0, 1, 6, 7, 8, -1}, AUDIT_MISSING, 2},
+                        {{1, 2, 3, -1}, AUDIT_MISSING, 0},
+                        {{0, 1, 3, 2, 4, 5, 6, -1}, AUDIT_REORDERED, 2},
+                        {{0, 1, 5, 3, 4, 2, 6, -1}, AUDIT_REORDERED, 2},
+                        {{0, 1, 2, 2, 3, -1}, AUDIT_REORDERED, 2},
+                        {{0, 1, 2, 3, 0, 1, 2, -1}, AUDIT_REORDERED, 0},
+                        {{0, 1, 2, 3, -1}, AUDIT_GOOD, 0},
         };
         const Fixture *f = *state;
         Buffer text = BUFFER_INIT(1 << 20);
@@ -341,7 +342,8 @@ static void test_log_key_finds_a_line_that_was_chained_anew(void **state)
 
 static void test_anything_else_is_not_a_log(void **state)
 {
-        static const char *const texts[] = {"", "\n", "hello\n", "{\"seq\":1}\n", "{}\n", "{\"seq\":0,\"prev\":\"\"}\n"};
+        static const char *const texts[] = {
+                        "", "\n", "hello\n", "{\"seq\":1}\n", "{}\n", "{\"seq\":0,\"prev\":\"\"}\n"};
         const Fixture *f = *state;
         char *line = malloc(1 << 20);
         AuditReport r;
@@ -411,20 +413,20 @@ static int teardown(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(test_sound_log_is_complete_up_to_its_checkpoint),
-                TEST(test_pieces_of_any_size_give_the_same_report),
-                TEST(test_without_a_key_the_signer_is_unknown),
-                TEST(test_another_checkpoint_key_makes_the_log_foreign),
-                TEST(test_moved_records_are_named),
-                TEST(test_every_flipped_bit_names_its_record),
-                TEST(test_log_cut_at_every_byte_is_truncated_or_says_how_far_it_is_sealed),
-                TEST(test_expected_note_must_be_reached),
-                TEST(test_hidden_uses_are_noticed),
-                TEST(test_rekey_is_followed),
-                TEST(test_log_may_begin_at_a_later_segment),
-                TEST(test_log_key_finds_a_line_that_was_chained_anew),
-                TEST(test_anything_else_is_not_a_log),
-                TEST(test_memory_does_not_grow_with_the_log),
+                        TEST(test_sound_log_is_complete_up_to_its_checkpoint),
+                        TEST(test_pieces_of_any_size_give_the_same_report),
+                        TEST(test_without_a_key_the_signer_is_unknown),
+                        TEST(test_another_checkpoint_key_makes_the_log_foreign),
+                        TEST(test_moved_records_are_named),
+                        TEST(test_every_flipped_bit_names_its_record),
+                        TEST(test_log_cut_at_every_byte_is_truncated_or_says_how_far_it_is_sealed),
+                        TEST(test_expected_note_must_be_reached),
+                        TEST(test_hidden_uses_are_noticed),
+                        TEST(test_rekey_is_followed),
+                        TEST(test_log_may_begin_at_a_later_segment),
+                        TEST(test_log_key_finds_a_line_that_was_chained_anew),
+                        TEST(test_anything_else_is_not_a_log),
+                        TEST(test_memory_does_not_grow_with_the_log),
         };
 
         return cmocka_run_group_tests(tests, setup, teardown);
