@@ -195,18 +195,6 @@ int audit_log_next(AuditLog *log, uint64_t *ret_seq)
         if (atomic_load(&log->writer.failed))
                 return HF_E_LOG_FAILED;
         r = make_room(log, AUDIT_LINE_MAX, false);
-        if (r == 0)
-                *ret_seq = log->chain.size;
-        return r;
-}
-
-int audit_log_next(AuditLog *log, uint64_t *ret_seq)
-{
-        int r;
-
-        if (atomic_load(&log->writer.failed))
-                return HF_E_LOG_FAILED;
-        r = make_room(log, AUDIT_LINE_MAX, false);
         if (r)
                 return r;
         *ret_seq = log->chain.size;

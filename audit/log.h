@@ -68,9 +68,6 @@ DEFINE_CLEANUP(AuditLog, audit_log_free)
  * is not). After an error the chain is as it was.
  */
 int audit_log_append(AuditLog *log, const AuditLine *line, uint64_t *ret_seq);
-/* The number the next line will have, for a row that must name it; makes room first, so that no new segment
- * begins in between. Results as append. */
-int audit_log_next(AuditLog *log, uint64_t *ret_seq);
 /* The number the very next append will get, for a row that must name its line before it is written. Begins a new
  * segment now if the line might not fit. HF_E_LOG_FULL, HF_E_LOG_FAILED, HF_E_BUSY. */
 int audit_log_next(AuditLog *log, uint64_t *ret_seq);
