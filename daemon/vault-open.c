@@ -552,13 +552,14 @@ static int open_and_settle(VaultJob *j)
 int vault_job_open(void *job)
 {
         VaultJob *j = job;
+        uint64_t copied;
         int r;
 
         r = open_dirs(j, STORE_DIR);
         if (!r)
                 r = open_and_settle(j);
         if (!r)
-                r = audit_locked_copy(j->log, j->audit_fd, NULL);
+                r = audit_locked_copy(j->log, j->audit_fd, &copied);
         if (!r)
                 r = append_unlock(j);
         if (!r)

@@ -22,6 +22,7 @@ typedef struct VaultJob {
         uint64_t served;           /* by a signer that has outlived us; 0 else */
         SignerOpened keys;
         VaultRepair repair;
+        VaultInitParams init;      /* descriptors borrowed from the call */
         bool pending;              /* made, but not the store before the recovery code was confirmed */
         Buffer new_slots;          /* make: the slots file; repair foreign: the one with our machine in it */
         Caller *caller;            /* NULL: nobody asked */

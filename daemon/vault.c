@@ -541,32 +541,34 @@ static void on_init(void *userdata, int result, Bytes body)
         }
 }
 
-static void on_forgotten(void *userdata, int result, Bytes body)
+static int send_init(VaultJob *j)
 {
-        (void)userdata;
-        (void)result;
-        (void)body;
-}
-
-static int send_init(VaultJob *j, const VaultInitParams *params)
-{
-        SignerInit init = {.kind = params->kind, .unattended = params->unattended};
+        SignerInit init = {.kind = j->init.kind, .unattended = j->init.unattended};
         int fds[2], r;
         size_t n = 0;
 
         uuid_generate(&init.store_id);
-        strcpy(init.label, params->label);
-        if (params->secret_fd >= 0)
-                fds[n++] = params->secret_fd;
-        if (params->recovery_fd >= 0)
-                fds[n++] = params->recovery_fd;
-        /* There is no store: whatever the signer may still hold belongs to an attempt that was given up. */
-        (void)signer_begin(j->daemon->signer, SIGNER_LOCK);
-        r = signer_call(j->daemon->signer, NULL, 0, on_forgotten, NULL);
-        if (r)
-                return r;
+        strcpy(init.label, j->init.label);
+        if (j->init.secret_fd >= 0)
+                fds[n++] = j->init.secret_fd;
+        if (j->init.recovery_fd >= 0)
+                fds[n++] = j->init.recovery_fd;
         r = signer_init_encode(&init, signer_begin(j->daemon->signer, SIGNER_INIT));
         return r ? r : signer_call(j->daemon->signer, fds, n, on_init, j);
+}
+
+/* There is no store: what the signer may have held belongs to an attempt that was given up. */
+static void on_forgotten(void *userdata, int result, Bytes body)
+{
+        VaultJob *j = userdata;
+
+        (void)body;
+        if (!result)
+                result = send_init(j);
+        if (result) {
+                j->daemon->vault.busy = false;
+                tell(j, result);
+        }
 }
 
 int vault_init(Daemon *d, const VaultInitParams *params, const Caller *caller, VaultDoneFunc done, void *userdata)
@@ -578,9 +580,11 @@ int vault_init(Daemon *d, const VaultInitParams *params, const Caller *caller, V
         if (r)
                 return r;
         j->pending = !params->unattended;
+        j->init = *params;
         d->vault.busy = true;
         d->vault.init_pending = false;
-        r = send_init(j, params);
+        (void)signer_begin(d->signer, SIGNER_LOCK);
+        r = signer_call(d->signer, NULL, 0, on_forgotten, j);
         if (r) {
                 d->vault.busy = false;
                 vault_job_free(j);
