@@ -216,27 +216,33 @@ int policy_explain(const Policy *p, const PolicyLimits *limits, const PolicyRequ
         return r ? r : put_remedy(p, limits, request, &d, ret);
 }
 
+/* Who a line for this caller names: by name only if no rule could read it as anything else than that one
+ * name. */
+static const char *rule_subject(const PolicyRequest *request, char ret[static SUBJECT_SIZE])
+{
+        const char *user = request->user;
+
+        if (user && name_is_valid(user) && strspn(user, "0123456789") < strlen(user))
+                return user;
+        (void)snprintf(ret, SUBJECT_SIZE, "%u", request->uid);
+        return ret;
+}
+
 int policy_suggest(const Policy *p, const PolicyLimits *limits, const PolicyRequest *request,
                 char ret[static POLICY_SUGGEST_SIZE])
 {
         const PolicyOperationInfo *op = policy_operation_info(request->operation);
-        char user[SUBJECT_SIZE], line[POLICY_SUGGEST_SIZE];
-        PolicyProblem problem;
+        char user[SUBJECT_SIZE];
         PolicyDecision d;
         bool has_key;
 
         policy_peek(p, limits, request, &d);
-        if (d.reason != POLICY_REASON_NO_RULE || !op || (op->key == POLICY_KEY_ONE && !request->key))
+        if (d.reason != POLICY_REASON_NO_RULE || !op)
                 return HF_E_NOTHING_TO_DO;
         has_key = op->key != POLICY_KEY_NONE && request->key && name_is_valid(request->key);
         if (op->key == POLICY_KEY_ONE && !has_key)
                 return HF_E_NOTHING_TO_DO;
-        (void)snprintf(line, sizeof(line), "allow user=%s%s%s op=%s", subject(request, user),
+        (void)snprintf(ret, POLICY_SUGGEST_SIZE, "allow user=%s%s%s op=%s", rule_subject(request, user),
                         has_key ? " key=" : "", has_key ? request->key : "", op->name);
-        /* A user whose name no rule can hold is named by number. */
-        if (policy_rule_line_check(NULL, line, &problem))
-                (void)snprintf(line, sizeof(line), "allow user=%u%s%s op=%s", request->uid,
-                                has_key ? " key=" : "", has_key ? request->key : "", op->name);
-        memcpy(ret, line, sizeof(line));
         return 0;
 }

@@ -58,6 +58,11 @@ static bool at_blank(const Lexer *lexer)
         return at(lexer, ' ') || at(lexer, '\t');
 }
 
+static bool at_continuation(const Lexer *lexer)
+{
+        return lexer->end - lexer->p >= 2 && lexer->p[0] == '\\' && lexer->p[1] == '\n';
+}
+
 static void next_line(Lexer *lexer)
 {
         lexer->p++;
@@ -83,7 +88,7 @@ static int skip_blank(Lexer *lexer)
                         return skip_comment(lexer);
                 if (!at(lexer, '\\'))
                         return 0;
-                if (lexer->end - lexer->p < 2 || lexer->p[1] != '\n')
+                if (!at_continuation(lexer))
                         return fail_here(lexer, "a backslash stands only at the very end of a line; "
                                                 "put values that contain one in double quotes");
                 lexer->p++;
@@ -142,7 +147,8 @@ static int read_quoted(Lexer *lexer)
 
 static bool at_item_end(const Lexer *lexer)
 {
-        return lexer->p >= lexer->end || at_blank(lexer) || at(lexer, '\n') || at(lexer, ',');
+        return lexer->p >= lexer->end || at_blank(lexer) || at(lexer, '\n') || at(lexer, ',') ||
+               at_continuation(lexer);
 }
 
 static int read_bare(Lexer *lexer)
