@@ -61,6 +61,8 @@ struct Server {
         pthread_mutex_t lock; /* of all below */
         pthread_cond_t wake;
         bool gate;            /* open: work may begin */
+        unsigned arrived;     /* workers that wait at it */
+        pthread_cond_t arrival;
         bool leading;
         unsigned idle;
         unsigned heavy;       /* workers in COST_HEAVY and COST_ARGON */
@@ -419,6 +421,8 @@ static void work(Worker *w)
         Job *j;
 
         pthread_mutex_lock(&s->lock);
+        s->arrived++;
+        pthread_cond_signal(&s->arrival);
         for (;;) {
                 if (s->gate && (j = take_job(s))) {
                         work_on(w, j);
@@ -483,6 +487,7 @@ int server_new(const ServerParams *params, Server **ret)
         s->notify = params->notify;
         pthread_mutex_init(&s->lock, NULL);
         pthread_cond_init(&s->wake, NULL);
+        pthread_cond_init(&s->arrival, NULL);
         s->n_workers = params->workers ? params->workers : cores > 2 ? (unsigned)cores : 2;
         if (s->n_workers > WORKERS_MAX)
                 s->n_workers = WORKERS_MAX;
@@ -506,6 +511,11 @@ int server_start(Server *s)
                 if (r)
                         return -r;
         }
+        /* A thread's first steps are system calls that the filter will not allow. */
+        pthread_mutex_lock(&s->lock);
+        while (s->arrived + 1 < s->n_workers)
+                pthread_cond_wait(&s->arrival, &s->lock);
+        pthread_mutex_unlock(&s->lock);
         return 0;
 }
 
