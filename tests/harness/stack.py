@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 
-from peer import Peer, Refused  # noqa: F401 (for the tests)
+from peer import Peer, Refused, plain, variants
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("HOLDFAST_BUILD", SOURCE / "build"))
@@ -150,7 +150,9 @@ class Stack:
         with open(self.dir / "bus.log", "ab") as log:
             self.bus = subprocess.Popen(["dbus-daemon", f"--config-file={self.dir}/bus.conf", "--nofork", "--nopidfile",
                                          f"--print-address={write}"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                        pass_fds=[write])
+                                        pass_fds=[write], env={**self._environment(), "LD_PRELOAD": "libnss_wrapper.so",
+                                                               "NSS_WRAPPER_PASSWD": str(self.dir / "passwd"),
+                                                               "NSS_WRAPPER_GROUP": str(self.dir / "group")})
         os.close(write)
         with os.fdopen(read) as address:
             if not address.readline():
@@ -224,9 +226,12 @@ class Stack:
                 return now if now["state"] == state else None
         return wait_for(is_so, f"state {state}", seconds)
 
+    def wait_signer(self):
+        wait_for(lambda: self.status().get("signer") == "connected", "the signer")
+
     def init(self, slot="credential", **options):
         """Makes the store without questions."""
-        from peer import plain, variants
+        self.wait_signer()
         with self.peer() as p:
             result = plain(p.manager("Initialise", "sa{sv}", slot, variants({"unattended": True, **options})))
         self.wait_state("ready")

@@ -19,6 +19,12 @@ def prepared(stack, slot="credential", **options):
         admin.create("device-a", "ed25519")
 
 
+def test_the_store_can_be_made_as_soon_as_the_service_says_it_is_ready():
+    for _ in range(5):
+        with Stack(bus=False) as stack, stack.peer(ADMIN) as admin:
+            admin.manager("Initialise", "sa{sv}", "credential", {"unattended": ("b", True)})
+
+
 def test_after_the_signer_was_killed_the_next_call_works():
     with Stack() as stack:
         prepared(stack)
