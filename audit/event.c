@@ -94,7 +94,7 @@ static const AuditEvent events[] = {
                 {"slot.add", AUDIT_EVENT_CHANGE, {STATE, SLOT, CALLER}},
                 {"slot.change", AUDIT_EVENT_CHANGE, {STATE, SLOT, CALLER}},
                 {"slot.remove", AUDIT_EVENT_CHANGE, {STATE, SLOT, CALLER}},
-                {"store.backup", 0, {CALLER, HEX("digest"), U64("size")}},
+                {"store.backup", AUDIT_EVENT_CHANGE, {STATE, CALLER, HEX("digest"), U64("size")}},
                 {"store.init", AUDIT_EVENT_CHANGE, {STATE, STR("version"), STR("machine"), SLOT, CALLER}},
                 {"store.lock", AUDIT_EVENT_RESERVE, {CALLER, STR("reason")}},
                 {"store.recover", AUDIT_EVENT_CHANGE,

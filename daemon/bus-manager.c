@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "daemon/bus-backup.h"
 #include "daemon/bus-store.h"
 #include "daemon/checkpoint.h"
 #include "daemon/doctor.h"
@@ -506,6 +507,9 @@ const Method manager_methods[] = {
         {M, "AddSlot", "sa{sv}", "u", 0, 0, POLICY_OP_SLOT_ADD, store_handle_slot_add},
         {M, "RemoveSlot", "ua{sv}", "", 0, 0, POLICY_OP_SLOT_REMOVE, store_handle_slot_remove},
         {M, "ChangeSlot", "ua{sv}", "", 0, 0, POLICY_OP_SLOT_CHANGE, store_handle_slot_change},
+        {M, "Backup", "ha{sv}", "a{sv}", VAULT_READY, 0, POLICY_OP_BACKUP, backup_handle_backup},
+        {M, "Restore", "ha{sv}", "a{sv}", VAULT_UNINITIALISED | VAULT_FOREIGN | VAULT_REFUSED, 0, POLICY_OP_RESTORE,
+                backup_handle_restore},
         {M, "Recover", "a{sv}", "a{sv}", VAULT_FOREIGN | VAULT_REFUSED, 0, POLICY_OP_RECOVER, store_handle_recover},
         {M, "Explain", "ssa{sv}", "a{sv}", VAULT_ANY, 0, 0, handle_explain},
         {M, "ReloadPolicy", "a{sv}", "a{sv}", VAULT_ANY, 0, 0, handle_reload},

@@ -204,7 +204,7 @@ static void run_next(Daemon *d)
 {
         Change *c = d->change_first;
 
-        if (!c || d->change_running)
+        if (!c || d->change_running || d->change_held)
                 return;
         d->change_running = true;
         if (!d->vault.store || !d->vault.log) {
@@ -225,6 +225,17 @@ void change_submit(Daemon *d, Change *c)
         c->step = CHANGE_QUEUED;
         *(d->change_last ? &d->change_last->next : &d->change_first) = c;
         d->change_last = c;
+        run_next(d);
+}
+
+void change_hold(Daemon *d)
+{
+        d->change_held = true;
+}
+
+void change_release(Daemon *d)
+{
+        d->change_held = false;
         run_next(d);
 }
 

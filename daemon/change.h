@@ -37,6 +37,9 @@ struct Change {
 void change_submit(Daemon *d, Change *c);
 void change_on_durable(Daemon *d);
 bool change_is_idle(const Daemon *d);
+/* Changes wait until they are released: a backup or rekey is being taken. */
+void change_hold(Daemon *d);
+void change_release(Daemon *d);
 
 /* Reserves the next block of counted uses for op's rule, then calls done(op, result). */
 void change_reserve_uses(Operation *op, void (*done)(void *op, int result));

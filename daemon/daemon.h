@@ -60,6 +60,7 @@ struct Daemon {
         /* daemon/change.c: one at a time */
         Change *change_first, *change_last;
         bool change_running;
+        bool change_held;
 
         /* daemon/checkpoint.c */
         bool sealing;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "audit/locked.h"
 #include "audit/note.h"
@@ -37,7 +38,7 @@ VaultJob *vault_job_new(Daemon *d)
         return j;
 }
 
-static void close_all(VaultJob *j)
+void vault_job_close(VaultJob *j)
 {
         j->log = audit_log_free(j->log);
         j->store = store_close(j->store);
@@ -51,7 +52,8 @@ VaultJob *vault_job_free(VaultJob *j)
 {
         if (!j)
                 return NULL;
-        close_all(j);
+        vault_job_close(j);
+        free(j->backup);
         buffer_deinit(&j->slots);
         buffer_deinit(&j->new_slots);
         caller_unref(j->caller);
@@ -60,7 +62,7 @@ VaultJob *vault_job_free(VaultJob *j)
         return NULL;
 }
 
-__attribute__((format(printf, 3, 4))) static int because(VaultJob *j, int r, const char *format, ...)
+int vault_job_because(VaultJob *j, int r, const char *format, ...)
 {
         va_list ap;
 
@@ -74,22 +76,22 @@ static int open_dirs(VaultJob *j, const char *name)
 {
         j->store_fd = openat(j->state_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (j->store_fd < 0)
-                return because(j, -errno, "the store directory cannot be opened: %s", strerror(errno));
+                return vault_job_because(j, -errno, "the store directory cannot be opened: %s", strerror(errno));
         j->audit_fd = openat(j->store_fd, "audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (j->audit_fd < 0)
-                return because(j, errno == ENOENT ? HF_E_LOG_TRUNCATED : -errno, "the audit log's directory cannot be opened: %s",
+                return vault_job_because(j, errno == ENOENT ? HF_E_LOG_TRUNCATED : -errno, "the audit log's directory cannot be opened: %s",
                         strerror(errno));
         return 0;
 }
 
-static AuditLogParams log_params(const VaultJob *j, char id[static UUID_TEXT_SIZE])
+AuditLogParams vault_job_log_params(const VaultJob *j, char id[static UUID_TEXT_SIZE])
 {
         uuid_format(&j->keys.store_id, id);
         return (AuditLogParams){
                 .dir_fd = j->audit_fd, .log_id = id, .key = j->keys.log_key, .segment_size = j->segment_size};
 }
 
-static StoreParams store_params(const VaultJob *j)
+StoreParams vault_job_store_params(const VaultJob *j)
 {
         return (StoreParams){.database_key = j->keys.database_key, .log_key = j->keys.log_key, .id = j->keys.store_id};
 }
@@ -113,17 +115,9 @@ static uint64_t get_meta_u64(Store *s, const char *key)
 
 /* ---- a change made here, all steps in a row ---- */
 
-typedef struct SyncChange {
-        const char *event;
-        void (*fill)(const VaultJob *j, AuditLine *line, const void *userdata);
-        const void *userdata;
-        const uint8_t *slots_hash;
-        uint64_t epoch;
-} SyncChange;
-
 static int write_change(VaultJob *j, const SyncChange *c, uint64_t *ret_seq)
 {
-        uint8_t state[32], epoch[8];
+        uint8_t state[32], epoch[8], forfeit[8];
         AuditLine line;
         uint64_t seq;
         int r;
@@ -134,6 +128,10 @@ static int write_change(VaultJob *j, const SyncChange *c, uint64_t *ret_seq)
                 r = store_put_meta(j->store, META_SLOTS, BYTES(c->slots_hash, 32));
         if (!r)
                 r = store_put_meta(j->store, META_EPOCH, BYTES_ARRAY(epoch));
+        if (!r && c->forfeit) {
+                put_u64(forfeit, c->forfeit);
+                r = store_put_meta(j->store, USES_META_FORFEIT, BYTES_ARRAY(forfeit));
+        }
         if (!r)
                 r = store_set_seq(j->store, seq);
         if (r)
@@ -146,7 +144,7 @@ static int write_change(VaultJob *j, const SyncChange *c, uint64_t *ret_seq)
         return r ? r : audit_log_sync(j->log);
 }
 
-static int sync_change(VaultJob *j, const SyncChange *c)
+int vault_job_sync_change(VaultJob *j, const SyncChange *c)
 {
         uint64_t seq;
         int r;
@@ -159,7 +157,7 @@ static int sync_change(VaultJob *j, const SyncChange *c)
                 return r;
         }
         if (store_commit(j->store) != STORE_COMMITTED)
-                return because(j, -EIO, "%s", store_reason(j->store));
+                return vault_job_because(j, -EIO, "%s", store_reason(j->store));
         j->epoch = c->epoch;
         r = audit_log_append_done(j->log, seq, NULL);
         return r ? r : audit_log_sync(j->log);
@@ -187,7 +185,7 @@ static int remove_new(int state_fd)
         return nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS) < 0 ? -errno : 0;
 }
 
-static int make_dirs(VaultJob *j)
+int vault_job_make_dirs(VaultJob *j)
 {
         int r = remove_new(j->state_fd);
 
@@ -233,23 +231,23 @@ static int make_contents(VaultJob *j)
 {
         char id[UUID_TEXT_SIZE];
         StoreReason reason = {0};
-        AuditLogParams log = log_params(j, id);
-        StoreParams store = store_params(j);
+        AuditLogParams log = vault_job_log_params(j, id);
+        StoreParams store = vault_job_store_params(j);
         int r;
 
         r = io_write_file(j->store_fd, "slots", buffer_bytes(&j->new_slots), 0600);
         if (r)
-                return because(j, r, "the slots file cannot be written: %s", strerror(-r));
+                return vault_job_because(j, r, "the slots file cannot be written: %s", strerror(-r));
         change_slots_hash(buffer_bytes(&j->new_slots), j->slots_hash);
         r = store_create(j->store_fd, &store, &reason, &j->store);
         if (r)
-                return because(j, r, "%s", reason.text);
+                return vault_job_because(j, r, "%s", reason.text);
         r = audit_log_create(&log, NULL, &j->log);
         if (!r)
                 r = append_log_start(j);
         if (!r)
-                r = sync_change(j, &(SyncChange){.event = "store.init", .fill = fill_init, .slots_hash = j->slots_hash});
-        return r ? because(j, r, "the audit log cannot be begun: %s", hf_error_name(r)) : 0;
+                r = vault_job_sync_change(j, &(SyncChange){.event = "store.init", .fill = fill_init, .slots_hash = j->slots_hash});
+        return r ? vault_job_because(j, r, "the audit log cannot be begun: %s", hf_error_name(r)) : 0;
 }
 
 int vault_job_make(void *job)
@@ -257,14 +255,29 @@ int vault_job_make(void *job)
         VaultJob *j = job;
         int r;
 
-        r = make_dirs(j);
+        r = vault_job_make_dirs(j);
         if (r)
-                return because(j, r, "the store directory cannot be made: %s", strerror(-r));
+                return vault_job_because(j, r, "the store directory cannot be made: %s", strerror(-r));
         r = make_contents(j);
         if (!r)
                 r = io_sync_dir(j->store_fd);
-        close_all(j);
+        vault_job_close(j);
         return r;
+}
+
+int vault_replace_with_new(int state_fd)
+{
+        char aside[64];
+        int r;
+
+        if (faccessat(state_fd, STORE_DIR, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+                return vault_commit_new(state_fd);
+        if (renameat2(state_fd, STORE_DIR_NEW, state_fd, STORE_DIR, RENAME_EXCHANGE) < 0)
+                return -errno;
+        r = io_sync_dir(state_fd);
+        snprintf(aside, sizeof(aside), STORE_DIR ".replaced-%llu", (unsigned long long)clock_wall());
+        (void)renameat(state_fd, STORE_DIR_NEW, state_fd, aside);
+        return r ? r : io_sync_dir(state_fd);
 }
 
 int vault_commit_new(int state_fd)
@@ -279,36 +292,36 @@ int vault_commit_new(int state_fd)
 static int open_log(VaultJob *j, AuditRecovery *rec)
 {
         char id[UUID_TEXT_SIZE];
-        AuditLogParams params = log_params(j, id);
+        AuditLogParams params = vault_job_log_params(j, id);
         int r;
 
         r = audit_log_open(&params, rec, &j->log);
         if (r == HF_E_LOG_DAMAGED)
-                return because(j, r, "record %llu of the audit log is not as it was written",
+                return vault_job_because(j, r, "record %llu of the audit log is not as it was written",
                         (unsigned long long)rec->damaged_seq);
         if (r == HF_E_STORE_UNINITIALISED)
-                return because(j, HF_E_LOG_TRUNCATED, "the audit log has no segment any more");
+                return vault_job_because(j, HF_E_LOG_TRUNCATED, "the audit log has no segment any more");
         if (r)
-                return because(j, r, "the audit log cannot be opened: %s", hf_error_name(r));
+                return vault_job_because(j, r, "the audit log cannot be opened: %s", hf_error_name(r));
         return 0;
 }
 
 static int open_store(VaultJob *j)
 {
-        StoreParams params = store_params(j);
+        StoreParams params = vault_job_store_params(j);
         StoreReason reason = {0};
         int r;
 
         r = store_open(j->store_fd, &params, &reason, &j->store);
         if (r)
-                return because(j, r, "%s", reason.text[0] ? reason.text : hf_error_name(r));
+                return vault_job_because(j, r, "%s", reason.text[0] ? reason.text : hf_error_name(r));
         r = catalogue_new(j->keys_max, &j->catalogue);
         if (!r)
                 r = uses_new(&j->uses);
         if (!r)
                 r = keystore_load(j->store, j->catalogue, j->uses);
         if (r)
-                return because(j, r, "%s", store_reason(j->store)[0] ? store_reason(j->store) : hf_error_name(r));
+                return vault_job_because(j, r, "%s", store_reason(j->store)[0] ? store_reason(j->store) : hf_error_name(r));
         j->epoch = get_meta_u64(j->store, META_EPOCH);
         j->last_backup = get_meta_u64(j->store, META_BACKUP);
         return 0;
@@ -334,14 +347,14 @@ static int settle_slots(VaultJob *j)
         _cleanup_buffer_ Buffer hash = BUFFER_INIT(64);
 
         if (store_get_meta(j->store, META_SLOTS, &hash))
-                return because(j, HF_E_STORE_DAMAGED, "the store does not say which slots file is its own");
+                return vault_job_because(j, HF_E_STORE_DAMAGED, "the store does not say which slots file is its own");
         if (read_slots(j, "slots", buffer_bytes(&hash))) {
                 if (unlinkat(j->store_fd, "slots.next", 0) < 0 && errno != ENOENT)
                         return -errno;
                 return 0;
         }
         if (!read_slots(j, "slots.next", buffer_bytes(&hash)))
-                return because(j, HF_E_STORE_ROLLED_BACK, "the slots file is not the one the store was last changed with");
+                return vault_job_because(j, HF_E_STORE_ROLLED_BACK, "the slots file is not the one the store was last changed with");
         if (renameat(j->store_fd, "slots.next", j->store_fd, "slots") < 0)
                 return -errno;
         return io_sync_dir(j->store_fd);
@@ -374,10 +387,10 @@ static int judge_change(VaultJob *j, const AuditRecovery *rec, Settlement *ret)
                 return 0;
         }
         if (seq >= rec->size)
-                return because(j, HF_E_LOG_TRUNCATED,
+                return vault_job_because(j, HF_E_LOG_TRUNCATED,
                         "the store was last changed by record %llu, but the audit log ends at %llu", (unsigned long long)seq,
                         (unsigned long long)rec->size - 1);
-        return because(j, HF_E_STORE_ROLLED_BACK, "the store is at change %llu, the audit log says %llu",
+        return vault_job_because(j, HF_E_STORE_ROLLED_BACK, "the store is at change %llu, the audit log says %llu",
                 (unsigned long long)seq, (unsigned long long)rec->current.seq);
 }
 
@@ -390,7 +403,7 @@ static int append_lost(VaultJob *j, const AuditRecovery *rec)
 
         audit_log_position(j->log, &p);
         if (j->served >= p.size + USE_LOST_MAX)
-                return because(j, HF_E_LOG_TRUNCATED, "the signer has served record %llu, but the audit log ends at %llu",
+                return vault_job_because(j, HF_E_LOG_TRUNCATED, "the signer has served record %llu, but the audit log ends at %llu",
                         (unsigned long long)j->served, (unsigned long long)p.size - 1);
         for (; !r && p.size <= j->served; lost++) {
                 audit_line_init(&line, "use.lost");
@@ -476,7 +489,7 @@ static int repair(VaultJob *j, const AuditRecovery *rec, const char *why)
                 if (r && r != HF_E_INTERNAL)
                         return r;
         }
-        r = sync_change(j, &(SyncChange){.event = "store.recover", .fill = fill_repair, .userdata = &story, .slots_hash = hash,
+        r = vault_job_sync_change(j, &(SyncChange){.event = "store.recover", .fill = fill_repair, .userdata = &story, .slots_hash = hash,
                 .epoch = j->epoch + 1});
         if (r)
                 return r;
@@ -497,7 +510,7 @@ static int set_log_aside(VaultJob *j)
         r = j->audit_fd < 0 ? -errno : io_sync_dir(j->store_fd);
         if (!r) {
                 char id[UUID_TEXT_SIZE];
-                AuditLogParams params = log_params(j, id);
+                AuditLogParams params = vault_job_log_params(j, id);
 
                 r = audit_log_create(&params, NULL, &j->log);
         }
@@ -534,14 +547,14 @@ static int open_and_settle(VaultJob *j)
                 rec = (AuditRecovery){0};
                 r = set_log_aside(j);
                 if (r)
-                        return because(j, r, "the damaged log cannot be set aside: %s", hf_error_name(r));
+                        return vault_job_because(j, r, "the damaged log cannot be set aside: %s", hf_error_name(r));
         }
         if (!r)
                 r = settle_slots(j);
         if (!r)
                 r = log_result ? log_result : settle(j, &rec);
         if (j->repair == VAULT_REPAIR_ROLLBACK && r == 0)
-                return because(j, HF_E_NOTHING_TO_DO, "store and log agree; there is nothing to recover");
+                return vault_job_because(j, HF_E_NOTHING_TO_DO, "store and log agree; there is nothing to recover");
         if (j->repair == VAULT_REPAIR_ROLLBACK && is_rollback(r))
                 return repair(j, &rec, log_result ? "log damaged" : "rollback accepted");
         if (j->repair == VAULT_REPAIR_FOREIGN && r == 0)
@@ -567,7 +580,8 @@ int vault_job_open(void *job)
         if (!r)
                 return 0;
         if (!j->reason[0])
-                because(j, r, "%s", hf_error_name(r));
-        close_all(j);
+                vault_job_because(j, r, "%s", hf_error_name(r));
+        j->store = store_abandon(j->store); /* what refuses to open stays as it was found */
+        vault_job_close(j);
         return r;
 }

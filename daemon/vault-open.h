@@ -6,6 +6,7 @@
  *
  * A VaultJob carries what goes in and what comes out. It owns what it has opened until the loop takes it over.
  */
+#include "daemon/backup.h"
 #include "daemon/vault.h"
 
 typedef enum VaultRepair {
@@ -27,6 +28,10 @@ typedef struct VaultJob {
         Buffer new_slots;          /* make: the slots file; repair foreign: the one with our machine in it */
         Caller *caller;            /* NULL: nobody asked */
         const char *memory;        /* SecretMemoryKind of the signer, as text */
+
+        BackupContent *backup;     /* restore */
+        int backup_fd, secret_fd;  /* borrowed from the call */
+        uint64_t lost;
 
         char reason[640];
         int store_fd, audit_fd;
@@ -50,7 +55,29 @@ DEFINE_CLEANUP(VaultJob, vault_job_free)
 
 /* worker_post() functions. Results are HF_E_ or -errno, job->reason says it in a sentence. */
 int vault_job_make(void *job); /* STATE/store.new, complete and closed again */
+int vault_job_restore_read(void *job);  /* the file into STATE/store.new */
+int vault_job_restore_build(void *job); /* the keys are there: check it, give it its log */
 int vault_job_open(void *job); /* STATE/store, recovered; the line store.unlock is durable */
 
+/* Pieces for those who make a store in another way: daemon/vault-restore.c, daemon/vault-rekey.c. */
+int vault_job_because(VaultJob *j, int r, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int vault_job_make_dirs(VaultJob *j); /* an empty STATE/store.new with audit/ */
+void vault_job_close(VaultJob *j);
+AuditLogParams vault_job_log_params(const VaultJob *j, char id[static UUID_TEXT_SIZE]);
+StoreParams vault_job_store_params(const VaultJob *j);
+
+/* One change of an open job, all steps in a row. */
+typedef struct SyncChange {
+        const char *event;
+        void (*fill)(const VaultJob *j, AuditLine *line, const void *userdata);
+        const void *userdata;
+        const uint8_t *slots_hash;
+        uint64_t epoch;
+        uint64_t forfeit; /* 0, or USES_META_FORFEIT */
+} SyncChange;
+int vault_job_sync_change(VaultJob *j, const SyncChange *c);
+
+/* STATE/store.new becomes STATE/store; what was there is kept as store.replaced-TIME. */
+int vault_replace_with_new(int state_fd);
 /* Renames STATE/store.new to STATE/store. */
 int vault_commit_new(int state_fd);

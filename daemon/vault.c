@@ -115,6 +115,7 @@ void vault_close(Daemon *d)
         v->store = store_close(v->store);
         v->uses = uses_free(v->uses);
         v->catalogue = catalogue_free(v->catalogue);
+        v->keys = secret_free(v->keys);
         v->audit_fd = safe_close(v->audit_fd);
         v->store_fd = safe_close(v->store_fd);
         operation_fail_waiting(d);
@@ -148,6 +149,8 @@ static void take_over(Daemon *d, VaultJob *j)
         memcpy(v->checkpoint_public, j->keys.checkpoint_public, 32);
         memcpy(v->slots_hash, j->slots_hash, 32);
         hash_keys(&j->keys, v->keys_hash);
+        if (secret_new(sizeof(j->keys), &v->keys) == 0)
+                memcpy(v->keys->data, &j->keys, sizeof(j->keys));
         buffer_clear(&v->slots);
         (void)buffer_append(&v->slots, j->slots.data, j->slots.len);
         (void)sd_event_add_io(d->event, &v->log_source, audit_log_fd(v->log), EPOLLIN, on_log, d);
@@ -642,6 +645,111 @@ int vault_confirm(Daemon *d, int code_fd, VaultDoneFunc done, void *userdata)
         r = wire_put_block(signer_begin(d->signer, SIGNER_RECOVERY_CHECK), buffer_bytes(&d->vault.slots));
         if (!r)
                 r = signer_call(d->signer, &code_fd, 1, on_confirmed, j);
+        d->vault.busy = r == 0;
+        if (r)
+                vault_job_free(j);
+        return r;
+}
+
+/* ---- restore ---- */
+
+static void restore_failed(VaultJob *j, int r)
+{
+        j->daemon->vault.busy = false;
+        tell(j, r);
+}
+
+static void on_restore_built(void *userdata, int result)
+{
+        VaultJob *j = userdata;
+        Daemon *d = j->daemon;
+
+        if (!result)
+                result = vault_replace_with_new(d->vault.state_fd);
+        if (result) {
+                restore_failed(j, result);
+                return;
+        }
+        d->vault.restored_lost = j->lost;
+        (void)read_slots_file(d);
+        result = start_open(j);
+        if (result)
+                restore_failed(j, result);
+}
+
+static void on_restore_adopted(void *userdata, int result, Bytes body)
+{
+        VaultJob *j = userdata;
+        WireReader r = wire_reader(body);
+        Bytes slots;
+
+        if (!result) {
+                slots = wire_get_block(&r, SLOTS_FILE_MAX);
+                result = wire_done(&r) ? HF_E_SIGNER_FAILED : buffer_append(&j->new_slots, slots.data, slots.len);
+        }
+        if (!result)
+                result = worker_post(j->daemon->worker, vault_job_restore_build, on_restore_built, j);
+        if (result)
+                restore_failed(j, result);
+}
+
+static void on_restore_unlocked(void *userdata, int result, Bytes body)
+{
+        VaultJob *j = userdata;
+        WireReader r = wire_reader(body);
+
+        if (!result)
+                result = signer_opened_decode(&r, &j->keys) || wire_done(&r) ? HF_E_SIGNER_FAILED : 0;
+        else if (result == HF_E_UNLOCK_FAILED)
+                wire_get_string(&r, j->reason, sizeof(j->reason));
+        if (!result)
+                result = wire_put_block(signer_begin(j->daemon->signer, SIGNER_ADOPT), BYTES(j->backup->slots, j->backup->slots_len));
+        if (!result)
+                result = signer_call(j->daemon->signer, NULL, 0, on_restore_adopted, j);
+        if (result)
+                restore_failed(j, result);
+}
+
+static void on_restore_forgotten(void *userdata, int result, Bytes body)
+{
+        VaultJob *j = userdata;
+        Buffer *b = signer_begin(j->daemon->signer, SIGNER_UNLOCK);
+
+        (void)body;
+        if (!result)
+                result = wire_put_block(b, BYTES(j->backup->slots, j->backup->slots_len));
+        if (!result)
+                result = wire_put_u8(b, true);
+        if (!result)
+                result = signer_call(j->daemon->signer, &j->secret_fd, j->secret_fd >= 0 ? 1 : 0, on_restore_unlocked, j);
+        if (result)
+                restore_failed(j, result);
+}
+
+/* The signer may hold the master of the store that is to be replaced. */
+static void on_restore_read(void *userdata, int result)
+{
+        VaultJob *j = userdata;
+
+        (void)signer_begin(j->daemon->signer, SIGNER_LOCK);
+        if (!result)
+                result = signer_call(j->daemon->signer, NULL, 0, on_restore_forgotten, j);
+        if (result)
+                restore_failed(j, result);
+}
+
+int vault_restore(Daemon *d, int fd, int secret_fd, const Caller *caller, VaultDoneFunc done, void *userdata)
+{
+        VaultJob *j = NULL;
+        int r;
+
+        r = new_job(d, caller, done, userdata, &j);
+        if (r)
+                return r;
+        j->backup = calloc(1, sizeof(*j->backup));
+        j->backup_fd = fd;
+        j->secret_fd = secret_fd;
+        r = j->backup ? worker_post(d->worker, vault_job_restore_read, on_restore_read, j) : -ENOMEM;
         d->vault.busy = r == 0;
         if (r)
                 vault_job_free(j);

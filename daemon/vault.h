@@ -14,6 +14,7 @@
 #include <systemd/sd-event.h>
 
 #include "audit/log.h"
+#include "base/secret.h"
 #include "keystore/keystore.h"
 #include "link/signer.h"
 
@@ -56,6 +57,8 @@ typedef struct Vault {
         uint64_t last_checkpoint; /* its line, and the note in it; "" before the first of this run */
         char last_note[CHECKPOINT_NOTE_MAX];
         uint64_t last_backup;     /* microseconds since 1970, 0: never */
+        Secret *keys;             /* SignerOpened: the keys of the open store */
+        uint64_t restored_sequence, restored_lost; /* of the last restore in this run */
         uint8_t keys_hash[32];    /* SHA-256 of database and log key: another unlock must give the same */
 } Vault;
 
@@ -84,6 +87,10 @@ typedef struct VaultInitParams {
 int vault_init(Daemon *d, const VaultInitParams *params, const Caller *caller, VaultDoneFunc done, void *userdata);
 int vault_confirm(Daemon *d, int code_fd, VaultDoneFunc done, void *userdata);
 int vault_recover(Daemon *d, bool accept_rollback, int secret_fd, const Caller *caller, VaultDoneFunc done, void *userdata);
+
+/* `fd` and `secret_fd` are needed until `done`. The restored store takes the place of the one there is, which is kept
+ * aside. */
+int vault_restore(Daemon *d, int fd, int secret_fd, const Caller *caller, VaultDoneFunc done, void *userdata);
 
 /* The signer came (back) or went. */
 void vault_signer_up(Daemon *d, const SignerHello *hello);
