@@ -33,6 +33,7 @@ static const Rule rules[] = {
         ANY("getsockopt", "who the peer is"),
         ANY("recvmsg", "requests"),
         ANY("sendmsg", "replies"),
+        ANY("shutdown", "a peer that is given up"),
         ANY("poll", "waiting"),
         ANY("ppoll", "waiting"),
         ANY("futex", "locks"),

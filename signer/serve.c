@@ -22,8 +22,7 @@
 
 typedef struct Connection {
         int fd;
-        unsigned users; /* jobs, and the server while it is the current one */
-        bool broken;
+        unsigned users; /* jobs, the leader, and the server while it is the current one */
 } Connection;
 
 typedef struct Job {
@@ -91,6 +90,7 @@ static void drop_connection(Server *s, Connection *c)
         if (s->connection != c)
                 return;
         s->connection = NULL;
+        (void)shutdown(c->fd, SHUT_RDWR); /* the peer hears of it now, and so does a leader that polls it */
         connection_unref(c);
 }
 
