@@ -28,6 +28,19 @@ int grant_rule(Cli *cli, const char *user, const char *key, char ret[static GRAN
         return n < 0 || n >= GRANT_RULE_SIZE ? cli_usage(cli, "The user's name is too long. Nothing was done.") : 0;
 }
 
+/* The directory, and the one it lies in: a fresh image may have neither. */
+static void make_directories(const char *dir)
+{
+        _cleanup_free_ char *parent = strdup(dir);
+        char *slash = parent ? strrchr(parent, '/') : NULL;
+
+        if (slash && slash != parent) {
+                *slash = '\0';
+                (void)mkdir(parent, 0755);
+        }
+        (void)mkdir(dir, 0755);
+}
+
 /* Durable before the policy is loaded anew; mode for everybody to read, as policy is no secret. */
 static int write_new(const char *path, const char *rule)
 {
@@ -48,17 +61,18 @@ static int write_new(const char *path, const char *rule)
 
 int grant_write(Cli *cli, const char *key, const char *rule)
 {
-        const char *dir = secure_getenv(POLICY_DIR_ENV);
+        const char *wanted = secure_getenv(POLICY_DIR_ENV), *dir = wanted ? wanted : POLICY_DIR;
         _cleanup_free_ char *path = NULL;
         CallArgs args = {0};
         int r;
 
-        if (asprintf(&path, "%s/50-%s.conf", dir ? dir : POLICY_DIR, key) < 0)
+        if (asprintf(&path, "%s/50-%s.conf", dir, key) < 0)
                 return cli_fail_file(cli, "policy", ENOMEM);
         if (geteuid() != 0) {
                 cli_talk(cli, "The rule belongs into %s; then `holdfast policy reload`.", path);
                 return 0;
         }
+        make_directories(dir);
         r = write_new(path, rule);
         if (r)
                 return cli_fail_with(cli, EXIT_CODE_FAILED, strerrorname_np(-r),

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <termios.h>
 
@@ -17,6 +18,13 @@ bool passphrase_given(const Cli *cli)
         return cli->options.passphrase_file || cli->options.passphrase_fd;
 }
 
+static volatile sig_atomic_t interrupted; /* by which signal */
+
+static void on_signal(int number)
+{
+        interrupted = number;
+}
+
 /* Up to the first newline or the end; one byte at a time only from terminals and pipes that others read on from. */
 static int read_line(int fd, Secret *s, size_t *ret_len)
 {
@@ -26,7 +34,7 @@ static int read_line(int fd, Secret *s, size_t *ret_len)
                 uint8_t c;
                 ssize_t n = read(fd, &c, 1);
 
-                if (n < 0 && errno == EINTR)
+                if (n < 0 && errno == EINTR && !interrupted)
                         continue;
                 if (n < 0)
                         return -errno;
@@ -44,6 +52,8 @@ static int read_line(int fd, Secret *s, size_t *ret_len)
 static int read_terminal(const char *prompt, Secret *s, size_t *ret_len)
 {
         _cleanup_close_ int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+        const struct sigaction ours = {.sa_handler = on_signal};
+        struct sigaction on_int, on_term;
         struct termios before, silent;
         int r;
 
@@ -53,11 +63,19 @@ static int read_terminal(const char *prompt, Secret *s, size_t *ret_len)
                 return -errno;
         silent = before;
         silent.c_lflag &= ~(tcflag_t)ECHO;
-        (void)io_write_full(tty, prompt, strlen(prompt));
+        /* whoever interrupts gets his echo back before the program ends */
+        sigaction(SIGINT, &ours, &on_int);
+        sigaction(SIGTERM, &ours, &on_term);
+        /* silence first: who answers a prompt at once must be neither shown nor lost */
         (void)tcsetattr(tty, TCSAFLUSH, &silent);
+        (void)io_write_full(tty, prompt, strlen(prompt));
         r = read_line(tty, s, ret_len);
-        (void)tcsetattr(tty, TCSAFLUSH, &before);
         (void)io_write_full(tty, "\n", 1);
+        (void)tcsetattr(tty, TCSADRAIN, &before);
+        sigaction(SIGINT, &on_int, NULL);
+        sigaction(SIGTERM, &on_term, NULL);
+        if (interrupted)
+                raise(interrupted);
         return r;
 }
 

@@ -37,7 +37,8 @@ static int confirm(Cli *cli, int code_fd, json_t **ret)
                         return r;
                 args_fd(&args, NULL, code_fd < 0 ? typed : code_fd);
                 r = cli_try(cli, CALL_MANAGER("ConfirmRecovery", &args, .timeout = CALL_LONG), ret);
-                if (r != HF_ERROR_UNLOCK_FAILED || code_fd >= 0 || i + 1 == TRIES)
+                /* the code is all there is to be wrong: also what does not even look like one */
+                if ((r != HF_ERROR_UNLOCK_FAILED && r != HF_ERROR_INVALID_ARGS) || code_fd >= 0 || i + 1 == TRIES)
                         return cli_end(cli, r);
                 cli_talk(cli, "That was not the code.");
         }

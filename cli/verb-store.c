@@ -18,7 +18,7 @@ static const Column status_columns[] = {
         {"rollback-detection", "Rollback detection", COLUMN_TEXT},
         {"policy", "Policy", COLUMN_TEXT},
         {"rules", "Rules", COLUMN_TEXT},
-        {"uptime", "Uptime (us)", COLUMN_TEXT},
+        {"uptime", "Uptime (s)", COLUMN_TEXT},
         {NULL, NULL, COLUMN_TEXT},
 };
 

@@ -1,0 +1,364 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""holdfast against a running Holdfast: what a person and a script see of every verb. Stock openssl is the judge."""
+import base64
+import json
+import os
+import pathlib
+import pty
+import select
+import signal
+import subprocess
+import termios
+import time
+
+import case
+from stack import ALICE, BOB, MALLORY, ROOT, Stack
+
+PASSPHRASE = b"correct horse battery staple"
+
+
+def initialised(test, **options):
+    with Stack(**options) as stack:
+        stack.init()
+        test(stack)
+
+
+def cli(stack, *args, code=0, **kwargs):
+    """Output of a command that must end with this code."""
+    done = stack.cli(*args, check=False, **kwargs)
+    assert done.returncode == code, (args, done)
+    return done.stdout
+
+
+def as_json(stack, *args, **kwargs):
+    return json.loads(cli(stack, *args, "--json", **kwargs))
+
+
+def openssl(*args):
+    subprocess.run(["openssl", *map(str, args)], check=True, capture_output=True)
+
+
+class Terminal:
+    """A person at a terminal of his own: waits for a text, types an answer."""
+
+    def __init__(self, stack, *args):
+        self.text = b""
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execve(stack.program("cli/holdfast"), ["holdfast", *args], stack._environment())
+
+    def read_until(self, what, seconds=20):
+        end = time.monotonic() + seconds
+        while what not in self.text:
+            ready, _, _ = select.select([self.fd], [], [], max(0, end - time.monotonic()))
+            assert ready, (what, self.text)
+            try:
+                piece = os.read(self.fd, 4096)
+            except OSError:
+                piece = b""
+            assert piece, (what, self.text)
+            self.text += piece
+        seen, self.text = self.text.split(what, 1)
+        return seen
+
+    def type(self, line):
+        os.write(self.fd, line + b"\n")
+
+    def end(self):
+        rest = b""
+        while True:
+            try:
+                piece = os.read(self.fd, 4096)
+            except OSError:
+                break
+            if not piece:
+                break
+            rest += piece
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(status), self.text + rest
+
+
+# Making and opening the store
+
+def init_at_a_terminal(stack):
+    """Answers the passphrase and the recovery code."""
+    terminal = Terminal(stack, "init")
+    for _ in range(2):
+        terminal.read_until(b": ")
+        terminal.type(PASSPHRASE)
+    terminal.read_until(b"from the device):")
+    code = terminal.read_until(b"Type the recovery code back: ").strip().split()[0]
+    return terminal, code
+
+
+def test_init_shows_the_code_once_and_asks_it_back():
+    with Stack(credential=None) as stack:
+        terminal, code = init_at_a_terminal(stack)
+        terminal.type(b"WRONG-CODE")
+        terminal.read_until(b"That was not the code.")
+        terminal.read_until(b"Type the recovery code back: ")
+        terminal.type(code)
+        status, said = terminal.end()
+        assert status == 0 and b"Checkpoint key: SHA256:" in said, said
+        assert PASSPHRASE not in said and code not in said
+        stack.wait_state("ready")
+        cli(stack, "lock")
+        cli(stack, "unlock", "--passphrase-file", "-", input=b"wrong", code=5)
+        cli(stack, "unlock", "--passphrase-file", "-", input=PASSPHRASE + b"\n")
+        cli(stack, "unlock", code=6)
+        cli(stack, "lock")
+        cli(stack, "unlock", "--passphrase-file", "-", input=code)
+
+
+def test_passphrases_that_differ_make_nothing():
+    with Stack(credential=None) as stack:
+        terminal = Terminal(stack, "init")
+        terminal.read_until(b": ")
+        terminal.type(PASSPHRASE)
+        terminal.read_until(b": ")
+        terminal.type(b"something else")
+        status, _ = terminal.end()
+        assert status == 2
+        assert stack.status()["state"] == "uninitialised"
+
+
+def test_an_interrupted_question_gives_the_echo_back():
+    with Stack(credential=None) as stack:
+        terminal = Terminal(stack, "init")
+        terminal.read_until(b": ")
+        assert not termios.tcgetattr(terminal.fd)[3] & termios.ECHO
+        os.write(terminal.fd, b"\x03")
+        terminal.read_until(b"\n")
+        _, status = os.waitpid(terminal.pid, 0)
+        assert os.WTERMSIG(status) == signal.SIGINT
+        assert termios.tcgetattr(terminal.fd)[3] & termios.ECHO
+        os.close(terminal.fd)
+
+
+def test_init_for_scripts_keeps_the_code_in_a_new_file():
+    with Stack(credential=None) as stack:
+        secret, code = stack.dir / "secret", stack.dir / "code"
+        secret.write_bytes(PASSPHRASE + b"\n")
+        result = as_json(stack, "init", "--passphrase-file", secret, "--recovery-file", code)
+        assert result["fingerprint"].startswith("SHA256:")
+        assert code.stat().st_mode & 0o777 == 0o600
+        stack.wait_state("ready")
+        cli(stack, "init", "--unattended", code=6)
+        cli(stack, "lock")
+        cli(stack, "unlock", "--passphrase-file", code)
+
+
+def test_slots_are_added_changed_and_removed_but_the_last_stays():
+    def test(stack):
+        assert cli(stack, "slot", "add", "passphrase", "--label", "ops", "--passphrase-file", "-", input=PASSPHRASE) == b"2\n"
+        assert [s["kind"] for s in as_json(stack, "slot", "list")] == ["credential", "passphrase"]
+        cli(stack, "slot", "change", "2", "--passphrase-file", "-", input=b"another")
+        cli(stack, "slot", "remove", "1", "--yes")
+        cli(stack, "slot", "remove", "2", "--yes", code=4)
+        cli(stack, "slot", "remove", "9", "--yes", code=3)
+        cli(stack, "lock")
+        cli(stack, "unlock", "--passphrase-file", "-", input=PASSPHRASE, code=5)
+        cli(stack, "unlock", "--passphrase-file", "-", input=b"another")
+    initialised(test)
+
+
+# Keys
+
+def test_a_key_lives_and_dies_by_its_verbs():
+    def test(stack):
+        assert as_json(stack, "key", "create", "door")["algorithm"] == "p256"
+        cli(stack, "key", "create", "door", code=1)
+        cli(stack, "key", "disable", "door")
+        cli(stack, "key", "disable", "door", code=6)
+        cli(stack, "sign", "door", input=b"x", code=4)
+        cli(stack, "key", "enable", "door")
+        uuid = as_json(stack, "key", "show", "door")["uuid"]
+        cli(stack, "key", "retire", "door")
+        cli(stack, "key", "show", "door", code=3)
+        assert as_json(stack, "key", "show", uuid)["name"] == "door"
+        cli(stack, "key", "create", "door")
+        assert len(as_json(stack, "key", "list")) == 1 and len(as_json(stack, "key", "list", "--retired")) == 2
+        cli(stack, "key", "freeze", "door", "--yes")
+        cli(stack, "key", "destroy", "door", "--yes", code=4)
+        cli(stack, "key", "destroy", uuid, "--yes")
+        cli(stack, "key", "show", uuid, code=3)
+    initialised(test)
+
+
+def test_lists_have_a_legend_unless_not_wanted_and_a_pattern():
+    def test(stack):
+        for name in ("a-one", "a-two", "b"):
+            cli(stack, "key", "create", name, "-a", "ed25519")
+        lines = cli(stack, "key", "list", "a-*").decode().splitlines()
+        assert lines[0].startswith("NAME") and [line.split()[0] for line in lines[1:]] == ["a-one", "a-two"]
+        assert cli(stack, "key", "list", "b", "--no-legend").split()[0] == b"b"
+        assert cli(stack, "key", "list", "none") == b""
+        assert as_json(stack, "key", "list", "none") == []
+    initialised(test)
+
+
+def test_the_rule_of_a_key_for_a_user_is_printed_written_and_in_force():
+    def test(stack):
+        if not ROOT:
+            raise case.Skip("needs root")
+        environment = {**stack._environment(), "HOLDFAST_POLICY_DIR": str(stack.dir / "policy.d")}
+        command = [stack.program("cli/holdfast"), "key", "create", "mail", "--for", "nobody", "--json"]
+        done = subprocess.run(command, capture_output=True, env=environment, check=True)
+        assert json.loads(done.stdout)["rule"] == "allow user=nobody key=mail op=use"
+        file = stack.dir / "policy.d" / "50-mail.conf"
+        assert file.read_text() == "allow user=nobody key=mail op=use\n" and file.stat().st_mode & 0o777 == 0o644
+        assert cli(stack, "sign", "mail", input=b"x", uid=65534)
+        cli(stack, "sign", "mail", input=b"x", uid=BOB, code=3)
+        # never over an old file
+        cli(stack, "key", "destroy", "mail", "--yes")
+        file.write_text("# mine\n")
+        assert subprocess.run(command, capture_output=True, env=environment).returncode == 1
+        assert file.read_text() == "# mine\n"
+    initialised(test)
+
+
+def test_signatures_are_good_to_openssl():
+    def test(stack):
+        message = stack.dir / "message"
+        message.write_bytes(b"a statement")
+        for algorithm, options in (("p256", []), ("p384", ["-s", "ES384"]), ("rsa2048", ["-s", "RS256"])):
+            cli(stack, "key", "create", algorithm, "-a", algorithm)
+            sig, public = stack.dir / "sig", stack.dir / "public"
+            cli(stack, "sign", algorithm, message, "-o", sig, *options)
+            cli(stack, "key", "public", algorithm, "-o", public)
+            digest = "-sha384" if algorithm == "p384" else "-sha256"
+            openssl("dgst", digest, "-verify", public, "-signature", sig, message)
+            plain = cli(stack, "sign", algorithm, message, *options, "--base64")
+            assert len(base64.b64decode(plain)) >= 64
+        assert len(base64.b64decode(as_json(stack, "sign", "p256", message, "-e", "p1363")["signature"])) == 64
+        csr = stack.dir / "csr"
+        cli(stack, "key", "csr", "p256", "CN=device-7,O=Example", "--dns", "device.example", "--ip", "192.0.2.1", "-o", csr)
+        openssl("req", "-in", csr, "-verify", "-noout")
+    initialised(test)
+
+
+def test_digests_are_signed_only_by_keys_made_for_it():
+    def test(stack):
+        cli(stack, "key", "create", "plain")
+        cli(stack, "key", "create", "digests", "--digest")
+        cli(stack, "sign", "plain", "--digest", input=bytes(32), code=4)
+        cli(stack, "sign", "digests", "--digest", input=bytes(32))
+        cli(stack, "sign", "digests", "--digest", input=bytes(31), code=2)
+    initialised(test)
+
+
+def test_data_keys_seal_mac_decrypt_and_agree():
+    def test(stack):
+        d = stack.dir
+        cli(stack, "key", "create", "data", "-a", "aes256")
+        (d / "aad").write_bytes(b"\0binary\n")
+        sealed = cli(stack, "seal", "data", "--aad", f"@{d}/aad", input=b"my data")
+        assert cli(stack, "unseal", "data", "--aad", f"@{d}/aad", input=sealed) == b"my data"
+        cli(stack, "unseal", "data", input=sealed, code=8)
+        cli(stack, "unseal", "data", "--aad", f"@{d}/aad", "-o", d / "opened", input=sealed)
+        assert (d / "opened").stat().st_mode & 0o777 == 0o600
+        cli(stack, "key", "create", "mac", "-a", "hmac-sha256")
+        assert len(cli(stack, "mac", "mac", input=b"x")) == 32
+        cli(stack, "key", "create", "rsa", "-a", "rsa2048", "-p", "decrypt")
+        cli(stack, "key", "public", "rsa", "-o", d / "rsa.pem")
+        (d / "plain").write_bytes(b"for you")
+        openssl("pkeyutl", "-encrypt", "-pubin", "-inkey", d / "rsa.pem", "-in", d / "plain", "-out", d / "cipher", "-pkeyopt",
+                "rsa_padding_mode:oaep", "-pkeyopt", "rsa_oaep_md:sha256")
+        assert cli(stack, "decrypt", "rsa", d / "cipher") == b"for you"
+        cli(stack, "decrypt", "rsa", input=bytes(256), code=8)
+        cli(stack, "--bus", "decrypt", "rsa", d / "cipher", code=1)
+        for name in ("left", "right"):
+            cli(stack, "key", "create", name, "-a", "x25519")
+            cli(stack, "key", "public", name, "-o", d / name)
+        one = cli(stack, "agree", "left", d / "right", "--info", "test", "--length", "48")
+        two = cli(stack, "agree", "right", d / "left", "--info", "test", "--length", "48")
+        assert one == two and len(one) == 48
+        assert len(cli(stack, "random", "4096")) == 4096
+    initialised(test)
+
+
+# Policy and audit
+
+def test_refusals_are_named_and_explained():
+    def test(stack):
+        if not ROOT:
+            raise case.Skip("needs several users")
+        cli(stack, "key", "create", "device-1")
+        assert cli(stack, "sign", "device-1", input=b"x", uid=ALICE)
+        denied = stack.cli("sign", "device-1", input=b"x", uid=BOB, check=False)
+        assert denied.returncode == 4 and denied.stderr.endswith(b"(PolicyDenied)\n") and b"policy explain" in denied.stderr
+        unknown = stack.cli("sign", "device-1", input=b"x", uid=MALLORY, check=False)
+        assert unknown.returncode == 3 and unknown.stderr.endswith(b"(NoSuchKey)\n")
+        why = as_json(stack, "policy", "explain", "sign", "device-1", "--user", str(BOB))
+        assert why["verdict"] == "deny" and "allow" in why["suggestion"]
+        assert as_json(stack, "policy", "explain", "sign", "device-1", "--user", str(ALICE))["verdict"] == "allow"
+        cli(stack, "policy", "explain", "no-such-operation", code=2)
+        stack.set_rules("allow nonsense\n", "20-bad.conf")
+        bad = stack.cli("policy", "reload", check=False)
+        assert bad.returncode == 1 and b"20-bad.conf:1" in bad.stderr, bad
+    initialised(test)
+
+
+def test_the_log_is_shown_filtered_exported_and_verified():
+    def test(stack):
+        cli(stack, "key", "create", "k")
+        for _ in range(3):
+            cli(stack, "sign", "k", input=b"x")
+        lines = cli(stack, "audit", "show", "--event", "key.sign", "--json").splitlines()
+        assert len(lines) == 3 and all(json.loads(line)["name"] == "k" for line in lines)
+        assert len(cli(stack, "audit", "show", "--event", "key.sign", "-n", "2", "--no-legend").splitlines()) == 2
+        assert cli(stack, "audit", "show", "--since", "2099-01-01", "--no-legend") == b""
+        assert len(cli(stack, "audit", "tail", "-n", "4", "--no-legend").splitlines()) == 4
+        log, key = stack.dir / "log.jsonl", stack.dir / "vkey"
+        key.write_text(as_json(stack, "audit", "key")["vkey"] + "\n")
+        cli(stack, "audit", "export", log)
+        assert cli(stack, "audit", "export")[:7] == b'{"seq":'
+        assert b"complete up to checkpoint" in cli(stack, "audit", "verify", log, "--key", key)
+        assert b"signer unknown" in cli(stack, "audit", "verify", log, code=11)
+        data = bytearray(log.read_bytes())
+        at = data.index(b'"name":"k"', data.index(b'"key.sign"')) + 8
+        data[at] = ord("j")
+        log.write_bytes(data)
+        bad = stack.cli("audit", "verify", log, "--key", key, check=False)
+        assert bad.returncode == 8 and b"(changed)" in bad.stderr and bad.stdout == b"", bad
+        report = json.loads(stack.cli("audit", "verify", log, "--key", key, "--json", check=False).stdout)
+        assert report["verdict"] == "changed" and report["bad-sequence"] > 0
+    initialised(test)
+
+
+def test_tail_follows():
+    def test(stack):
+        cli(stack, "key", "create", "k")
+        tail = subprocess.Popen([stack.program("cli/holdfast"), "audit", "tail", "-f", "-n", "1", "--json", "--event", "key.*"],
+                                stdout=subprocess.PIPE, env=stack._environment())
+        try:
+            pathlib.Path(stack.dir / "message").write_bytes(b"x")
+            for _ in range(2):
+                cli(stack, "sign", "k", stack.dir / "message")
+            seen = [json.loads(tail.stdout.readline())["event"] for _ in range(2)]
+            assert seen == ["key.sign", "key.sign"], seen
+        finally:
+            tail.kill()
+            tail.wait()
+    initialised(test)
+
+
+def test_status_and_doctor_speak_json_and_english():
+    def test(stack):
+        status = as_json(stack, "status")
+        assert status["state"] == "ready" and isinstance(status["keys"], int)
+        assert b"State: ready" in cli(stack, "status")
+        findings = as_json(stack, "doctor")
+        assert {"direct-socket", "system-bus"} <= {f["code"] for f in findings}
+        assert all(set(f) == {"severity", "code", "detail", "remedy"} for f in findings)
+        if ROOT:
+            assert set(as_json(stack, "status", uid=MALLORY)) <= {"state", "reason", "error", "version"}
+        cli(stack, "lock")
+        assert as_json(stack, "status")["state"] == "locked"
+        cli(stack, "sign", "k", input=b"x", code=5)
+    initialised(test)
+
+
+case.main()
