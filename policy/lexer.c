@@ -102,8 +102,6 @@ static int check_character(const Lexer *lexer)
 
         if (c == '\r')
                 return fail_here(lexer, "carriage return: save the file with Unix line ends");
-        if (c == '\0')
-                return fail_here(lexer, "the file contains a NUL byte");
         if (c < 0x20 || c >= 0x7f)
                 return lexer_fail(lexer, lexer->line, column(lexer),
                                 "byte 0x%02x: outside of comments only printable ASCII characters may stand",

@@ -2,7 +2,10 @@
 /* The snapshot: what can be read from it, and how long it lives. */
 #include "fixture.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
+
+#include "base/io.h"
 
 static void test_the_source_is_the_files_with_their_paths_and_sizes(void **state)
 {
@@ -150,6 +153,53 @@ static void test_a_text_larger_than_all_files_may_be_is_refused(void **state)
         free(text);
 }
 
+/* The manual page, or skip where the test is not run by meson. */
+static void read_manual(Buffer *ret)
+{
+        const char *path = getenv("HF_POLICY_MAN");
+
+        if (!path)
+                skip();
+        assert_int_equal(io_read_file(AT_FDCWD, path, ret), 0);
+        assert_int_equal(buffer_append(ret, "", 1), 0);
+}
+
+static void test_the_rules_in_the_manual_load(void **state)
+{
+        _cleanup_buffer_ Buffer manual = BUFFER_INIT(POLICY_FILE_MAX);
+        PolicyParams params = {};
+        PolicyProblem problem;
+        size_t rules = 0;
+        char *from, *to;
+
+        (void)state;
+        read_manual(&manual);
+        for (char *at = (char *)manual.data; (from = strstr(at, "\n```\n")); at = to + 4) {
+                to = strstr(from + 4, "\n```\n");
+                assert_non_null(to);
+                to[1] = '\0';
+                _cleanup_(policy_unrefp) Policy *p = NULL;
+                if (policy_load_text(&params, "manual", bytes_str(from + 5), &problem, &p))
+                        fail_msg("%s: %s", from + 5, problem.sentence);
+                rules += policy_n_rules(p);
+        }
+        assert_int_equal(rules, 5);
+}
+
+static void test_the_manual_names_every_operation(void **state)
+{
+        _cleanup_buffer_ Buffer manual = BUFFER_INIT(POLICY_FILE_MAX);
+        const char *table;
+
+        (void)state;
+        read_manual(&manual);
+        table = strstr((char *)manual.data, "# OPERATIONS");
+        assert_non_null(table);
+        for (PolicyOperation op = _POLICY_OP_INVALID + 1; op < _POLICY_OP_MAX; op++)
+                if (!strstr(table, policy_operation_to_string(op)))
+                        fail_msg("%s", policy_operation_to_string(op));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -159,6 +209,8 @@ int main(void)
                         cmocka_unit_test(test_granting_to_somebody_is_told_from_granting_to_nobody),
                         cmocka_unit_test(test_a_problem_is_told_with_its_place_or_without),
                         cmocka_unit_test(test_one_line_is_checked_as_it_would_be_loaded),
+                        cmocka_unit_test(test_the_rules_in_the_manual_load),
+                        cmocka_unit_test(test_the_manual_names_every_operation),
                         cmocka_unit_test(test_a_text_larger_than_all_files_may_be_is_refused),
         };
 

@@ -40,6 +40,9 @@ static void test_a_window_over_midnight_belongs_to_the_day_it_opened(void **stat
         assert_true(policy_window_is_open(&w, MONDAY + 5 * DAY + 6 * HOUR - 1));
         assert_false(policy_window_is_open(&w, MONDAY + 5 * DAY + 6 * HOUR));
         assert_false(policy_window_is_open(&w, MONDAY + 5 * DAY + 23 * HOUR));
+        w = window("22:00-06:00", NULL);
+        assert_true(policy_window_is_open(&w, MONDAY + 6 * HOUR - 1));
+        assert_false(policy_window_is_open(&w, MONDAY + 6 * HOUR));
         w = window("22:00-06:00", "sun");
         assert_true(policy_window_is_open(&w, MONDAY + 5 * HOUR));
 }
@@ -50,6 +53,11 @@ static void test_a_window_to_midnight_and_one_of_all_day(void **state)
 
         (void)state;
         assert_true(policy_window_is_open(&w, MONDAY + 24 * HOUR - 1));
+        assert_false(policy_window_is_open(&w, MONDAY + 24 * HOUR));
+        w = window("19:59-00:00", NULL);
+        assert_true(policy_window_is_open(&w, MONDAY + 24 * HOUR - 1));
+        assert_true(policy_window_is_open(&w, MONDAY + 19 * HOUR + 59 * MINUTE));
+        assert_false(policy_window_is_open(&w, MONDAY + 19 * HOUR + 59 * MINUTE - 1));
         assert_false(policy_window_is_open(&w, MONDAY + 24 * HOUR));
         w = window("00:00-24:00", NULL);
         assert_true(policy_window_is_open(&w, MONDAY));
@@ -82,7 +90,8 @@ static void test_what_is_no_time_of_day_is_refused(void **state)
 {
         static const char *const table[] = {"", "8:00-9:00", "08:00-18:00 ", "08:00", "08:00_18:00",
                         "24:01-02:00", "08:60-09:00", "08:00-08:00", "24:00-08:00", "08.00-09:00",
-                        "08:00-09:0x", "0/:00-09:00", "08:00-25:00", "-8:00-09:00"};
+                        "08:00-09:0x", "0/:00-09:00", "08:00-25:00", "-8:00-09:00", ":8:00-09:00",
+                        "08:00-0a:00"};
         PolicyWindow w = {};
 
         (void)state;
@@ -94,7 +103,7 @@ static void test_what_is_no_time_of_day_is_refused(void **state)
 static void test_what_is_no_day_is_refused(void **state)
 {
         static const char *const table[] = {"", "mo", "Mon", "monday", "mon-", "mon-x", "mon-frid", "x-mon",
-                        "mon_fri", "mon-fro"};
+                        "mon_fri", "mon-fro", "xxx", "xxx-fri"};
         PolicyWindow w = {};
 
         (void)state;
