@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 
 int buffer_reserve(Buffer *b, size_t more)
@@ -20,10 +21,10 @@ int buffer_reserve(Buffer *b, size_t more)
                 return 0;
 
         size = b->allocated ? b->allocated : 64;
-        while (size < want)
+        while (size < want && size <= b->limit / 2)
                 size *= 2;
-        if (size > b->limit)
-                size = b->limit;
+        if (size < want || size > b->limit)
+                size = b->limit; /* which want does not exceed */
         p = realloc(b->data, size);
         if (!p)
                 return -ENOMEM;
@@ -46,20 +47,18 @@ int buffer_append(Buffer *b, const void *data, size_t len)
 
 int buffer_printf(Buffer *b, const char *format, ...)
 {
-        va_list ap, again;
-        int n, r;
+        _cleanup_free_ char *text = NULL;
+        va_list ap;
+        int n;
 
         va_start(ap, format);
-        va_copy(again, ap);
-        n = vsnprintf(NULL, 0, format, ap);
+        n = vasprintf(&text, format, ap);
         va_end(ap);
-        r = n < 0 ? -EINVAL : buffer_reserve(b, (size_t)n + 1);
-        if (!r) {
-                vsnprintf((char *)b->data + b->len, (size_t)n + 1, format, again);
-                b->len += (size_t)n;
+        if (n < 0) {
+                text = NULL;
+                return -ENOMEM;
         }
-        va_end(again);
-        return r;
+        return buffer_append(b, text, (size_t)n);
 }
 
 void buffer_clear(Buffer *b)
@@ -99,13 +98,11 @@ int hex_decode(const char *text, size_t text_len, uint8_t *ret, size_t len)
 {
         if (text_len != 2 * len)
                 return HF_E_INVALID_ARGS;
-        for (size_t i = 0; i < len; i++) {
-                int hi = hex_value(text[2 * i]), lo = hex_value(text[2 * i + 1]);
-
-                if (hi < 0 || lo < 0)
+        for (size_t i = 0; i < text_len; i++)
+                if (hex_value(text[i]) < 0)
                         return HF_E_INVALID_ARGS;
-                ret[i] = (uint8_t)(hi << 4 | lo);
-        }
+        for (size_t i = 0; i < len; i++)
+                ret[i] = (uint8_t)(hex_value(text[2 * i]) << 4 | hex_value(text[2 * i + 1]));
         return 0;
 }
 

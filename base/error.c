@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
 
+#include <limits.h>
 #include <string.h>
 
 const char *hf_error_name(int r)
@@ -12,6 +13,8 @@ const char *hf_error_name(int r)
 #undef X
         };
 
+        if (r == INT_MIN)
+                return "Internal";
         if (r < 0)
                 return strerror(-r);
         return r < _HF_E_MAX ? names[r] : "Internal";

@@ -15,6 +15,8 @@
 #define SYS_memfd_secret 447
 #endif
 
+/* Nothing of ours is near it; it keeps the sums below from wrapping around. */
+#define SECRET_MAP_MAX ((size_t)1 << 30)
 #define SECRET_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 static SecretMemoryKind weakest = SECRET_MEMORY_NONE;
@@ -59,6 +61,9 @@ int secret_map(size_t size, void **ret)
         uint8_t *guard;
         int r;
 
+        if (size == 0 || size > SECRET_MAP_MAX)
+                return -ENOMEM;
+
         /* One inaccessible range; its middle is replaced, so a guard page stays on either side. */
         guard = mmap(NULL, body + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (guard == MAP_FAILED)
@@ -96,8 +101,11 @@ SecretMemoryKind secret_memory_kind(void)
 int secret_new(size_t len, Secret **ret)
 {
         void *p;
-        int r = secret_map(sizeof(Secret) + len, &p);
+        int r;
 
+        if (len > SECRET_MAP_MAX)
+                return -ENOMEM;
+        r = secret_map(sizeof(Secret) + len, &p);
         if (r)
                 return r;
         *ret = p;

@@ -32,7 +32,8 @@ void uuid_format(const Uuid *u, char ret[static UUID_TEXT_SIZE])
 bool uuid_parse(const char *text, Uuid *ret)
 {
         static const uint8_t groups[] = {4, 2, 2, 2, 6};
-        uint8_t *p = ret->b;
+        Uuid u;
+        uint8_t *p = u.b;
 
         if (strlen(text) != UUID_TEXT_SIZE - 1)
                 return false;
@@ -44,6 +45,7 @@ bool uuid_parse(const char *text, Uuid *ret)
                 p += groups[g];
                 text += 2 * groups[g];
         }
+        *ret = u;
         return true;
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/wire.h"
 
+#include <errno.h>
+
 #include "base/error.h"
 
 static const uint8_t *take(WireReader *r, size_t n)
@@ -120,8 +122,11 @@ int wire_put_raw(Buffer *b, const void *data, size_t n)
 
 int wire_put_block(Buffer *b, Bytes v)
 {
-        int r = buffer_reserve(b, 4 + v.len);
+        int r;
 
+        if (v.len > UINT32_MAX)
+                return -EMSGSIZE;
+        r = buffer_reserve(b, 4 + v.len);
         if (r)
                 return r;
         (void)wire_put_u32(b, (uint32_t)v.len);
