@@ -13,8 +13,10 @@
 #include "base/clock.h"
 #include "daemon/backup.h"
 #include "daemon/bus-backup.h"
+#include "daemon/bus-store.h"
 #include "daemon/change.h"
 #include "daemon/checkpoint.h"
+#include "daemon/vault-rekey.h"
 #include "dbus/errors.h"
 
 static const OptionSpec no_options[] = {{0}};
@@ -234,4 +236,14 @@ int backup_handle_restore(Operation *op)
         if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (fcntl(fd, F_GETFL) & (O_ACCMODE | O_PATH)) != O_RDONLY)
                 return HF_E_INVALID_FD;
         return vault_restore(op->daemon, fd, o.secret, op->caller, on_restored, op);
+}
+
+/* ---- rekey ---- */
+
+int backup_handle_rekey(Operation *op)
+{
+        VaultInitParams params;
+        int r = store_read_init(op, &params);
+
+        return r ? r : vault_rekey(op, &params, store_on_init, op);
 }

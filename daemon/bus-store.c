@@ -108,7 +108,7 @@ static int append_key_of_log(sd_bus_message *m, const Vault *v)
 
 /* ---- init ---- */
 
-static void on_init(void *userdata, int result, const char *reason, uint32_t slot)
+void store_on_init(void *userdata, int result, const char *reason, uint32_t slot)
 {
         Operation *op = userdata;
         const Vault *v = &op->daemon->vault;
@@ -133,9 +133,8 @@ static void on_init(void *userdata, int result, const char *reason, uint32_t slo
                 operation_fail(op, HF_E_INTERNAL);
 }
 
-int store_handle_init(Operation *op)
+int store_read_init(Operation *op, VaultInitParams *ret)
 {
-        VaultInitParams params = {0};
         const char *kind;
         SlotOptions o;
         int r;
@@ -145,15 +144,21 @@ int store_handle_init(Operation *op)
         r = read_slot_options(op, init_options, &o);
         if (r)
                 return r;
-        params.kind = slot_kind_from_string(kind);
-        params.unattended = o.unattended;
-        params.secret_fd = o.secret;
-        params.recovery_fd = o.recovery;
-        strcpy(params.label, *o.label ? o.label : kind);
-        if ((params.kind != SLOT_CREDENTIAL && params.kind != SLOT_PASSPHRASE) || (params.kind == SLOT_PASSPHRASE) != (o.secret >= 0) ||
-                        params.unattended != (o.recovery < 0))
+        *ret = (VaultInitParams){
+                .kind = slot_kind_from_string(kind), .unattended = o.unattended, .secret_fd = o.secret, .recovery_fd = o.recovery};
+        if ((ret->kind != SLOT_CREDENTIAL && ret->kind != SLOT_PASSPHRASE) || (ret->kind == SLOT_PASSPHRASE) != (o.secret >= 0) ||
+                        ret->unattended != (o.recovery < 0))
                 return HF_E_INVALID_ARGS;
-        return vault_init(op->daemon, &params, op->caller, on_init, op);
+        strcpy(ret->label, *o.label ? o.label : kind);
+        return 0;
+}
+
+int store_handle_init(Operation *op)
+{
+        VaultInitParams params;
+        int r = store_read_init(op, &params);
+
+        return r ? r : vault_init(op->daemon, &params, op->caller, store_on_init, op);
 }
 
 int store_handle_confirm(Operation *op)
@@ -165,7 +170,7 @@ int store_handle_confirm(Operation *op)
         r = read_options(op, no_options, NULL);
         if (!r)
                 r = check_secret(fd);
-        return r ? r : vault_confirm(op->daemon, fd, on_init, op);
+        return r ? r : vault_confirm(op->daemon, fd, store_on_init, op);
 }
 
 /* ---- unlock, lock, recover ---- */

@@ -13,3 +13,7 @@ int store_handle_slot_add(Operation *op);
 int store_handle_slot_remove(Operation *op);
 int store_handle_slot_change(Operation *op);
 int store_handle_recover(Operation *op);
+
+/* Shared with rekey: arguments and answer of Initialise. */
+int store_read_init(Operation *op, VaultInitParams *ret);
+void store_on_init(void *op, int result, const char *reason, uint32_t slot);

@@ -51,6 +51,10 @@ struct Daemon {
         User *users;
         User *turn_first, *turn_last;
         size_t n_queued;
+        size_t n_in_work; /* uses given to the signer */
+        bool use_held;
+        void (*use_drained)(void *userdata);
+        void *use_drained_userdata;
         sd_event_source *patience; /* operations wait for the signer only so long */
         sd_event_source *flood;
 

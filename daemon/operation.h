@@ -121,5 +121,8 @@ void audit_line_caller(AuditLine *line, const Caller *caller, const char *rule);
 int use_start(Operation *op);
 /* Gives the signer what it has room for, fairly. */
 void use_pump(Daemon *d);
+/* No further use is given to the signer; `drained` is called when the last one is back, perhaps at once. Ends with
+ * d->use_held = false. */
+void use_hold(Daemon *d, void (*drained)(void *userdata), void *userdata);
 /* Everything queued fails with this. */
 void use_fail_queued(Daemon *d, int r);

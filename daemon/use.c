@@ -176,9 +176,31 @@ static void item_done(UseItem *item, int result, Bytes body)
                 answer(op);
 }
 
+static void tell_drained(Daemon *d)
+{
+        void (*drained)(void *userdata) = d->use_drained;
+
+        d->use_drained = NULL;
+        if (drained)
+                drained(d->use_drained_userdata);
+}
+
 static void on_result(void *userdata, int result, Bytes body)
 {
+        Daemon *d = ((UseItem *)userdata)->op->daemon;
+
         item_done(userdata, result, body);
+        if (--d->n_in_work == 0 && d->use_held)
+                tell_drained(d);
+}
+
+void use_hold(Daemon *d, void (*drained)(void *userdata), void *userdata)
+{
+        d->use_held = true;
+        d->use_drained = drained;
+        d->use_drained_userdata = userdata;
+        if (d->n_in_work == 0)
+                tell_drained(d);
 }
 
 static int send_job(Operation *op, UseItem *item)
@@ -200,7 +222,11 @@ static int send_job(Operation *op, UseItem *item)
         int r;
 
         r = signer_operation_encode(&job, signer_begin(d->signer, SIGNER_OPERATE));
-        return r ? r : signer_call(d->signer, NULL, 0, on_result, item);
+        if (!r)
+                r = signer_call(d->signer, NULL, 0, on_result, item);
+        if (!r)
+                d->n_in_work++;
+        return r;
 }
 
 /* Line first, then the job: there is never a job without its line. */
@@ -227,7 +253,7 @@ static void send_item(Operation *op)
 
 void use_pump(Daemon *d)
 {
-        while (d->turn_first && !d->sealing && d->vault.state == VAULT_READY && signer_client_has_room(d->signer)) {
+        while (d->turn_first && !d->sealing && !d->use_held && d->vault.state == VAULT_READY && signer_client_has_room(d->signer)) {
                 User *u = turn_pop(d);
                 Operation *op = u->queue_first;
 

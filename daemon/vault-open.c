@@ -265,6 +265,17 @@ int vault_job_make(void *job)
         return r;
 }
 
+int vault_exchange_for_good(int state_fd)
+{
+        int r;
+
+        if (renameat2(state_fd, STORE_DIR_NEW, state_fd, STORE_DIR, RENAME_EXCHANGE) < 0)
+                return -errno;
+        r = io_sync_dir(state_fd);
+        (void)remove_new(state_fd); /* the old one now; what is left of it is removed by the next that makes a store.new */
+        return r;
+}
+
 int vault_replace_with_new(int state_fd)
 {
         char aside[64];

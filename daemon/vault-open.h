@@ -77,6 +77,11 @@ typedef struct SyncChange {
 } SyncChange;
 int vault_job_sync_change(VaultJob *j, const SyncChange *c);
 
+/* Copies the segments of STATE/store/audit into the job's audit directory. */
+int vault_job_copy_segments(VaultJob *j);
+
+/* As vault_replace_with_new(), but what was there is removed. */
+int vault_exchange_for_good(int state_fd);
 /* STATE/store.new becomes STATE/store; what was there is kept as store.replaced-TIME. */
 int vault_replace_with_new(int state_fd);
 /* Renames STATE/store.new to STATE/store. */

@@ -121,6 +121,13 @@ static int remove_segment(int from, int to, const char *name)
         return unlinkat(from, name, 0) < 0 ? -errno : 0;
 }
 
+int vault_job_copy_segments(VaultJob *j)
+{
+        _cleanup_close_ int old = openat(j->state_fd, "store/audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+        return old < 0 ? -errno : for_each_segment(old, copy_file, j->audit_fd);
+}
+
 /* Changes that the log knows and the backup does not. */
 static uint64_t count_lost(const VaultJob *j, const AuditNote *note)
 {
@@ -139,14 +146,11 @@ static uint64_t count_lost(const VaultJob *j, const AuditNote *note)
 /* The log of the store that is there, if it is this store's and reaches the backup. */
 static int continue_log(VaultJob *j, const AuditNote *note, AuditRecovery *rec)
 {
-        _cleanup_close_ int old = openat(j->state_fd, "store/audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         char id[UUID_TEXT_SIZE];
         AuditLogParams params = vault_job_log_params(j, id);
         int r;
 
-        if (old < 0)
-                return -errno;
-        r = for_each_segment(old, copy_file, j->audit_fd);
+        r = vault_job_copy_segments(j);
         if (!r)
                 r = audit_log_open(&params, rec, &j->log);
         if (!r && rec->size < note->size)

@@ -651,6 +651,30 @@ int vault_confirm(Daemon *d, int code_fd, VaultDoneFunc done, void *userdata)
         return r;
 }
 
+/* ---- rekey ---- */
+
+void vault_pause(Daemon *d)
+{
+        vault_close(d);
+        set_state(d, VAULT_STARTING, HF_E_BUSY, "the store is being rekeyed");
+}
+
+int vault_open_again(Daemon *d, const SignerOpened *keys, VaultDoneFunc done, void *userdata)
+{
+        VaultJob *j = NULL;
+        int r;
+
+        r = new_job(d, NULL, done, userdata, &j);
+        if (r)
+                return r;
+        j->keys = *keys;
+        (void)read_slots_file(d);
+        r = start_open(j);
+        if (r)
+                vault_job_free(j);
+        return r;
+}
+
 /* ---- restore ---- */
 
 static void restore_failed(VaultJob *j, int r)

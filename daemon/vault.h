@@ -88,6 +88,10 @@ int vault_init(Daemon *d, const VaultInitParams *params, const Caller *caller, V
 int vault_confirm(Daemon *d, int code_fd, VaultDoneFunc done, void *userdata);
 int vault_recover(Daemon *d, bool accept_rollback, int secret_fd, const Caller *caller, VaultDoneFunc done, void *userdata);
 
+/* For a rekey: closes the store for a moment in which calls get Busy, and opens STATE/store with these keys. */
+void vault_pause(Daemon *d);
+int vault_open_again(Daemon *d, const SignerOpened *keys, VaultDoneFunc done, void *userdata);
+
 /* `fd` and `secret_fd` are needed until `done`. The restored store takes the place of the one there is, which is kept
  * aside. */
 int vault_restore(Daemon *d, int fd, int secret_fd, const Caller *caller, VaultDoneFunc done, void *userdata);
