@@ -144,7 +144,7 @@ static int slot_wrap(const Uuid *store_id, Slot *slot, Bytes secret, const uint8
 
 int slot_open(const Slots *s, const Slot *slot, Bytes secret, uint8_t ret_master[static MASTER_SIZE])
 {
-        uint8_t kek[32], space[AD_MAX];
+        uint8_t kek[32], master[MASTER_SIZE], space[AD_MAX];
         Bytes ad;
         int r;
 
@@ -155,9 +155,12 @@ int slot_open(const Slots *s, const Slot *slot, Bytes secret, uint8_t ret_master
                 r = slot_kek(slot, secret, kek);
         if (r == HF_E_INVALID_ARGS)
                 r = HF_E_UNLOCK_FAILED; /* a secret no such slot could have: wrong */
-        if (!r && crypto_aead_xchacha20poly1305_ietf_decrypt(ret_master, NULL, NULL, slot->wrapped,
-                          sizeof(slot->wrapped), ad.data, ad.len, slot->nonce, kek) < 0)
+        if (!r && crypto_aead_xchacha20poly1305_ietf_decrypt(master, NULL, NULL, slot->wrapped, sizeof(slot->wrapped),
+                          ad.data, ad.len, slot->nonce, kek) < 0)
                 r = HF_E_UNLOCK_FAILED;
+        if (!r)
+                memcpy(ret_master, master, MASTER_SIZE);
+        secret_erase(master, sizeof(master));
         secret_erase(kek, sizeof(kek));
         return r;
 }
