@@ -202,14 +202,20 @@ static int handle_import(Operation *op)
                 return r;
         if (!op->daemon->config.import)
                 return HF_E_IMPORT_DISABLED;
-        r = read_purpose(&o, &a);
-        if (!r)
-                r = lifecycle_check_new(op->daemon->vault.catalogue, name);
+        a.algorithm = KEY_P256; /* stands in for what the file will turn out to be */
+        a.purpose = o.purpose ? key_purpose_from_string(o.purpose) : PURPOSE_SIGN;
+        if (!a.purpose || (o.digest && a.purpose != PURPOSE_SIGN))
+                return HF_E_INVALID_ARGS;
+        if (a.purpose != PURPOSE_SIGN && a.purpose != PURPOSE_DECRYPT && a.purpose != PURPOSE_AGREE)
+                return HF_E_PURPOSE_NOT_PERMITTED;
+        if (a.purpose == PURPOSE_DECRYPT)
+                a.algorithm = KEY_RSA2048;
+        r = lifecycle_check_new(op->daemon->vault.catalogue, name);
         if (r)
                 return r;
         new_attributes(&a, name, &o);
         a.flags |= KEY_FLAG_IMPORTED;
-        return key_import(op, &a, fd);
+        return key_import(op, &a, !o.purpose, fd);
 }
 
 typedef struct ListOptions {

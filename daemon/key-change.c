@@ -178,13 +178,14 @@ int key_create(Operation *op, const KeyAttributes *attributes)
 }
 
 /* The raw key goes from the importer to the signer through a socket pair neither end of which stays with us. */
-int key_import(Operation *op, const KeyAttributes *attributes, int pkcs8_fd)
+int key_import(Operation *op, const KeyAttributes *attributes, bool usual, int pkcs8_fd)
 {
         _cleanup_close_ int importer = -EBADF, near = -EBADF, far = -EBADF;
         _cleanup_buffer_ Buffer message = BUFFER_INIT(4096);
         SignerClient *signer = op->daemon->signer;
         int pair[2], r;
         KeyChange *k;
+        Buffer *b;
 
         if (link_connect(op->daemon->config.importer_socket, &importer) || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
                 return HF_E_SIGNER_UNAVAILABLE;
@@ -198,7 +199,10 @@ int key_import(Operation *op, const KeyAttributes *attributes, int pkcs8_fd)
         k = key_change_new(op, "key.import", write_put);
         if (!k)
                 return -ENOMEM;
-        r = put_attributes(signer_begin(signer, SIGNER_IMPORT), attributes);
+        b = signer_begin(signer, SIGNER_IMPORT);
+        r = put_attributes(b, attributes);
+        if (!r)
+                r = wire_put_u8(b, usual);
         if (!r)
                 r = signer_call(signer, &near, 1, on_generated, k);
         if (r)

@@ -25,7 +25,8 @@ typedef enum SignerRequest {
         /* {block slots, u8 attended}; fd: a secret, only if attended         -> SignerOpened
          * HF_E_UNLOCK_FAILED is followed by {string reasons}. attended = 0 is holdfastd's own try: refused after
          * SIGNER_LOCK and on another machine (HF_E_STORE_FOREIGN). Where the master is open already: without a secret
-         * the same keys again; with one it is checked. HF_E_STORE_ROLLED_BACK: these slots open another store. */
+         * the same keys again; with one it is checked. While one store is open, the slots of another are HF_E_STORE_FOREIGN
+         * and those of the same store's former master HF_E_STORE_ROLLED_BACK. */
         SIGNER_UNLOCK = 4,
         /* {}                                                                 -> {} */
         SIGNER_LOCK = 5,
@@ -42,8 +43,9 @@ typedef enum SignerRequest {
         SIGNER_ADOPT = 10,
         /* {block attributes without public half}                             -> {block attributes, block wrapped} */
         SIGNER_GENERATE = 16,
-        /* {block attributes without public half, KEY_FLAG_IMPORTED set}; fd: SOCK_SEQPACKET socket the raw key arrives
-         * on from holdfast-signer --import                                   -> as GENERATE, or the importer's error */
+        /* {block attributes without public half, KEY_FLAG_IMPORTED set, u8 usual}; fd: SOCK_SEQPACKET socket the raw key
+         * arrives on from holdfast-signer --import. The key's own algorithm takes the place of the one given, with
+         * usual = 1 its usual purpose too                                    -> as GENERATE, or the importer's error */
         SIGNER_IMPORT = 17,
         /* {block old attributes, block wrapped, block new attributes}        -> {block wrapped} */
         SIGNER_REWRAP = 18,
@@ -53,11 +55,11 @@ typedef enum SignerRequest {
         SIGNER_CHECKPOINT = 20,
         /* {u32 n}, at most SIGNER_RANDOM_MAX                                 -> {block bytes} */
         SIGNER_RANDOM = 21,
-        /* SignerInit (the same store id); fds as SIGNER_INIT: a new master beside the old one
+        /* {block slots, block SignerInit (the same store id)}; fds as SIGNER_INIT: a new master beside the old one
          *                                                                    -> as INIT, the keys of the new master */
         SIGNER_REKEY = 22,
-        /* {block attributes, block wrapped, block new attributes}: opened under the old master, wrapped under the new
-         * one; the new attributes are the old ones with version + 1          -> {block wrapped} */
+        /* {block attributes, block wrapped}: opened under the old master, wrapped under the new one with the same
+         * attributes                                                         -> {block wrapped} */
         SIGNER_REKEY_WRAP = 23,
         /* {u8 keep}: 1 forgets the old master and works with the new one from here on, 0 forgets the new one -> {} */
         SIGNER_REKEY_COMMIT = 24,

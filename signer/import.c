@@ -136,7 +136,7 @@ static int read_packet(int fd, uint8_t space[static IMPORT_PACKET_MAX], size_t *
         return 0;
 }
 
-int import_receive(int fd, KeyAlgorithm algorithm, PrivKey **ret)
+int import_receive(int fd, PrivKey **ret)
 {
         uint8_t space[IMPORT_PACKET_MAX];
         WireReader reader;
@@ -158,8 +158,6 @@ int import_receive(int fd, KeyAlgorithm algorithm, PrivKey **ret)
         spki = wire_get_block(&reader, 640);
         if (wire_done(&reader) || result != 0)
                 r = HF_E_INVALID_FD;
-        else if (found != algorithm)
-                r = HF_E_ALGORITHM_NOT_SUPPORTED;
         else
                 r = privkey_from_raw(found, raw, spki, ret);
         secret_erase(space, sizeof(space));

@@ -20,4 +20,4 @@
  * memory. 0 when something was answered, or -errno. */
 int import_serve(int connection, uint8_t *space);
 /* The signer's end: waits for the packet. 0, the importer's own result, or HF_E_INVALID_FD. */
-int import_receive(int fd, KeyAlgorithm algorithm, PrivKey **ret);
+int import_receive(int fd, PrivKey **ret);

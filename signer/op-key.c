@@ -54,15 +54,8 @@ static int finish_key(Call *call, KeyAttributes *a, const PrivKey *key)
 }
 
 /* Attributes of a key that is yet to be. */
-static int get_new_attributes(Call *call, uint32_t flags, KeyAttributes *ret)
+static int check_new(const KeyAttributes *ret, uint32_t flags)
 {
-        WireReader reader = wire_reader(call->body);
-        int r = call_get_attributes(&reader, ret);
-
-        if (wire_done(&reader))
-                return -EPROTO;
-        if (r)
-                return r;
         if (ret->protection != PROTECTION_SOFTWARE)
                 return HF_E_NOT_SUPPORTED;
         if (ret->version != 1 || ret->public_len > 0 || (ret->flags & ~(uint32_t)KEY_FLAG_DIGEST) != flags)
@@ -73,10 +66,15 @@ static int get_new_attributes(Call *call, uint32_t flags, KeyAttributes *ret)
 int op_generate(Call *call)
 {
         _cleanup_(privkey_freep) PrivKey *key = NULL;
+        WireReader reader = wire_reader(call->body);
         KeyAttributes a;
         int r;
 
-        r = get_new_attributes(call, 0, &a);
+        r = call_get_attributes(&reader, &a);
+        if (wire_done(&reader))
+                return -EPROTO;
+        if (!r)
+                r = check_new(&a, 0);
         if (!r)
                 r = call_lock_open(call);
         if (r)
@@ -86,13 +84,33 @@ int op_generate(Call *call)
         return r ? r : finish_key(call, &a, key);
 }
 
+/* What kind of key it is only the file tells. */
+static int adopt_kind(KeyAttributes *a, KeyAlgorithm algorithm, bool usual)
+{
+        const KeyAlgorithmInfo *info = key_algorithm_info(algorithm);
+
+        a->algorithm = algorithm;
+        if (usual)
+                a->purpose = info->usual;
+        if (!(info->purposes & (1u << a->purpose)))
+                return HF_E_PURPOSE_NOT_PERMITTED;
+        return a->flags & KEY_FLAG_DIGEST && algorithm == KEY_ED25519 ? HF_E_INVALID_ARGS : 0;
+}
+
 int op_import(Call *call)
 {
         _cleanup_(privkey_freep) PrivKey *key = NULL;
+        WireReader reader = wire_reader(call->body);
         KeyAttributes a;
+        bool usual;
         int r;
 
-        r = get_new_attributes(call, KEY_FLAG_IMPORTED, &a);
+        r = call_get_attributes(&reader, &a);
+        usual = wire_get_u8(&reader) == 1;
+        if (wire_done(&reader))
+                return -EPROTO;
+        if (!r)
+                r = check_new(&a, KEY_FLAG_IMPORTED);
         if (r)
                 return r;
         if (call->n_fds != 1)
@@ -101,7 +119,9 @@ int op_import(Call *call)
         if (r)
                 return r;
         call_unlock(call);
-        r = import_receive(call->fds[0], a.algorithm, &key);
+        r = import_receive(call->fds[0], &key);
+        if (!r)
+                r = adopt_kind(&a, privkey_algorithm(key), usual);
         return r ? r : finish_key(call, &a, key);
 }
 
