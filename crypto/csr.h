@@ -21,7 +21,8 @@ typedef struct CsrRequest {
         const char *const *email;
 } CsrRequest;
 
-/* Appends the DER of what is to be signed; a request without any name is refused. HF_E_INVALID_ARGS names nothing: the caller's text did not parse. */
+/* Appends the DER of what is to be signed. HF_E_INVALID_ARGS: the caller's text did not parse, or there is no name at
+ * all; HF_E_WEAK_KEY, HF_E_ALGORITHM_NOT_SUPPORTED, HF_E_SCHEME_NOT_SUPPORTED. */
 int csr_prepare(const CsrRequest *request, Bytes spki, Scheme scheme, Buffer *ret_tbs);
 /* Appends the DER of the request. ECDSA signature in DER. HF_E_KEY_MISMATCH if it is not a signature of tbs by the key
  * named in it: a request that nobody could verify is not handed out. */

@@ -90,7 +90,8 @@ static int export_jwk(KeyAlgorithm a, Bytes spki, Bytes body, const char *commen
 
         (void)spki, (void)comment;
         if (a == KEY_P256 || a == KEY_P384) {
-                before = a == KEY_P256 ? "{\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":\"" : "{\"crv\":\"P-384\",\"kty\":\"EC\",\"x\":\"";
+                before = a == KEY_P256 ? "{\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":\""
+                                       : "{\"crv\":\"P-384\",\"kty\":\"EC\",\"x\":\"";
                 middle = "\",\"y\":\"";
                 first = BYTES(body.data, body.len / 2);
                 second = BYTES(body.data + body.len / 2, body.len / 2);

@@ -103,8 +103,8 @@ static bool is_power_of_65537(unsigned long value, unsigned long prime)
 
 static bool has_roca_mark(const BIGNUM *n)
 {
-        static const unsigned char primes[] = {3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73,
-                79, 83, 89, 97, 101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167};
+        static const unsigned char primes[] = {3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67,
+                71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167};
 
         for (size_t i = 0; i < ELEMENTSOF(primes); i++)
                 if (!is_power_of_65537(BN_mod_word(n, primes[i]), primes[i]))
