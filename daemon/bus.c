@@ -215,6 +215,17 @@ static const Method *find_method(const Object *o, const char *interface, const c
         return NULL;
 }
 
+static void fail_by_state(Operation *op)
+{
+        const Vault *v = &op->daemon->vault;
+        int r = vault_state_error(v);
+
+        if (v->state == VAULT_READY || !v->reason[0])
+                operation_fail(op, r);
+        else
+                operation_fail_because(op, r, "%s (%s)", errors_sentence(r), v->reason);
+}
+
 static void run(Operation *op)
 {
         const Method *method = op->method;
@@ -232,7 +243,7 @@ static void run(Operation *op)
                 return;
         }
         if (!(states & v->state)) {
-                operation_fail_at(op, 0, vault_state_error(v), v->state == VAULT_READY ? NULL : v->reason[0] ? v->reason : NULL);
+                fail_by_state(op);
                 return;
         }
         if (method->flags & METHOD_KEY)

@@ -9,12 +9,14 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/secret.h"
 #include "daemon/bus.h"
 #include "daemon/system-bus.h"
 #include "dbus/errors.h"
 
 #define LINE_USUAL 420           /* bytes of a use line, for the days left */
+#define DAYS_WARNING 30
 #define ROOM_WARNING (64u << 20) /* bytes of free disk below which the log may not grow much longer */
 
 typedef struct Finding {
@@ -116,18 +118,27 @@ static int check_recovery(Daemon *d, sd_bus_message *m)
                 "there is no recovery slot: if the other slots fail, the store is lost");
 }
 
-/* How long the disk lasts at the pace since the log began. */
+/* How long the disk lasts at the pace since the store was opened. */
 static int check_space(Daemon *d, sd_bus_message *m)
 {
+        uint64_t room, lines, elapsed, days = UINT64_MAX;
+        const Vault *v = &d->vault;
         struct statvfs fs;
-        uint64_t room;
+        AuditPosition p;
+        bool low;
 
-        if (!d->vault.log || fstatvfs(d->vault.store_fd, &fs) < 0)
+        if (!v->log || fstatvfs(v->store_fd, &fs) < 0)
                 return 0;
-        room = (uint64_t)fs.f_bavail * fs.f_frsize + audit_log_room(d->vault.log);
-        return ADD(m, room < ROOM_WARNING ? "warning" : "ok", "space", room < ROOM_WARNING ? "holdfast audit prune" : "",
-                "room for about %llu more uses of keys (%llu MiB)", (unsigned long long)(room / LINE_USUAL),
-                (unsigned long long)(room >> 20));
+        audit_log_position(v->log, &p);
+        room = (uint64_t)fs.f_bavail * fs.f_frsize + audit_log_room(v->log);
+        lines = p.size - v->opened_seq;
+        elapsed = (clock_monotonic() - v->opened) / USEC_PER_SEC + 1;
+        if (lines > 0)
+                days = room / LINE_USUAL * elapsed / lines / 86400;
+        low = room < ROOM_WARNING || days < DAYS_WARNING;
+        return ADD(m, low ? "warning" : "ok", "space", low ? "holdfast audit export, archive it, then holdfast audit prune" : "",
+                "room for about %llu more lines of the log, %llu days at the pace since the store was opened",
+                (unsigned long long)(room / LINE_USUAL), (unsigned long long)days);
 }
 
 static int check_policy(Daemon *d, sd_bus_message *m)

@@ -179,10 +179,21 @@ static void stop_now(void *userdata, int result)
         (void)sd_event_exit(d->event, 0);
 }
 
-static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+/* What was begun has been answered; the log ends sealed. */
+static void on_drained_stop(void *userdata)
 {
         Daemon *d = userdata;
         AuditLine line;
+
+        audit_line_init(&line, "store.stop");
+        audit_line_str(&line, "reason", "stopped");
+        (void)audit_log_append(d->vault.log, &line, NULL);
+        checkpoint_request(d, stop_now, d);
+}
+
+static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+        Daemon *d = userdata;
 
         (void)source;
         (void)si;
@@ -192,10 +203,7 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
                 return 0;
         }
         use_fail_queued(d, HF_E_DAEMON_UNAVAILABLE);
-        audit_line_init(&line, "store.stop");
-        audit_line_str(&line, "reason", "stopped");
-        (void)audit_log_append(d->vault.log, &line, NULL);
-        checkpoint_request(d, stop_now, d);
+        use_hold(d, on_drained_stop, d);
         return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/secret.h"
@@ -148,6 +149,8 @@ static void take_over(Daemon *d, VaultJob *j)
         v->last_backup = j->last_backup;
         memcpy(v->checkpoint_public, j->keys.checkpoint_public, 32);
         memcpy(v->slots_hash, j->slots_hash, 32);
+        v->opened = clock_monotonic();
+        v->opened_seq = j->unlock_seq;
         hash_keys(&j->keys, v->keys_hash);
         if (secret_new(sizeof(j->keys), &v->keys) == 0)
                 memcpy(v->keys->data, &j->keys, sizeof(j->keys));
@@ -419,6 +422,7 @@ void vault_signer_down(Daemon *d)
 
 typedef struct LockJob {
         Daemon *daemon;
+        Caller *caller;
         VaultDoneFunc done;
         void *userdata;
 } LockJob;
@@ -429,7 +433,9 @@ static void on_locked(void *userdata, int result, Bytes body)
 
         (void)body;
         l->daemon->vault.busy = false;
+        l->daemon->use_held = false;
         l->done(l->userdata, result == HF_E_SIGNER_UNAVAILABLE ? 0 : result, NULL, 0);
+        caller_unref(l->caller);
         free(l);
 }
 
@@ -458,10 +464,20 @@ static void on_sealed_lock(void *userdata, int result)
                 close_locked(NULL, l);
 }
 
-void vault_lock(Daemon *d, const Caller *caller, VaultDoneFunc done, void *userdata)
+static void on_drained_lock(void *userdata)
+{
+        LockJob *l = userdata;
+        AuditLine line;
+
+        audit_line_init(&line, "store.lock");
+        audit_line_caller(&line, l->caller, NULL);
+        (void)audit_log_append(l->daemon->vault.log, &line, NULL);
+        checkpoint_request(l->daemon, on_sealed_lock, l);
+}
+
+void vault_lock(Daemon *d, Caller *caller, VaultDoneFunc done, void *userdata)
 {
         LockJob *l;
-        AuditLine line;
 
         if (d->vault.busy || !change_is_idle(d)) {
                 done(userdata, HF_E_BUSY, NULL, 0);
@@ -472,15 +488,12 @@ void vault_lock(Daemon *d, const Caller *caller, VaultDoneFunc done, void *userd
                 done(userdata, -ENOMEM, NULL, 0);
                 return;
         }
-        *l = (LockJob){.daemon = d, .done = done, .userdata = userdata};
+        *l = (LockJob){.daemon = d, .caller = caller_ref(caller), .done = done, .userdata = userdata};
         d->vault.busy = true;
         d->vault.locked_by_hand = true;
         set_state(d, VAULT_LOCKED, HF_E_STORE_LOCKED, "locked by an operator");
         use_fail_queued(d, HF_E_STORE_LOCKED);
-        audit_line_init(&line, "store.lock");
-        audit_line_caller(&line, caller, NULL);
-        (void)audit_log_append(d->vault.log, &line, NULL);
-        checkpoint_request(d, on_sealed_lock, l);
+        use_hold(d, on_drained_lock, l);
 }
 
 /* ---- init ---- */

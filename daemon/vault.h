@@ -58,6 +58,7 @@ typedef struct Vault {
         char last_note[CHECKPOINT_NOTE_MAX];
         uint64_t last_backup;     /* microseconds since 1970, 0: never */
         Secret *keys;             /* SignerOpened: the keys of the open store */
+        uint64_t opened, opened_seq; /* when (monotonic) and at which line, for the pace of the log */
         uint64_t restored_sequence, restored_lost; /* of the last restore in this run */
         uint8_t keys_hash[32];    /* SHA-256 of database and log key: another unlock must give the same */
 } Vault;
@@ -75,7 +76,7 @@ typedef void (*VaultDoneFunc)(void *userdata, int result, const char *reason, ui
 
 /* Open with a secret (descriptor of the caller's, -EBADF for none) or by unattended slots. */
 int vault_unlock(Daemon *d, bool attended, int secret_fd, const Caller *caller, VaultDoneFunc done, void *userdata);
-void vault_lock(Daemon *d, const Caller *caller, VaultDoneFunc done, void *userdata);
+void vault_lock(Daemon *d, Caller *caller, VaultDoneFunc done, void *userdata);
 
 typedef struct VaultInitParams {
         SlotKind kind;
