@@ -5,6 +5,8 @@
  * Changes wait while a backup is taken, so that the checkpoint it is taken under and the copy say the same. Uses of
  * keys go on.
  */
+#include "daemon/bus-backup.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -12,7 +14,6 @@
 
 #include "base/clock.h"
 #include "daemon/backup.h"
-#include "daemon/bus-backup.h"
 #include "daemon/bus-store.h"
 #include "daemon/change.h"
 #include "daemon/checkpoint.h"
