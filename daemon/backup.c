@@ -91,8 +91,11 @@ static int put_file(const BackupSource *source, int fd, BackupInfo *ret)
 
 static int check_copy(const BackupSource *source, char reason[static 640], BackupInfo *ret)
 {
-        StoreParams params = {.name = COPY_NAME, .database_key = source->keys->database_key, .log_key = source->keys->log_key,
-                .id = source->keys->store_id, .lock_held = true};
+        StoreParams params = {.name = COPY_NAME,
+                        .database_key = source->keys->database_key,
+                        .log_key = source->keys->log_key,
+                        .id = source->keys->store_id,
+                        .lock_held = true};
         StoreReason why = {0};
         StoreCopyInfo info;
         int r;
@@ -186,7 +189,8 @@ static int read_header(Source *s, BackupContent *ret, uint64_t *ret_database)
         result = source_read(s, start, sizeof(start));
         if (result)
                 return result;
-        if (memcmp(start, MAGIC, sizeof(MAGIC) - 1) || start[sizeof(MAGIC) - 1] != FORMAT || start[sizeof(MAGIC)] != 0)
+        if (memcmp(start, MAGIC, sizeof(MAGIC) - 1) || start[sizeof(MAGIC) - 1] != FORMAT ||
+                        start[sizeof(MAGIC)] != 0)
                 return HF_E_BACKUP_INVALID;
         result = source_block(s, ret->slots, sizeof(ret->slots), &ret->slots_len);
         if (!result)

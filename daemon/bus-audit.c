@@ -63,7 +63,8 @@ static int handle_head(Operation *op)
 
 static int append_key(const Vault *v, sd_bus_message *m)
 {
-        char id[UUID_TEXT_SIZE], name[AUDIT_NAME_MAX + 1], text[AUDIT_VKEY_MAX], fingerprint[AUDIT_FINGERPRINT_SIZE];
+        char id[UUID_TEXT_SIZE], name[AUDIT_NAME_MAX + 1], text[AUDIT_VKEY_MAX],
+                        fingerprint[AUDIT_FINGERPRINT_SIZE];
         AuditVkey key;
         int r;
 
@@ -106,10 +107,10 @@ typedef struct ReadOptions {
 } ReadOptions;
 
 static const OptionSpec read_options_table[] = {
-        {"event", OPTION_STRING, offsetof(ReadOptions, event)},
-        {"caller", OPTION_U32, offsetof(ReadOptions, caller)},
-        {"since", OPTION_U64, offsetof(ReadOptions, since)},
-        {0},
+                {"event", OPTION_STRING, offsetof(ReadOptions, event)},
+                {"caller", OPTION_U32, offsetof(ReadOptions, caller)},
+                {"since", OPTION_U64, offsetof(ReadOptions, since)},
+                {0},
 };
 
 static int append_line(sd_bus_message *m, const AuditRecord *record)
@@ -167,12 +168,12 @@ static int handle_read(Operation *op)
         if (v->audit_fd < 0)
                 return HF_E_STORE_UNINITIALISED;
         filter = (AuditFilter){
-                .from = from,
-                .until = v->log ? audit_log_durable(v->log) : UINT64_MAX,
-                .event = o.event,
-                .by_uid = o.caller != UINT32_MAX,
-                .uid = o.caller,
-                .since = o.since,
+                        .from = from,
+                        .until = v->log ? audit_log_durable(v->log) : UINT64_MAX,
+                        .event = o.event,
+                        .by_uid = o.caller != UINT32_MAX,
+                        .uid = o.caller,
+                        .since = o.since,
         };
         r = audit_reader_new(v->audit_fd, &filter, &reader);
         if (r)
@@ -230,8 +231,8 @@ static void on_exported(void *userdata, int result)
         audit_reader_progress(e->reader, &records, &bytes);
         export_free(e);
         if (result) {
-                operation_fail_because(op, result < 0 ? HF_E_INVALID_FD : result, "The log could not be written to the descriptor: %s.",
-                        hf_error_name(result));
+                operation_fail_because(op, result < 0 ? HF_E_INVALID_FD : result,
+                                "The log could not be written to the descriptor: %s.", hf_error_name(result));
                 return;
         }
         r = operation_reply_new(op, &reply);
@@ -329,11 +330,14 @@ static int handle_prune(Operation *op)
                 r = audit_note_verify(text, strlen(text), &note, &key);
         if (r || note.size < before) {
                 operation_fail_because(op, HF_E_INVALID_ARGS,
-                        "The note is not one that this log's key signed over everything before %llu. Nothing was removed.",
-                        (unsigned long long)before);
+                                "The note is not one that this log's key signed over everything before %llu. "
+                                "Nothing was removed.",
+                                (unsigned long long)before);
                 return OPERATION_ANSWERED;
         }
-        r = audit_log_prune(v->log, &(AuditPrune){.before = before, .archived = note.size, .uid = op->caller->uid}, &first);
+        r = audit_log_prune(v->log,
+                        &(AuditPrune){.before = before, .archived = note.size, .uid = op->caller->uid},
+                        &first);
         if (r)
                 return r;
         r = operation_reply_new(op, &reply);
@@ -346,10 +350,10 @@ static int handle_prune(Operation *op)
 #define A HF_IFACE_AUDIT
 
 const Method audit_methods[] = {
-        {A, "Head", "a{sv}", "a{sv}", VAULT_READY, 0, POLICY_OP_AUDIT_READ, handle_head},
-        {A, "Read", "tua{sv}", "ast", READABLE, 0, POLICY_OP_AUDIT_READ, handle_read},
-        {A, "Export", "ha{sv}", "t", READABLE, 0, POLICY_OP_AUDIT_EXPORT, handle_export},
-        {A, "GetKey", "a{sv}", "a{sv}", VAULT_READY, 0, POLICY_OP_AUDIT_READ, handle_key},
-        {A, "Prune", "tsa{sv}", "t", VAULT_READY, 0, POLICY_OP_AUDIT_PRUNE, handle_prune},
-        {0},
+                {A, "Head", "a{sv}", "a{sv}", VAULT_READY, 0, POLICY_OP_AUDIT_READ, handle_head},
+                {A, "Read", "tua{sv}", "ast", READABLE, 0, POLICY_OP_AUDIT_READ, handle_read},
+                {A, "Export", "ha{sv}", "t", READABLE, 0, POLICY_OP_AUDIT_EXPORT, handle_export},
+                {A, "GetKey", "a{sv}", "a{sv}", VAULT_READY, 0, POLICY_OP_AUDIT_READ, handle_key},
+                {A, "Prune", "tsa{sv}", "t", VAULT_READY, 0, POLICY_OP_AUDIT_PRUNE, handle_prune},
+                {0},
 };

@@ -2,8 +2,8 @@
 /*
  * Backup over the bus
  *
- * Changes wait while a backup is taken, so that the checkpoint it is taken under and the copy say the same. Uses of
- * keys go on.
+ * Changes wait while a backup is taken, so that the checkpoint it is taken under and the copy say the same.
+ * Uses of keys go on.
  */
 #include "daemon/bus-backup.h"
 
@@ -100,11 +100,11 @@ static int run(void *userdata)
         BackupJob *b = userdata;
         const Vault *v = &b->op->daemon->vault;
         BackupSource source = {
-                .store_fd = v->store_fd,
-                .store = v->store,
-                .keys = (const SignerOpened *)(const void *)v->keys->data,
-                .slots = buffer_bytes(&v->slots),
-                .note = v->last_note,
+                        .store_fd = v->store_fd,
+                        .store = v->store,
+                        .keys = (const SignerOpened *)(const void *)v->keys->data,
+                        .slots = buffer_bytes(&v->slots),
+                        .note = v->last_note,
         };
 
         return backup_write(&source, b->fd, b->reason, &b->info);
@@ -169,7 +169,12 @@ int backup_handle_backup(Operation *op)
                 return -ENOMEM;
         b->op = op;
         b->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-        b->change = (Change){.event = "store.backup", .seal = true, .write = write_line, .apply = apply, .finish = finish, .userdata = b};
+        b->change = (Change){.event = "store.backup",
+                        .seal = true,
+                        .write = write_line,
+                        .apply = apply,
+                        .finish = finish,
+                        .userdata = b};
         if (b->fd < 0) {
                 free(b);
                 return -EMFILE;
@@ -197,8 +202,8 @@ static void on_restored(void *userdata, int result, const char *reason, uint32_t
 
         (void)slot;
         if (result && reason) {
-                operation_fail_because(op, result < 0 ? HF_E_INTERNAL : result, "Nothing was restored: %s. %s", reason,
-                        errors_sentence(result));
+                operation_fail_because(op, result < 0 ? HF_E_INTERNAL : result,
+                                "Nothing was restored: %s. %s", reason, errors_sentence(result));
                 return;
         }
         if (result) {
@@ -234,7 +239,8 @@ int backup_handle_restore(Operation *op)
                 r = secret_fd_check(o.secret, &len);
         if (r)
                 return r;
-        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (fcntl(fd, F_GETFL) & (O_ACCMODE | O_PATH)) != O_RDONLY)
+        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+                        (fcntl(fd, F_GETFL) & (O_ACCMODE | O_PATH)) != O_RDONLY)
                 return HF_E_INVALID_FD;
         return vault_restore(op->daemon, fd, o.secret, op->caller, on_restored, op);
 }

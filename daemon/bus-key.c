@@ -25,7 +25,9 @@ static int read_no_options(Operation *op)
 
 static const char *state_name(const KeyEntry *key)
 {
-        return key->flags & KEY_FLAG_DISABLED ? "disabled" : key->flags & KEY_FLAG_RETIRED ? "retired" : "enabled";
+        return key->flags & KEY_FLAG_DISABLED  ? "disabled"
+               : key->flags & KEY_FLAG_RETIRED ? "retired"
+                                               : "enabled";
 }
 
 static int append_schemes(sd_bus_message *m, const KeyEntry *key)
@@ -128,7 +130,8 @@ int key_path(const KeyEntry *key, char **ret)
         char uuid[UUID_TEXT_SIZE];
 
         uuid_format(&key->uuid, uuid);
-        return sd_bus_path_encode(HF_PATH_KEY, key->flags & KEY_FLAG_RETIRED ? uuid : key_entry_name(key), ret);
+        return sd_bus_path_encode(
+                        HF_PATH_KEY, key->flags & KEY_FLAG_RETIRED ? uuid : key_entry_name(key), ret);
 }
 
 static int handle_describe(Operation *op)
@@ -191,7 +194,8 @@ static int resolve_scheme(Operation *op, const UsePlan *plan)
         return 0;
 }
 
-/* Everything that is asked about the key comes after policy, so that a stranger learns nothing from the order. */
+/* Everything that is asked about the key comes after policy, so that a stranger learns nothing from the
+ * order. */
 static int check_use(const Operation *op, const UsePlan *plan)
 {
         int r;
@@ -231,10 +235,10 @@ static int begin_use(Operation *op, const UsePlan *plan)
         if (r)
                 return r;
         r = operation_authorise(op, &(Question){
-                .operation = plan->operation,
-                .scheme = op->scheme ? scheme_info(op->scheme)->name : "",
-                .count = (uint32_t)op->n_items,
-        });
+                                                    .operation = plan->operation,
+                                                    .scheme = op->scheme ? scheme_info(op->scheme)->name : "",
+                                                    .count = (uint32_t)op->n_items,
+                                    });
         if (r)
                 return r;
         r = check_use(op, plan);
@@ -290,9 +294,9 @@ typedef struct SignOptions {
 } SignOptions;
 
 static const OptionSpec sign_options[] = {
-        {"input", OPTION_STRING, offsetof(SignOptions, input)},
-        {"encoding", OPTION_STRING, offsetof(SignOptions, encoding)},
-        {0},
+                {"input", OPTION_STRING, offsetof(SignOptions, input)},
+                {"encoding", OPTION_STRING, offsetof(SignOptions, encoding)},
+                {0},
 };
 
 static int read_sign_options(Operation *op, UsePlan *plan)
@@ -314,8 +318,11 @@ static int read_sign_options(Operation *op, UsePlan *plan)
         return 0;
 }
 
-static const UsePlan plan_sign = {
-        .event = "key.sign", .use = SIGNER_OP_SIGN, .operation = POLICY_OP_SIGN, .purpose = PURPOSE_SIGN, .scheme = ""};
+static const UsePlan plan_sign = {.event = "key.sign",
+                .use = SIGNER_OP_SIGN,
+                .operation = POLICY_OP_SIGN,
+                .purpose = PURPOSE_SIGN,
+                .scheme = ""};
 
 static int handle_sign(Operation *op)
 {
@@ -379,10 +386,10 @@ typedef struct DataOptions {
 static const OptionSpec label_option[] = {{"label", OPTION_BYTES, offsetof(DataOptions, aux)}, {0}};
 static const OptionSpec aad_option[] = {{"aad", OPTION_BYTES, offsetof(DataOptions, aux)}, {0}};
 static const OptionSpec agree_options[] = {
-        {"info", OPTION_BYTES, offsetof(DataOptions, aux)},
-        {"salt", OPTION_BYTES, offsetof(DataOptions, salt)},
-        {"length", OPTION_U32, offsetof(DataOptions, length)},
-        {0},
+                {"info", OPTION_BYTES, offsetof(DataOptions, aux)},
+                {"salt", OPTION_BYTES, offsetof(DataOptions, salt)},
+                {"length", OPTION_U32, offsetof(DataOptions, length)},
+                {0},
 };
 
 /* The operations that take data and options and give data: decrypt, agree, mac, seal, unseal. */
@@ -400,7 +407,8 @@ static int handle_data(Operation *op, const UsePlan *plan, bool has_scheme, cons
                 r = read_options(op, options, &o);
         if (r)
                 return r;
-        if (o.length < 1 || o.length > AGREE_LENGTH_MAX || o.aux.len > HF_MESSAGE_MAX || o.salt.len > HF_MESSAGE_MAX)
+        if (o.length < 1 || o.length > AGREE_LENGTH_MAX || o.aux.len > HF_MESSAGE_MAX ||
+                        o.salt.len > HF_MESSAGE_MAX)
                 return HF_E_INVALID_ARGS;
         op->aux = o.aux;
         op->salt = o.salt;
@@ -412,28 +420,33 @@ static int handle_data(Operation *op, const UsePlan *plan, bool has_scheme, cons
 
 static int handle_decrypt(Operation *op)
 {
-        return handle_data(op, &(UsePlan){"key.decrypt", SIGNER_OP_DECRYPT, POLICY_OP_DECRYPT, PURPOSE_DECRYPT, ""}, true,
-                label_option);
+        return handle_data(op,
+                        &(UsePlan){"key.decrypt", SIGNER_OP_DECRYPT, POLICY_OP_DECRYPT, PURPOSE_DECRYPT, ""},
+                        true, label_option);
 }
 
 static int handle_agree(Operation *op)
 {
-        return handle_data(op, &(UsePlan){"key.agree", SIGNER_OP_AGREE, POLICY_OP_AGREE, PURPOSE_AGREE, ""}, false, agree_options);
+        return handle_data(op, &(UsePlan){"key.agree", SIGNER_OP_AGREE, POLICY_OP_AGREE, PURPOSE_AGREE, ""},
+                        false, agree_options);
 }
 
 static int handle_mac(Operation *op)
 {
-        return handle_data(op, &(UsePlan){"key.mac", SIGNER_OP_MAC, POLICY_OP_MAC, PURPOSE_MAC, ""}, true, no_options);
+        return handle_data(op, &(UsePlan){"key.mac", SIGNER_OP_MAC, POLICY_OP_MAC, PURPOSE_MAC, ""}, true,
+                        no_options);
 }
 
 static int handle_seal(Operation *op)
 {
-        return handle_data(op, &(UsePlan){"key.seal", SIGNER_OP_SEAL, POLICY_OP_SEAL, PURPOSE_SEAL, ""}, false, aad_option);
+        return handle_data(op, &(UsePlan){"key.seal", SIGNER_OP_SEAL, POLICY_OP_SEAL, PURPOSE_SEAL, ""},
+                        false, aad_option);
 }
 
 static int handle_unseal(Operation *op)
 {
-        return handle_data(op, &(UsePlan){"key.unseal", SIGNER_OP_UNSEAL, POLICY_OP_UNSEAL, PURPOSE_SEAL, ""}, false, aad_option);
+        return handle_data(op, &(UsePlan){"key.unseal", SIGNER_OP_UNSEAL, POLICY_OP_UNSEAL, PURPOSE_SEAL, ""},
+                        false, aad_option);
 }
 
 /* ---- CSR ---- */
@@ -444,12 +457,12 @@ typedef struct CsrOptions {
 } CsrOptions;
 
 static const OptionSpec csr_options[] = {
-        {"dns", OPTION_STRINGS, offsetof(CsrOptions, dns)},
-        {"ip", OPTION_STRINGS, offsetof(CsrOptions, ip)},
-        {"uri", OPTION_STRINGS, offsetof(CsrOptions, uri)},
-        {"email", OPTION_STRINGS, offsetof(CsrOptions, email)},
-        {"scheme", OPTION_STRING, offsetof(CsrOptions, scheme)},
-        {0},
+                {"dns", OPTION_STRINGS, offsetof(CsrOptions, dns)},
+                {"ip", OPTION_STRINGS, offsetof(CsrOptions, ip)},
+                {"uri", OPTION_STRINGS, offsetof(CsrOptions, uri)},
+                {"email", OPTION_STRINGS, offsetof(CsrOptions, email)},
+                {"scheme", OPTION_STRING, offsetof(CsrOptions, scheme)},
+                {0},
 };
 
 static void csr_options_deinit(CsrOptions *o)
@@ -472,7 +485,8 @@ static int finish_csr(Operation *op, sd_bus_message *reply)
         const Buffer *tbs = op->data;
         int r;
 
-        r = csr_finish(buffer_bytes(tbs), op->scheme, BYTES(op->items[0].result, op->items[0].result_len), &der);
+        r = csr_finish(buffer_bytes(tbs), op->scheme, BYTES(op->items[0].result, op->items[0].result_len),
+                        &der);
         return r ? -EINVAL : sd_bus_message_append_array(reply, 'y', der.data, der.len);
 }
 
@@ -480,11 +494,11 @@ static int finish_csr(Operation *op, sd_bus_message *reply)
 static int prepare_csr(Operation *op, const char *subject, const CsrOptions *o)
 {
         CsrRequest request = {
-                .subject = subject,
-                .dns = (const char *const *)o->dns,
-                .ip = (const char *const *)o->ip,
-                .uri = (const char *const *)o->uri,
-                .email = (const char *const *)o->email,
+                        .subject = subject,
+                        .dns = (const char *const *)o->dns,
+                        .ip = (const char *const *)o->ip,
+                        .uri = (const char *const *)o->uri,
+                        .email = (const char *const *)o->email,
         };
         Buffer *tbs = op->data;
         int r;
@@ -510,8 +524,9 @@ static int begin_csr(Operation *op, const char *subject, const CsrOptions *o)
                 r = resolve_scheme(op, &plan);
         if (r)
                 return r;
-        r = operation_authorise(op,
-                &(Question){.operation = plan.operation, .scheme = op->scheme ? scheme_info(op->scheme)->name : ""});
+        r = operation_authorise(
+                        op, &(Question){.operation = plan.operation,
+                                            .scheme = op->scheme ? scheme_info(op->scheme)->name : ""});
         if (!r)
                 r = check_use(op, &plan);
         if (!r)
@@ -573,20 +588,21 @@ static int handle_destroy(Operation *op)
 }
 
 const Method key_methods[] = {
-        {HF_IFACE_KEY, "Describe", "a{sv}", "a{sv}", 0, METHOD_KEY, POLICY_OP_DESCRIBE, handle_describe},
-        {HF_IFACE_KEY, "GetPublicKey", "sa{sv}", "ay", 0, METHOD_KEY, 0, handle_public},
-        {HF_IFACE_KEY, "Sign", "saya{sv}", "ay", 0, METHOD_KEY, 0, handle_sign},
-        {HF_IFACE_KEY, "SignMany", "saaya{sv}", "aay", 0, METHOD_KEY, 0, handle_sign_many},
-        {HF_IFACE_KEY, "Decrypt", "saya{sv}", "ay", 0, METHOD_KEY | METHOD_DIRECT, 0, handle_decrypt},
-        {HF_IFACE_KEY, "Agree", "aya{sv}", "ay", 0, METHOD_KEY | METHOD_DIRECT, 0, handle_agree},
-        {HF_IFACE_KEY, "Mac", "saya{sv}", "ay", 0, METHOD_KEY, 0, handle_mac},
-        {HF_IFACE_KEY, "Seal", "aya{sv}", "ay", 0, METHOD_KEY | METHOD_DIRECT, 0, handle_seal},
-        {HF_IFACE_KEY, "Unseal", "aya{sv}", "ay", 0, METHOD_KEY | METHOD_DIRECT, 0, handle_unseal},
-        {HF_IFACE_KEY, "CreateCsr", "sa{sv}", "ay", 0, METHOD_KEY, 0, handle_csr},
-        {HF_IFACE_KEY, "Enable", "a{sv}", "", 0, METHOD_KEY, POLICY_OP_ENABLE, handle_enable},
-        {HF_IFACE_KEY, "Disable", "a{sv}", "", 0, METHOD_KEY, POLICY_OP_DISABLE, handle_disable},
-        {HF_IFACE_KEY, "Freeze", "a{sv}", "", 0, METHOD_KEY, POLICY_OP_FREEZE, handle_freeze},
-        {HF_IFACE_KEY, "Retire", "a{sv}", "", 0, METHOD_KEY, POLICY_OP_DISABLE, handle_retire},
-        {HF_IFACE_KEY, "Destroy", "a{sv}", "", 0, METHOD_KEY, POLICY_OP_DESTROY, handle_destroy},
-        {0},
+                {HF_IFACE_KEY, "Describe", "a{sv}", "a{sv}", 0, METHOD_KEY, POLICY_OP_DESCRIBE,
+                                handle_describe},
+                {HF_IFACE_KEY, "GetPublicKey", "sa{sv}", "ay", 0, METHOD_KEY, 0, handle_public},
+                {HF_IFACE_KEY, "Sign", "saya{sv}", "ay", 0, METHOD_KEY, 0, handle_sign},
+                {HF_IFACE_KEY, "SignMany", "saaya{sv}", "aay", 0, METHOD_KEY, 0, handle_sign_many},
+                {HF_IFACE_KEY, "Decrypt", "saya{sv}", "ay", 0, METHOD_KEY | METHOD_DIRECT, 0, handle_decrypt},
+                {HF_IFACE_KEY, "Agree", "aya{sv}", "ay", 0, METHOD_KEY | METHOD_DIRECT, 0, handle_agree},
+                {HF_IFACE_KEY, "Mac", "saya{sv}", "ay", 0, METHOD_KEY, 0, handle_mac},
+                {HF_IFACE_KEY, "Seal", "aya{sv}", "ay", 0, METHOD_KEY | METHOD_DIRECT, 0, handle_seal},
+                {HF_IFACE_KEY, "Unseal", "aya{sv}", "ay", 0, METHOD_KEY | METHOD_DIRECT, 0, handle_unseal},
+                {HF_IFACE_KEY, "CreateCsr", "sa{sv}", "ay", 0, METHOD_KEY, 0, handle_csr},
+                {HF_IFACE_KEY, "Enable", "a{sv}", "", 0, METHOD_KEY, POLICY_OP_ENABLE, handle_enable},
+                {HF_IFACE_KEY, "Disable", "a{sv}", "", 0, METHOD_KEY, POLICY_OP_DISABLE, handle_disable},
+                {HF_IFACE_KEY, "Freeze", "a{sv}", "", 0, METHOD_KEY, POLICY_OP_FREEZE, handle_freeze},
+                {HF_IFACE_KEY, "Retire", "a{sv}", "", 0, METHOD_KEY, POLICY_OP_DISABLE, handle_retire},
+                {HF_IFACE_KEY, "Destroy", "a{sv}", "", 0, METHOD_KEY, POLICY_OP_DESTROY, handle_destroy},
+                {0},
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The interface org.holdfast.Keystore1.Manager: keys as a whole, policy, status. Store and slots are in bus-store.c. */
+/* The interface org.holdfast.Keystore1.Manager: keys as a whole, policy, status. Store and slots are in
+ * bus-store.c. */
 #include <errno.h>
 #include <string.h>
 
@@ -19,7 +20,9 @@
 
 static const char *memory_name(const Daemon *d)
 {
-        return !signer_client_is_up(d->signer) ? "unknown" : signer_client_hello(d->signer)->memory == 1 ? "secret" : "locked";
+        return !signer_client_is_up(d->signer)               ? "unknown"
+               : signer_client_hello(d->signer)->memory == 1 ? "secret"
+                                                             : "locked";
 }
 
 static int append_private_status(sd_bus_message *m, const Daemon *d)
@@ -49,7 +52,8 @@ static int append_private_status(sd_bus_message *m, const Daemon *d)
                 r = reply_append_u64(m, "backup", v->last_backup);
         if (r >= 0)
                 r = reply_append_string(m, "rollback-detection",
-                        "store against log; not when store, log and slots are put back together (no TPM)");
+                                "store against log; not when store, log and slots are put back together (no "
+                                "TPM)");
         if (r >= 0)
                 r = reply_append_string(m, "policy", d->policy_hash);
         if (r >= 0)
@@ -69,7 +73,8 @@ static int append_status(Operation *op, sd_bus_message *m)
         if (r >= 0)
                 r = reply_append_string(m, "reason", v->reason);
         if (r >= 0)
-                r = reply_append_string(m, "error", v->state == VAULT_READY ? "" : hf_error_name(vault_state_error(v)));
+                r = reply_append_string(m, "error",
+                                v->state == VAULT_READY ? "" : hf_error_name(vault_state_error(v)));
         if (r >= 0)
                 r = reply_append_string(m, "version", HOLDFAST_VERSION);
         if (r >= 0 && operation_may(op, POLICY_OP_CHECK, NULL))
@@ -116,16 +121,16 @@ typedef struct CreateOptions {
 } CreateOptions;
 
 static const OptionSpec create_options[] = {
-        {"purpose", OPTION_STRING, offsetof(CreateOptions, purpose)},
-        {"digest", OPTION_BOOL, offsetof(CreateOptions, digest)},
-        {"protection", OPTION_STRING, offsetof(CreateOptions, protection)},
-        {0},
+                {"purpose", OPTION_STRING, offsetof(CreateOptions, purpose)},
+                {"digest", OPTION_BOOL, offsetof(CreateOptions, digest)},
+                {"protection", OPTION_STRING, offsetof(CreateOptions, protection)},
+                {0},
 };
 
 static const OptionSpec import_options[] = {
-        {"purpose", OPTION_STRING, offsetof(CreateOptions, purpose)},
-        {"digest", OPTION_BOOL, offsetof(CreateOptions, digest)},
-        {0},
+                {"purpose", OPTION_STRING, offsetof(CreateOptions, purpose)},
+                {"digest", OPTION_BOOL, offsetof(CreateOptions, digest)},
+                {0},
 };
 
 static int read_purpose(const CreateOptions *o, KeyAttributes *a)
@@ -169,7 +174,8 @@ static int handle_create(Operation *op)
         a.protection = key_protection_from_string(o.protection);
         if (!a.algorithm || !a.protection)
                 return a.protection ? HF_E_ALGORITHM_NOT_SUPPORTED : HF_E_INVALID_ARGS;
-        r = operation_authorise(op, &(Question){.operation = POLICY_OP_CREATE, .key_name = name, .algorithm = algorithm});
+        r = operation_authorise(op,
+                        &(Question){.operation = POLICY_OP_CREATE, .key_name = name, .algorithm = algorithm});
         if (r)
                 return r;
         if (a.protection != PROTECTION_SOFTWARE)
@@ -225,21 +231,22 @@ typedef struct ListOptions {
 } ListOptions;
 
 static const OptionSpec list_options[] = {
-        {"pattern", OPTION_STRING, offsetof(ListOptions, pattern)},
-        {"after", OPTION_STRING, offsetof(ListOptions, after)},
-        {"retired", OPTION_BOOL, offsetof(ListOptions, retired)},
-        {"limit", OPTION_U32, offsetof(ListOptions, limit)},
-        {0},
+                {"pattern", OPTION_STRING, offsetof(ListOptions, pattern)},
+                {"after", OPTION_STRING, offsetof(ListOptions, after)},
+                {"retired", OPTION_BOOL, offsetof(ListOptions, retired)},
+                {"limit", OPTION_U32, offsetof(ListOptions, limit)},
+                {0},
 };
 
 static bool is_listed(const Operation *op, const ListOptions *o, const KeyEntry *key)
 {
-        return (o->retired || !(key->flags & KEY_FLAG_RETIRED)) && name_matches(o->pattern, key_entry_name(key)) &&
-                operation_may(op, POLICY_OP_DESCRIBE, key);
+        return (o->retired || !(key->flags & KEY_FLAG_RETIRED)) &&
+               name_matches(o->pattern, key_entry_name(key)) && operation_may(op, POLICY_OP_DESCRIBE, key);
 }
 
 /* One page: at most `limit` keys shown and LIST_SCAN_MAX looked at, so that no list holds the loop up. */
-static int append_keys(Operation *op, sd_bus_message *m, const ListOptions *o, CatalogueCursor *cursor, bool *ret_more)
+static int append_keys(Operation *op, sd_bus_message *m, const ListOptions *o, CatalogueCursor *cursor,
+                bool *ret_more)
 {
         size_t seen = 0, shown = 0;
         KeyEntry *key;
@@ -301,7 +308,8 @@ static void on_random(void *userdata, int result, Bytes body)
                 bytes = wire_get_block(&r, HF_RANDOM_MAX);
                 result = wire_done(&r) ? HF_E_SIGNER_FAILED : 0;
         }
-        if (!result && (operation_reply_new(op, &reply) < 0 || sd_bus_message_append_array(reply, 'y', bytes.data, bytes.len) < 0))
+        if (!result && (operation_reply_new(op, &reply) < 0 ||
+                                       sd_bus_message_append_array(reply, 'y', bytes.data, bytes.len) < 0))
                 result = HF_E_INTERNAL;
         if (result) {
                 sd_bus_message_unref(reply);
@@ -347,12 +355,12 @@ typedef struct ExplainOptions {
 } ExplainOptions;
 
 static const OptionSpec explain_options[] = {
-        {"user", OPTION_U32, offsetof(ExplainOptions, user)},
-        {"groups", OPTION_U32S, offsetof(ExplainOptions, groups)},
-        {"unit", OPTION_STRING, offsetof(ExplainOptions, unit)},
-        {"algorithm", OPTION_STRING, offsetof(ExplainOptions, algorithm)},
-        {"scheme", OPTION_STRING, offsetof(ExplainOptions, scheme)},
-        {0},
+                {"user", OPTION_U32, offsetof(ExplainOptions, user)},
+                {"groups", OPTION_U32S, offsetof(ExplainOptions, groups)},
+                {"unit", OPTION_STRING, offsetof(ExplainOptions, unit)},
+                {"algorithm", OPTION_STRING, offsetof(ExplainOptions, algorithm)},
+                {"scheme", OPTION_STRING, offsetof(ExplainOptions, scheme)},
+                {0},
 };
 
 static int append_rule(sd_bus_message *m, const PolicyRule *rule)
@@ -373,7 +381,10 @@ static int append_rule(sd_bus_message *m, const PolicyRule *rule)
 
 static const char *verdict_name(int result)
 {
-        return result == 0 ? "allow" : result == HF_E_RATE_LIMITED ? "rate-limited" : result == HF_E_USES_EXHAUSTED ? "uses-exhausted" : "deny";
+        return result == 0                     ? "allow"
+               : result == HF_E_RATE_LIMITED   ? "rate-limited"
+               : result == HF_E_USES_EXHAUSTED ? "uses-exhausted"
+                                               : "deny";
 }
 
 static int append_explanation(Operation *op, sd_bus_message *m, const PolicyRequest *request)
@@ -410,7 +421,8 @@ static bool uses_left(void *userdata, const char *rule_name, const Uuid *uuid, u
         return key && uses_remaining(v->uses, uuid, key->created, rule_name, limit) >= count;
 }
 
-static void explain_request(Operation *op, const ExplainOptions *o, PolicyOperation operation, const char *key, PolicyRequest *ret)
+static void explain_request(Operation *op, const ExplainOptions *o, PolicyOperation operation,
+                const char *key, PolicyRequest *ret)
 {
         Vault *v = &op->daemon->vault;
         KeyEntry *entry = v->catalogue && *key ? catalogue_find(v->catalogue, key) : NULL;
@@ -420,7 +432,9 @@ static void explain_request(Operation *op, const ExplainOptions *o, PolicyOperat
                 ret->key = *key ? key : NULL;
         if (o->algorithm)
                 ret->algorithm = o->algorithm;
-        ret->scheme = o->scheme ? o->scheme : entry ? scheme_info(scheme_usual(entry->algorithm, entry->purpose))->name : "";
+        ret->scheme = o->scheme ? o->scheme
+                      : entry   ? scheme_info(scheme_usual(entry->algorithm, entry->purpose))->name
+                                : "";
         ret->uses_available = uses_left;
         ret->uses_userdata = v;
         if (o->user == op->caller->uid && !o->unit && !o->groups.len)
@@ -433,7 +447,8 @@ static void explain_request(Operation *op, const ExplainOptions *o, PolicyOperat
         ret->label = NULL;
 }
 
-/* Of oneself anybody may ask, but not about keys one may not know of: for those the answer is that of absent ones. */
+/* Of oneself anybody may ask, but not about keys one may not know of: for those the answer is that of absent
+ * ones. */
 static int handle_explain(Operation *op)
 {
         ExplainOptions o = {.user = op->caller->uid};
@@ -456,8 +471,10 @@ static int handle_explain(Operation *op)
         if (r)
                 return r;
         explain_request(op, &o, operation, key, &request);
-        if (!operation_may(op, POLICY_OP_POLICY_READ, NULL) && request.uuid && !policy_may_describe(op->policy, &request))
-                request.uuid = NULL, request.key = key, request.algorithm = o.algorithm, request.scheme = o.scheme ? o.scheme : "";
+        if (!operation_may(op, POLICY_OP_POLICY_READ, NULL) && request.uuid &&
+                        !policy_may_describe(op->policy, &request))
+                request.uuid = NULL, request.key = key, request.algorithm = o.algorithm,
+                request.scheme = o.scheme ? o.scheme : "";
         r = operation_reply_new(op, &reply);
         if (r >= 0)
                 r = append_explanation(op, reply, &request);
@@ -479,7 +496,7 @@ static int handle_reload(Operation *op)
         r = daemon_load_policy(op->daemon, op->caller, &problem);
         if (r == HF_E_POLICY_INVALID) {
                 operation_fail_because(op, r, "%s. The policy that was in force stays in force.",
-                        policy_problem_format(&problem, text, sizeof(text)));
+                                policy_problem_format(&problem, text, sizeof(text)));
                 return OPERATION_ANSWERED;
         }
         if (r)
@@ -500,26 +517,29 @@ static int handle_reload(Operation *op)
 #define M HF_IFACE_MANAGER
 
 const Method manager_methods[] = {
-        {M, "Status", "a{sv}", "a{sv}", VAULT_ANY, 0, 0, handle_status},
-        {M, "Initialise", "sa{sv}", "a{sv}", VAULT_UNINITIALISED, 0, POLICY_OP_INIT, store_handle_init},
-        {M, "ConfirmRecovery", "ha{sv}", "a{sv}", VAULT_UNINITIALISED, 0, POLICY_OP_INIT, store_handle_confirm},
-        {M, "Unlock", "a{sv}", "a{sv}", LOOKABLE, 0, POLICY_OP_UNLOCK, store_handle_unlock},
-        {M, "Lock", "a{sv}", "a{sv}", VAULT_READY, 0, POLICY_OP_LOCK, store_handle_lock},
-        {M, "CreateKey", "ssa{sv}", "oa{sv}", 0, 0, 0, handle_create},
-        {M, "ImportKey", "sha{sv}", "oa{sv}", 0, 0, 0, handle_import},
-        {M, "ListKeys", "a{sv}", "aa{sv}s", 0, 0, 0, handle_list},
-        {M, "Random", "ua{sv}", "ay", 0, 0, 0, handle_random},
-        {M, "ListSlots", "a{sv}", "aa{sv}", LOOKABLE, 0, POLICY_OP_SLOT_LIST, store_handle_slots},
-        {M, "AddSlot", "sa{sv}", "u", 0, 0, POLICY_OP_SLOT_ADD, store_handle_slot_add},
-        {M, "RemoveSlot", "ua{sv}", "", 0, 0, POLICY_OP_SLOT_REMOVE, store_handle_slot_remove},
-        {M, "ChangeSlot", "ua{sv}", "", 0, 0, POLICY_OP_SLOT_CHANGE, store_handle_slot_change},
-        {M, "Backup", "ha{sv}", "a{sv}", VAULT_READY, 0, POLICY_OP_BACKUP, backup_handle_backup},
-        {M, "Restore", "ha{sv}", "a{sv}", VAULT_UNINITIALISED | VAULT_FOREIGN | VAULT_REFUSED, 0, POLICY_OP_RESTORE,
-                backup_handle_restore},
-        {M, "Rekey", "sa{sv}", "a{sv}", VAULT_READY, 0, POLICY_OP_REKEY, backup_handle_rekey},
-        {M, "Recover", "a{sv}", "a{sv}", VAULT_FOREIGN | VAULT_REFUSED, 0, POLICY_OP_RECOVER, store_handle_recover},
-        {M, "Explain", "ssa{sv}", "a{sv}", VAULT_ANY, 0, 0, handle_explain},
-        {M, "ReloadPolicy", "a{sv}", "a{sv}", VAULT_ANY, 0, 0, handle_reload},
-        {M, "Check", "a{sv}", "aa{sv}", VAULT_ANY, 0, 0, handle_check},
-        {0},
+                {M, "Status", "a{sv}", "a{sv}", VAULT_ANY, 0, 0, handle_status},
+                {M, "Initialise", "sa{sv}", "a{sv}", VAULT_UNINITIALISED, 0, POLICY_OP_INIT,
+                                store_handle_init},
+                {M, "ConfirmRecovery", "ha{sv}", "a{sv}", VAULT_UNINITIALISED, 0, POLICY_OP_INIT,
+                                store_handle_confirm},
+                {M, "Unlock", "a{sv}", "a{sv}", LOOKABLE, 0, POLICY_OP_UNLOCK, store_handle_unlock},
+                {M, "Lock", "a{sv}", "a{sv}", VAULT_READY, 0, POLICY_OP_LOCK, store_handle_lock},
+                {M, "CreateKey", "ssa{sv}", "oa{sv}", 0, 0, 0, handle_create},
+                {M, "ImportKey", "sha{sv}", "oa{sv}", 0, 0, 0, handle_import},
+                {M, "ListKeys", "a{sv}", "aa{sv}s", 0, 0, 0, handle_list},
+                {M, "Random", "ua{sv}", "ay", 0, 0, 0, handle_random},
+                {M, "ListSlots", "a{sv}", "aa{sv}", LOOKABLE, 0, POLICY_OP_SLOT_LIST, store_handle_slots},
+                {M, "AddSlot", "sa{sv}", "u", 0, 0, POLICY_OP_SLOT_ADD, store_handle_slot_add},
+                {M, "RemoveSlot", "ua{sv}", "", 0, 0, POLICY_OP_SLOT_REMOVE, store_handle_slot_remove},
+                {M, "ChangeSlot", "ua{sv}", "", 0, 0, POLICY_OP_SLOT_CHANGE, store_handle_slot_change},
+                {M, "Backup", "ha{sv}", "a{sv}", VAULT_READY, 0, POLICY_OP_BACKUP, backup_handle_backup},
+                {M, "Restore", "ha{sv}", "a{sv}", VAULT_UNINITIALISED | VAULT_FOREIGN | VAULT_REFUSED, 0,
+                                POLICY_OP_RESTORE, backup_handle_restore},
+                {M, "Rekey", "sa{sv}", "a{sv}", VAULT_READY, 0, POLICY_OP_REKEY, backup_handle_rekey},
+                {M, "Recover", "a{sv}", "a{sv}", VAULT_FOREIGN | VAULT_REFUSED, 0, POLICY_OP_RECOVER,
+                                store_handle_recover},
+                {M, "Explain", "ssa{sv}", "a{sv}", VAULT_ANY, 0, 0, handle_explain},
+                {M, "ReloadPolicy", "a{sv}", "a{sv}", VAULT_ANY, 0, 0, handle_reload},
+                {M, "Check", "a{sv}", "aa{sv}", VAULT_ANY, 0, 0, handle_check},
+                {0},
 };

@@ -19,28 +19,28 @@ typedef struct SlotOptions {
 } SlotOptions;
 
 static const OptionSpec init_options[] = {
-        {"secret", OPTION_FD, offsetof(SlotOptions, secret)},
-        {"recovery", OPTION_FD, offsetof(SlotOptions, recovery)},
-        {"unattended", OPTION_BOOL, offsetof(SlotOptions, unattended)},
-        {"label", OPTION_STRING, offsetof(SlotOptions, label)},
-        {0},
+                {"secret", OPTION_FD, offsetof(SlotOptions, secret)},
+                {"recovery", OPTION_FD, offsetof(SlotOptions, recovery)},
+                {"unattended", OPTION_BOOL, offsetof(SlotOptions, unattended)},
+                {"label", OPTION_STRING, offsetof(SlotOptions, label)},
+                {0},
 };
 static const OptionSpec secret_option[] = {{"secret", OPTION_FD, offsetof(SlotOptions, secret)}, {0}};
 static const OptionSpec slot_options[] = {
-        {"secret", OPTION_FD, offsetof(SlotOptions, secret)},
-        {"recovery", OPTION_FD, offsetof(SlotOptions, recovery)},
-        {"label", OPTION_STRING, offsetof(SlotOptions, label)},
-        {0},
+                {"secret", OPTION_FD, offsetof(SlotOptions, secret)},
+                {"recovery", OPTION_FD, offsetof(SlotOptions, recovery)},
+                {"label", OPTION_STRING, offsetof(SlotOptions, label)},
+                {0},
 };
 static const OptionSpec change_options[] = {
-        {"secret", OPTION_FD, offsetof(SlotOptions, secret)},
-        {"recovery", OPTION_FD, offsetof(SlotOptions, recovery)},
-        {0},
+                {"secret", OPTION_FD, offsetof(SlotOptions, secret)},
+                {"recovery", OPTION_FD, offsetof(SlotOptions, recovery)},
+                {0},
 };
 static const OptionSpec recover_options[] = {
-        {"secret", OPTION_FD, offsetof(SlotOptions, secret)},
-        {"accept-rollback", OPTION_BOOL, offsetof(SlotOptions, accept_rollback)},
-        {0},
+                {"secret", OPTION_FD, offsetof(SlotOptions, secret)},
+                {"accept-rollback", OPTION_BOOL, offsetof(SlotOptions, accept_rollback)},
+                {0},
 };
 static const OptionSpec no_options[] = {{0}};
 
@@ -60,7 +60,8 @@ static int check_pipe(int fd)
         if (fd < 0)
                 return 0;
         flags = fcntl(fd, F_GETFL);
-        if (fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode) || flags < 0 || (flags & O_ACCMODE) == O_RDONLY || (flags & O_PATH))
+        if (fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode) || flags < 0 || (flags & O_ACCMODE) == O_RDONLY ||
+                        (flags & O_PATH))
                 return HF_E_INVALID_FD;
         return 0;
 }
@@ -84,14 +85,16 @@ static int read_slot_options(Operation *op, const OptionSpec *specs, SlotOptions
 static void fail(Operation *op, int result, const char *reason)
 {
         if (reason && *reason)
-                operation_fail_because(op, result < 0 ? HF_E_INTERNAL : result, "%s. %s", reason, errors_sentence(result));
+                operation_fail_because(op, result < 0 ? HF_E_INTERNAL : result, "%s. %s", reason,
+                                errors_sentence(result));
         else
                 operation_fail(op, result);
 }
 
 static int append_key_of_log(sd_bus_message *m, const Vault *v)
 {
-        char id[UUID_TEXT_SIZE], name[AUDIT_NAME_MAX + 1], text[AUDIT_VKEY_MAX], fingerprint[AUDIT_FINGERPRINT_SIZE];
+        char id[UUID_TEXT_SIZE], name[AUDIT_NAME_MAX + 1], text[AUDIT_VKEY_MAX],
+                        fingerprint[AUDIT_FINGERPRINT_SIZE];
         AuditVkey key;
         int r;
 
@@ -144,9 +147,12 @@ int store_read_init(Operation *op, VaultInitParams *ret)
         r = read_slot_options(op, init_options, &o);
         if (r)
                 return r;
-        *ret = (VaultInitParams){
-                .kind = slot_kind_from_string(kind), .unattended = o.unattended, .secret_fd = o.secret, .recovery_fd = o.recovery};
-        if ((ret->kind != SLOT_CREDENTIAL && ret->kind != SLOT_PASSPHRASE) || (ret->kind == SLOT_PASSPHRASE) != (o.secret >= 0) ||
+        *ret = (VaultInitParams){.kind = slot_kind_from_string(kind),
+                        .unattended = o.unattended,
+                        .secret_fd = o.secret,
+                        .recovery_fd = o.recovery};
+        if ((ret->kind != SLOT_CREDENTIAL && ret->kind != SLOT_PASSPHRASE) ||
+                        (ret->kind == SLOT_PASSPHRASE) != (o.secret >= 0) ||
                         ret->unattended != (o.recovery < 0))
                 return HF_E_INVALID_ARGS;
         strcpy(ret->label, *o.label ? o.label : kind);
@@ -356,7 +362,8 @@ static void on_slots_made(void *userdata, int result, Bytes body)
                 s->id = wire_get_u32(&r);
         if (!result) {
                 slots = wire_get_block(&r, SLOTS_FILE_MAX);
-                result = wire_done(&r) ? HF_E_SIGNER_FAILED : buffer_append(&s->change.slots, slots.data, slots.len);
+                result = wire_done(&r) ? HF_E_SIGNER_FAILED
+                                       : buffer_append(&s->change.slots, slots.data, slots.len);
         }
         if (!result) {
                 change_submit(op->daemon, &s->change);
@@ -378,13 +385,13 @@ static SlotChange *slot_change_new(Operation *op, const char *event)
                 return NULL;
         s->op = op;
         s->change = (Change){
-                .event = event,
-                .seal = true,
-                .write = write_slot_change,
-                .apply = apply_slot_change,
-                .finish = finish_slot_change,
-                .userdata = s,
-                .slots = BUFFER_INIT(SLOTS_FILE_MAX),
+                        .event = event,
+                        .seal = true,
+                        .write = write_slot_change,
+                        .apply = apply_slot_change,
+                        .finish = finish_slot_change,
+                        .userdata = s,
+                        .slots = BUFFER_INIT(SLOTS_FILE_MAX),
         };
         return s;
 }

@@ -34,12 +34,13 @@ typedef struct Object {
 } Object;
 
 static const Object objects[] = {
-        [OBJECT_MANAGER] = {manager_methods, HF_IFACE_MANAGER, xml_manager},
-        [OBJECT_AUDIT] = {audit_methods, HF_IFACE_AUDIT, xml_audit},
-        [OBJECT_KEY] = {key_methods, HF_IFACE_KEY, xml_key},
+                [OBJECT_MANAGER] = {manager_methods, HF_IFACE_MANAGER, xml_manager},
+                [OBJECT_AUDIT] = {audit_methods, HF_IFACE_AUDIT, xml_audit},
+                [OBJECT_KEY] = {key_methods, HF_IFACE_KEY, xml_key},
 };
 
-/* Which object, and for a key the text that names it ("" if it could be no name: then there is no such key). */
+/* Which object, and for a key the text that names it ("" if it could be no name: then there is no such key).
+ */
 static ObjectKind find_object(const char *path, char ret_key[static NAME_SIZE])
 {
         char *decoded = NULL;
@@ -50,8 +51,9 @@ static ObjectKind find_object(const char *path, char ret_key[static NAME_SIZE])
                 return OBJECT_MANAGER;
         if (strcmp(path, HF_PATH_AUDIT) == 0)
                 return OBJECT_AUDIT;
-        if (strcmp(path, HF_PATH_KEY) == 0 || strcmp(path, HF_PATH_ROOT) == 0 || strcmp(path, "/org/holdfast") == 0 ||
-                        strcmp(path, "/org") == 0 || strcmp(path, "/") == 0)
+        if (strcmp(path, HF_PATH_KEY) == 0 || strcmp(path, HF_PATH_ROOT) == 0 ||
+                        strcmp(path, "/org/holdfast") == 0 || strcmp(path, "/org") == 0 ||
+                        strcmp(path, "/") == 0)
                 return OBJECT_NODE;
         r = sd_bus_path_decode(path, HF_PATH_KEY, &decoded);
         if (r <= 0)
@@ -69,8 +71,10 @@ int read_options(Operation *op, const OptionSpec *specs, void *target)
 
         if (r == 0)
                 return 0;
-        operation_fail_because(op, r, "The option '%s' of %s is unknown, given twice or of the wrong type. Nothing was done.",
-                bad, op->method->member);
+        operation_fail_because(op, r,
+                        "The option '%s' of %s is unknown, given twice or of the wrong type. Nothing was "
+                        "done.",
+                        bad, op->method->member);
         return OPERATION_ANSWERED;
 }
 
@@ -157,11 +161,9 @@ int reply_append_strings(sd_bus_message *m, const char *key, const char *const *
 /* ---- introspection ---- */
 
 static const char *const children[][4] = {
-        {"/", "org"},
-        {"/org", "holdfast"},
-        {"/org/holdfast", "Keystore1"},
-        {HF_PATH_ROOT, "Manager", "Audit", "key"},
-        {HF_PATH_KEY}, /* keys are listed by ListKeys, to those who may know of them */
+                {"/", "org"}, {"/org", "holdfast"}, {"/org/holdfast", "Keystore1"},
+                {HF_PATH_ROOT, "Manager", "Audit", "key"},
+                {HF_PATH_KEY}, /* keys are listed by ListKeys, to those who may know of them */
 };
 
 static int introspect_node(sd_bus_message *m, const char *path)
@@ -172,7 +174,8 @@ static int introspect_node(sd_bus_message *m, const char *path)
         n = snprintf(xml, sizeof(xml), "%s<node>\n", xml_doctype);
         for (size_t i = 0; i < ELEMENTSOF(children); i++)
                 for (size_t k = 1; strcmp(children[i][0], path) == 0 && k < 4 && children[i][k]; k++)
-                        n += snprintf(xml + n, sizeof(xml) - (size_t)n, " <node name=\"%s\"/>\n", children[i][k]);
+                        n += snprintf(xml + n, sizeof(xml) - (size_t)n, " <node name=\"%s\"/>\n",
+                                        children[i][k]);
         snprintf(xml + n, sizeof(xml) - (size_t)n, "</node>\n");
         return sd_bus_reply_method_return(m, "s", xml);
 }
@@ -199,7 +202,8 @@ static int answer_as_bus(sd_bus_message *m)
         if (strcmp(member, "StartServiceByName") == 0)
                 return sd_bus_reply_method_return(m, "u", 2U);
         if (strcmp(member, "RequestName") == 0 || strcmp(member, "ReleaseName") == 0)
-                return sd_bus_reply_method_errorf(m, SD_BUS_ERROR_ACCESS_DENIED, "This is no bus but a direct connection");
+                return sd_bus_reply_method_errorf(
+                                m, SD_BUS_ERROR_ACCESS_DENIED, "This is no bus but a direct connection");
         return sd_bus_reply_method_errorf(m, ERROR_UNKNOWN_METHOD, "A direct connection has no '%s'", member);
 }
 
@@ -234,8 +238,9 @@ static void run(Operation *op)
         int r;
 
         if (!sd_bus_message_has_signature(op->call, method->in)) {
-                operation_fail_because(op, HF_E_INVALID_ARGS, "%s takes arguments of type '%s'. Nothing was done.",
-                        method->member, method->in);
+                operation_fail_because(op, HF_E_INVALID_ARGS,
+                                "%s takes arguments of type '%s'. Nothing was done.", method->member,
+                                method->in);
                 return;
         }
         if ((method->flags & METHOD_DIRECT) && !op->caller->direct) {
@@ -260,13 +265,14 @@ static void run(Operation *op)
                 operation_fail(op, r);
 }
 
-static int begin(Daemon *d, sd_bus_message *m, Caller *caller, User *user, Connection *c, const Method *method, const char *key)
+static int begin(Daemon *d, sd_bus_message *m, Caller *caller, User *user, Connection *c,
+                const Method *method, const char *key)
 {
         Operation *op;
 
         if (!c && user->n_jobs >= d->config.max_jobs_per_user)
                 return sd_bus_reply_method_errorf(m, errors_bus_name(HF_E_LIMIT_EXCEEDED), "%s",
-                        errors_sentence(HF_E_LIMIT_EXCEEDED));
+                                errors_sentence(HF_E_LIMIT_EXCEEDED));
         if (operation_new(d, m, caller, user, c, &op) < 0)
                 return -ENOMEM;
         op->method = method;
@@ -278,7 +284,8 @@ static int begin(Daemon *d, sd_bus_message *m, Caller *caller, User *user, Conne
 /* ---- properties ---- */
 
 static const char *const manager_properties[] = {"Version", "State"};
-static const char *const key_properties[] = {"Name", "Uuid", "Algorithm", "Purpose", "Protection", "State", "PublicKey"};
+static const char *const key_properties[] = {
+                "Name", "Uuid", "Algorithm", "Purpose", "Protection", "State", "PublicKey"};
 
 static int append_manager_property(const Operation *op, sd_bus_message *m, const char *name)
 {
@@ -365,16 +372,25 @@ static int handle_set(Operation *op)
 }
 
 static const Method property_methods[][3] = {
-        [false] = {
-                {IFACE_PROPERTIES, "Get", "ss", "v", .states = VAULT_ANY, .handle = handle_get},
-                {IFACE_PROPERTIES, "GetAll", "s", "a{sv}", .states = VAULT_ANY, .handle = handle_get_all},
-                {IFACE_PROPERTIES, "Set", "ssv", "", .states = VAULT_ANY, .handle = handle_set},
-        },
-        [true] = {
-                {IFACE_PROPERTIES, "Get", "ss", "v", 0, METHOD_KEY, POLICY_OP_DESCRIBE, handle_get},
-                {IFACE_PROPERTIES, "GetAll", "s", "a{sv}", 0, METHOD_KEY, POLICY_OP_DESCRIBE, handle_get_all},
-                {IFACE_PROPERTIES, "Set", "ssv", "", 0, METHOD_KEY, POLICY_OP_DESCRIBE, handle_set},
-        },
+                [false] =
+                                {
+                                                {IFACE_PROPERTIES, "Get", "ss", "v", .states = VAULT_ANY,
+                                                                .handle = handle_get},
+                                                {IFACE_PROPERTIES, "GetAll", "s", "a{sv}",
+                                                                .states = VAULT_ANY,
+                                                                .handle = handle_get_all},
+                                                {IFACE_PROPERTIES, "Set", "ssv", "", .states = VAULT_ANY,
+                                                                .handle = handle_set},
+                                },
+                [true] =
+                                {
+                                                {IFACE_PROPERTIES, "Get", "ss", "v", 0, METHOD_KEY,
+                                                                POLICY_OP_DESCRIBE, handle_get},
+                                                {IFACE_PROPERTIES, "GetAll", "s", "a{sv}", 0, METHOD_KEY,
+                                                                POLICY_OP_DESCRIBE, handle_get_all},
+                                                {IFACE_PROPERTIES, "Set", "ssv", "", 0, METHOD_KEY,
+                                                                POLICY_OP_DESCRIBE, handle_set},
+                                },
 };
 
 static const Method *find_property_method(ObjectKind kind, const char *member)
@@ -410,7 +426,8 @@ int bus_dispatch(Daemon *d, sd_bus_message *m, Caller *caller, User *user, Conne
         else if (kind != OBJECT_NODE)
                 method = find_method(&objects[kind], interface, member);
         if (!method)
-                return sd_bus_reply_method_errorf(m, ERROR_UNKNOWN_METHOD, "There is no method '%s%s%s' on '%s'",
-                        interface ? interface : "", interface ? "." : "", member, path);
+                return sd_bus_reply_method_errorf(m, ERROR_UNKNOWN_METHOD,
+                                "There is no method '%s%s%s' on '%s'", interface ? interface : "",
+                                interface ? "." : "", member, path);
         return begin(d, m, caller, user, connection, method, key);
 }

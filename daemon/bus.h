@@ -4,9 +4,10 @@
 /*
  * The contract, served
  *
- * Both roads hand every message to bus_dispatch(), which finds the row of the method table, checks arguments' types
- * and the state of the vault, asks policy where the row says so, and calls the handler. What has no row does not
- * exist. Introspection gives the XML files of dbus/ as they are; properties are calls in the same table.
+ * Both roads hand every message to bus_dispatch(), which finds the row of the method table, checks arguments'
+ * types and the state of the vault, asks policy where the row says so, and calls the handler. What has no row
+ * does not exist. Introspection gives the XML files of dbus/ as they are; properties are calls in the same
+ * table.
  */
 #include "daemon/operation.h"
 #include "daemon/options.h"

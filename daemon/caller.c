@@ -88,7 +88,8 @@ static int read_groups(Caller *c, int fd)
 void caller_unit_of_cgroup(const char *text, char *ret, size_t size)
 {
         ret[0] = '\0';
-        for (const char *line = text; line && *line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
+        for (const char *line = text; line && *line;
+                        line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
                 const char *path = NULL, *end = strchrnul(line, '\n');
 
                 if (strncmp(line, "0::/", 4) == 0)
@@ -141,7 +142,8 @@ static void read_unit(Caller *c, int fd)
                 c->unit = strdup(unit);
 }
 
-/* SO_PEERSEC is what the label was when the connection was made: no pid enters, so there is nothing to race. */
+/* SO_PEERSEC is what the label was when the connection was made: no pid enters, so there is nothing to race.
+ */
 static void read_label(Caller *c, int fd)
 {
         char label[LABEL_MAX];

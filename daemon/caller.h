@@ -4,10 +4,11 @@
 /*
  * Caller: who is it
  *
- * What the kernel, or the bus daemon that asked the kernel, says about the other end of a connection. Nothing a
- * caller claims about itself enters. Any failure to find out means there is no Caller and nothing is answered.
- * systemd unit and LSM label are there only where a pidfd proves the process was the same before and after they
- * were read (direct socket, kernel 6.5 and later); otherwise they are NULL and rules that name them do not match.
+ * What the kernel, or the bus daemon that asked the kernel, says about the other end of a connection. Nothing
+ * a caller claims about itself enters. Any failure to find out means there is no Caller and nothing is
+ * answered. systemd unit and LSM label are there only where a pidfd proves the process was the same before
+ * and after they were read (direct socket, kernel 6.5 and later); otherwise they are NULL and rules that name
+ * them do not match.
  */
 #include <stdbool.h>
 #include <sys/types.h>

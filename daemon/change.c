@@ -123,7 +123,8 @@ static int commit(void *userdata)
         StoreOutcome outcome = store_commit(v->store);
 
         if (outcome == STORE_COMMITTED && c->slots.len &&
-                        (renameat(v->store_fd, "slots.next", v->store_fd, "slots") < 0 || io_sync_dir(v->store_fd)))
+                        (renameat(v->store_fd, "slots.next", v->store_fd, "slots") < 0 ||
+                                        io_sync_dir(v->store_fd)))
                 outcome = STORE_OUTCOME_UNKNOWN; /* committed; recovery finds slots.next by its hash */
         return (int)outcome;
 }
@@ -149,7 +150,8 @@ static void on_committed(void *userdata, int result)
                 c->apply(c);
                 r = audit_log_append_done(v->log, c->seq, &c->done_seq);
         } else {
-                log_error("change %llu was taken back: %s", (unsigned long long)c->seq, store_reason(v->store));
+                log_error("change %llu was taken back: %s", (unsigned long long)c->seq,
+                                store_reason(v->store));
                 r = audit_log_append_undone(v->log, c->seq, store_reason(v->store), &c->done_seq);
         }
         if (r) {
@@ -167,7 +169,8 @@ static void on_sealed(void *userdata, int result)
         Change *c = userdata;
 
         if (result)
-                log_warning("change %llu is done, but not sealed yet: %s", (unsigned long long)c->seq, hf_error_name(result));
+                log_warning("change %llu is done, but not sealed yet: %s", (unsigned long long)c->seq,
+                                hf_error_name(result));
         end(c, 0);
 }
 
@@ -254,15 +257,16 @@ static int reservation_write(Change *c, AuditLine *line)
         Operation *op = v->op;
         int r;
 
-        r = uses_reserve(c->daemon->vault.uses, c->daemon->vault.store, &op->key->uuid, op->key->created, op->uses_rule,
-                op->uses_limit, &v->uses);
+        r = uses_reserve(c->daemon->vault.uses, c->daemon->vault.store, &op->key->uuid, op->key->created,
+                        op->uses_rule, op->uses_limit, &v->uses);
         if (r)
                 return r;
         audit_line_uuid(line, "key", &op->key->uuid);
         audit_line_str(line, "name", key_entry_name(op->key));
         audit_line_str(line, "rule", op->uses_rule);
         audit_line_u64(line, "count", v->uses.reserved);
-        audit_line_u64(line, "left", op->uses_limit > v->uses.row.spent ? op->uses_limit - v->uses.row.spent : 0);
+        audit_line_u64(line, "left",
+                        op->uses_limit > v->uses.row.spent ? op->uses_limit - v->uses.row.spent : 0);
         return 0;
 }
 
@@ -294,11 +298,11 @@ void change_reserve_uses(Operation *op, void (*done)(void *op, int result))
         v->op = op;
         v->done = done;
         v->change = (Change){
-                .event = "uses.reserve",
-                .write = reservation_write,
-                .apply = reservation_apply,
-                .finish = reservation_finish,
-                .userdata = v,
+                        .event = "uses.reserve",
+                        .write = reservation_write,
+                        .apply = reservation_apply,
+                        .finish = reservation_finish,
+                        .userdata = v,
         };
         change_submit(op->daemon, &v->change);
 }

@@ -4,9 +4,9 @@
 /*
  * Changes of the store, one at a time
  *
- * The protocol of docs/architecture.md ("Change"): rows and meta.seq in an open transaction; the line with the new
- * state, durable; COMMIT; `done`, durable; a checkpoint; the answer. What can surely be taken back is (`undone`); of
- * what cannot be known the process makes an end, and recovery finds out.
+ * The protocol of docs/architecture.md ("Change"): rows and meta.seq in an open transaction; the line with
+ * the new state, durable; COMMIT; `done`, durable; a checkpoint; the answer. What can surely be taken back is
+ * (`undone`); of what cannot be known the process makes an end, and recovery finds out.
  */
 #include "daemon/operation.h"
 
@@ -14,7 +14,7 @@ struct Change {
         Change *next;
         Daemon *daemon;
         const char *event;
-        bool seal;    /* the answer waits for a checkpoint */
+        bool seal; /* the answer waits for a checkpoint */
 
         /* Inside the transaction: writes the rows and fills in the line (all but `state`). */
         int (*write)(Change *c, AuditLine *line);
@@ -46,6 +46,6 @@ void change_reserve_uses(Operation *op, void (*done)(void *op, int result));
 
 /* SHA-256 of a slots file, as `state` and the meta row have it. */
 void change_slots_hash(Bytes slots, uint8_t ret[static 32]);
-#define META_SLOTS "slots"       /* SHA-256 of the slots file in force */
-#define META_EPOCH "epoch"       /* u64 little-endian */
-#define META_BACKUP "backup"     /* u64 little-endian, microseconds since 1970 */
+#define META_SLOTS "slots"   /* SHA-256 of the slots file in force */
+#define META_EPOCH "epoch"   /* u64 little-endian */
+#define META_BACKUP "backup" /* u64 little-endian, microseconds since 1970 */

@@ -162,7 +162,7 @@ void checkpoint_consider(Daemon *d)
                 checkpoint_request(d, NULL, NULL);
         else if (!d->seal_timer)
                 (void)sd_event_add_time_relative(d->event, &d->seal_timer, CLOCK_MONOTONIC,
-                        d->config.checkpoint_seconds * USEC_PER_SEC, USEC_PER_SEC, on_timer, d);
+                                d->config.checkpoint_seconds * USEC_PER_SEC, USEC_PER_SEC, on_timer, d);
 }
 
 void checkpoint_stop(Daemon *d)

@@ -4,10 +4,10 @@
 /*
  * Checkpoints: sealing the log
  *
- * All lines so far become durable, the signer signs what they add up to, the note becomes a durable line, and then
- * whoever waited is told. While the signer is asked no new operation is given to it, because it refuses to sign for
- * less than it has served. Done every so many lines, some time after the first unsealed one, at unlock, clean stop
- * and export, and at every change but reservations.
+ * All lines so far become durable, the signer signs what they add up to, the note becomes a durable line, and
+ * then whoever waited is told. While the signer is asked no new operation is given to it, because it refuses
+ * to sign for less than it has served. Done every so many lines, some time after the first unsealed one, at
+ * unlock, clean stop and export, and at every change but reservations.
  */
 #include "daemon/daemon.h"
 

@@ -26,46 +26,53 @@ typedef struct ConfigKey {
         const char *name;
         ValueType type;
         size_t offset;
-        size_t size;      /* of a text */
+        size_t size;       /* of a text */
         uint64_t min, max; /* of a number */
 } ConfigKey;
 
-#define TEXT(key, field) {key, VALUE_TEXT, offsetof(Config, field), sizeof(((Config *)0)->field), 0, 0}
-#define NUMBER(key, field, low, high) {key, VALUE_NUMBER, offsetof(Config, field), 0, low, high}
+#define TEXT(key, field)                                                                                     \
+        {                                                                                                    \
+                key, VALUE_TEXT, offsetof(Config, field), sizeof(((Config *)0)->field), 0, 0                 \
+        }
+#define NUMBER(key, field, low, high)                                                                        \
+        {                                                                                                    \
+                key, VALUE_NUMBER, offsetof(Config, field), 0, low, high                                     \
+        }
 
 static const ConfigKey keys[] = {
-        TEXT("state-directory", state_directory),
-        TEXT("signer-socket", signer_socket),
-        TEXT("importer-socket", importer_socket),
-        TEXT("socket", socket),
-        TEXT("policy-directories", policy_directories),
-        {"policy-owner", VALUE_NUMBER, offsetof(Config, policy_owner), sizeof(uint32_t), 0, UINT32_MAX - 1},
-        {"import", VALUE_BOOL, offsetof(Config, import), 0, 0, 0},
-        {"bus", VALUE_BUS, offsetof(Config, system_bus), 0, 0, 0},
-        NUMBER("checkpoint-lines", checkpoint_lines, 1, 1024),
-        NUMBER("checkpoint-seconds", checkpoint_seconds, 1, 86400),
-        NUMBER("segment-size", segment_size, 64 * 1024, 1024 * 1024 * 1024),
-        NUMBER("max-keys", max_keys, 1, 1000000),
-        NUMBER("max-connections", max_connections, 4, 65536),
-        NUMBER("max-connections-per-user", max_connections_per_user, 1, 65536),
-        NUMBER("max-jobs-per-user", max_jobs_per_user, 1, 4096),
+                TEXT("state-directory", state_directory),
+                TEXT("signer-socket", signer_socket),
+                TEXT("importer-socket", importer_socket),
+                TEXT("socket", socket),
+                TEXT("policy-directories", policy_directories),
+                {"policy-owner", VALUE_NUMBER, offsetof(Config, policy_owner), sizeof(uint32_t), 0,
+                                UINT32_MAX - 1},
+                {"import", VALUE_BOOL, offsetof(Config, import), 0, 0, 0},
+                {"bus", VALUE_BUS, offsetof(Config, system_bus), 0, 0, 0},
+                NUMBER("checkpoint-lines", checkpoint_lines, 1, 1024),
+                NUMBER("checkpoint-seconds", checkpoint_seconds, 1, 86400),
+                NUMBER("segment-size", segment_size, 64 * 1024, 1024 * 1024 * 1024),
+                NUMBER("max-keys", max_keys, 1, 1000000),
+                NUMBER("max-connections", max_connections, 4, 65536),
+                NUMBER("max-connections-per-user", max_connections_per_user, 1, 65536),
+                NUMBER("max-jobs-per-user", max_jobs_per_user, 1, 4096),
 };
 
 void config_init(Config *c)
 {
         *c = (Config){
-                .state_directory = "/var/lib/holdfast",
-                .signer_socket = "/run/holdfast-signer/socket",
-                .importer_socket = "/run/holdfast-signer/import",
-                .policy_directories = "/etc/holdfast/policy.d /usr/lib/holdfast/policy.d",
-                .system_bus = true,
-                .checkpoint_lines = 1024,
-                .checkpoint_seconds = 60,
-                .segment_size = 16 << 20,
-                .max_keys = 200000,
-                .max_connections = 1024,
-                .max_connections_per_user = 256,
-                .max_jobs_per_user = 64,
+                        .state_directory = "/var/lib/holdfast",
+                        .signer_socket = "/run/holdfast-signer/socket",
+                        .importer_socket = "/run/holdfast-signer/import",
+                        .policy_directories = "/etc/holdfast/policy.d /usr/lib/holdfast/policy.d",
+                        .system_bus = true,
+                        .checkpoint_lines = 1024,
+                        .checkpoint_seconds = 60,
+                        .segment_size = 16 << 20,
+                        .max_keys = 200000,
+                        .max_connections = 1024,
+                        .max_connections_per_user = 256,
+                        .max_jobs_per_user = 64,
         };
 }
 
@@ -106,7 +113,8 @@ static int set_value(Config *c, const ConfigKey *k, const char *value)
                 return 0;
         case VALUE_BOOL:
         case VALUE_BUS: {
-                const char *yes = k->type == VALUE_BOOL ? "yes" : "system", *no = k->type == VALUE_BOOL ? "no" : "none";
+                const char *yes = k->type == VALUE_BOOL ? "yes" : "system",
+                           *no = k->type == VALUE_BOOL ? "no" : "none";
 
                 if (strcmp(value, yes) && strcmp(value, no))
                         return HF_E_INVALID_ARGS;

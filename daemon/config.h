@@ -4,9 +4,9 @@
 /*
  * Configuration of holdfastd
  *
- * `key=value` lines of holdfast.conf(5), the same keys as --key=value on the command line, which win. Unknown keys
- * and bad values are errors with file and line: a typo must not quietly change what a key service does. No secret
- * is ever a value here.
+ * `key=value` lines of holdfast.conf(5), the same keys as --key=value on the command line, which win. Unknown
+ * keys and bad values are errors with file and line: a typo must not quietly change what a key service does.
+ * No secret is ever a value here.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -35,7 +35,8 @@ typedef struct Config {
 
 /* The shipped values. */
 void config_init(Config *c);
-/* 0; HF_E_INVALID_ARGS or -errno after saying on stderr what is wrong and where. A missing default file is fine. */
+/* 0; HF_E_INVALID_ARGS or -errno after saying on stderr what is wrong and where. A missing default file is
+ * fine. */
 int config_read_file(Config *c, const char *path, bool required);
 /* One key with its value; `where` is for the message. */
 int config_set(Config *c, const char *key, const char *value, const char *where);

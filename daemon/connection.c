@@ -74,7 +74,8 @@ static void list_remove(Connection **list, Connection *c)
 
 static bool has_place(const Daemon *d, const User *u)
 {
-        return d->n_connections < d->config.max_connections && u->n_connections < d->config.max_connections_per_user;
+        return d->n_connections < d->config.max_connections &&
+               u->n_connections < d->config.max_connections_per_user;
 }
 
 /* Somebody left: the one that waits longest and now may come in does. */
@@ -173,7 +174,8 @@ static int on_again(sd_event_source *source, void *userdata)
         return 0;
 }
 
-/* sd-bus writes what is queued before it takes in, at most, one message: so the queue does not grow by this. */
+/* sd-bus writes what is queued before it takes in, at most, one message: so the queue does not grow by this.
+ */
 static int flush_replies(Connection *c)
 {
         int r;
@@ -349,8 +351,9 @@ int listener_new_path(Daemon *d, const char *path)
                 return -ENAMETOOLONG;
         strcpy(sa.sun_path, path);
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0 || (unlink(path) < 0 && errno != ENOENT) || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
-                        chmod(path, 0666) < 0 || listen(fd, SOMAXCONN) < 0)
+        if (fd < 0 || (unlink(path) < 0 && errno != ENOENT) ||
+                        bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || chmod(path, 0666) < 0 ||
+                        listen(fd, SOMAXCONN) < 0)
                 return -errno;
         r = listener_new(d, fd);
         if (r == 0)

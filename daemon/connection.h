@@ -4,10 +4,11 @@
 /*
  * The direct socket
  *
- * Each accepted connection is a peer-to-peer D-Bus connection on an event source of its own, so that we decide when
- * to read: not while 64 replies wait to be taken, not while its uid has all its jobs in work. A message above
- * HF_BUS_MESSAGE_MAX ends the connection before memory is taken for it (daemon/guard.h). Connections above a limit
- * are accepted and left unread until there is room, so callers wait instead of failing.
+ * Each accepted connection is a peer-to-peer D-Bus connection on an event source of its own, so that we
+ * decide when to read: not while 64 replies wait to be taken, not while its uid has all its jobs in work. A
+ * message above HF_BUS_MESSAGE_MAX ends the connection before memory is taken for it (daemon/guard.h).
+ * Connections above a limit are accepted and left unread until there is room, so callers wait instead of
+ * failing.
  */
 #include "daemon/daemon.h"
 

@@ -4,8 +4,8 @@
 /*
  * holdfastd in one struct
  *
- * One loop, one thread that owns all of this. Beside it run the writer of the audit log (room audit/) and one worker
- * for what would block (daemon/worker.h); neither touches anything here.
+ * One loop, one thread that owns all of this. Beside it run the writer of the audit log (room audit/) and one
+ * worker for what would block (daemon/worker.h); neither touches anything here.
  */
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
@@ -73,5 +73,6 @@ struct Daemon {
 };
 
 int daemon_load_policy(Daemon *d, const Caller *caller, PolicyProblem *ret_problem);
-/* The log cannot be written, or the outcome of a commit is unknown: nobody gets success any more; end and recover. */
+/* The log cannot be written, or the outcome of a commit is unknown: nobody gets success any more; end and
+ * recover. */
 void daemon_abandon(Daemon *d, const char *why);

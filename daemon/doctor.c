@@ -15,7 +15,7 @@
 #include "daemon/system-bus.h"
 #include "dbus/errors.h"
 
-#define LINE_USUAL 420           /* bytes of a use line, for the days left */
+#define LINE_USUAL 420 /* bytes of a use line, for the days left */
 #define DAYS_WARNING 30
 #define ROOM_WARNING (64u << 20) /* bytes of free disk below which the log may not grow much longer */
 
@@ -54,17 +54,20 @@ static int check_store(Daemon *d, sd_bus_message *m)
         if (v->state == VAULT_READY)
                 return ADD(m, "ok", "store", "", "the store is open");
         return ADD(m, v->state == VAULT_REFUSED || v->state == VAULT_FOREIGN ? "error" : "warning", "store",
-                errors_sentence(vault_state_error(v)), "the store is %s%s%s", vault_state_to_string(v->state),
-                v->reason[0] ? ": " : "", v->reason);
+                        errors_sentence(vault_state_error(v)), "the store is %s%s%s",
+                        vault_state_to_string(v->state), v->reason[0] ? ": " : "", v->reason);
 }
 
 static int check_signer(Daemon *d, sd_bus_message *m)
 {
         if (!signer_client_is_up(d->signer))
-                return ADD(m, "error", "signer", "systemctl status holdfast-signer", "holdfast-signer does not answer");
+                return ADD(m, "error", "signer", "systemctl status holdfast-signer",
+                                "holdfast-signer does not answer");
         if (signer_client_hello(d->signer)->memory != SECRET_MEMORY_SECRET)
-                return ADD(m, "warning", "secret-memory", "boot with secretmem.enable=1 (kernel 6.5 and later have it by default)",
-                        "this kernel gives no memfd_secret memory: keys are in locked memory, which root can read");
+                return ADD(m, "warning", "secret-memory",
+                                "boot with secretmem.enable=1 (kernel 6.5 and later have it by default)",
+                                "this kernel gives no memfd_secret memory: keys are in locked memory, which "
+                                "root can read");
         return ADD(m, "ok", "secret-memory", "", "keys are in memfd_secret memory");
 }
 
@@ -76,12 +79,14 @@ static int check_file(Daemon *d, sd_bus_message *m, const char *name, mode_t mod
 
         snprintf(path, sizeof(path), "%s/%s", d->config.state_directory, name);
         if (lstat(path, &st) < 0)
-                return errno == ENOENT ? 0 : ADD(m, "error", "files", "", "%.200s: %s", path, strerror(errno));
+                return errno == ENOENT ? 0
+                                       : ADD(m, "error", "files", "", "%.200s: %s", path, strerror(errno));
         if (st.st_uid == geteuid() && (st.st_mode & 07777 & ~mode) == 0)
                 return 0;
-        snprintf(fix, sizeof(fix), "chown %u %.200s && chmod %o %.200s", (unsigned)geteuid(), path, (unsigned)mode, path);
-        return ADD(m, "error", "files", fix, "%.200s belongs to uid %u and has mode %o", path, (unsigned)st.st_uid,
-                (unsigned)st.st_mode & 07777);
+        snprintf(fix, sizeof(fix), "chown %u %.200s && chmod %o %.200s", (unsigned)geteuid(), path,
+                        (unsigned)mode, path);
+        return ADD(m, "error", "files", fix, "%.200s belongs to uid %u and has mode %o", path,
+                        (unsigned)st.st_uid, (unsigned)st.st_mode & 07777);
 }
 
 static int check_files(Daemon *d, sd_bus_message *m)
@@ -89,8 +94,8 @@ static int check_files(Daemon *d, sd_bus_message *m)
         static const struct {
                 const char *name;
                 mode_t mode;
-        } files[] = {{"", 0700}, {"store", 0700}, {"store/store.db", 0600}, {"store/store.db-wal", 0600}, {"store/lock", 0600},
-                {"store/slots", 0600}, {"store/audit", 0700}};
+        } files[] = {{"", 0700}, {"store", 0700}, {"store/store.db", 0600}, {"store/store.db-wal", 0600},
+                        {"store/lock", 0600}, {"store/slots", 0600}, {"store/audit", 0700}};
         int r = 0;
 
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(files); i++)
@@ -103,7 +108,8 @@ static int check_backup(Daemon *d, sd_bus_message *m)
         if (d->vault.state != VAULT_READY)
                 return 0;
         if (d->vault.last_backup == 0)
-                return ADD(m, "warning", "backup", "holdfast backup FILE", "there has never been a backup of this store");
+                return ADD(m, "warning", "backup", "holdfast backup FILE",
+                                "there has never been a backup of this store");
         return ADD(m, "ok", "backup", "", "there is a backup");
 }
 
@@ -114,8 +120,10 @@ static int check_recovery(Daemon *d, sd_bus_message *m)
         for (size_t i = 0; i < l->n; i++)
                 if (l->slots[i].kind == SLOT_RECOVERY)
                         return 0;
-        return l->n == 0 ? 0 : ADD(m, "warning", "recovery", "holdfast slot add recovery",
-                "there is no recovery slot: if the other slots fail, the store is lost");
+        return l->n == 0 ? 0
+                         : ADD(m, "warning", "recovery", "holdfast slot add recovery",
+                                           "there is no recovery slot: if the other slots fail, the store is "
+                                           "lost");
 }
 
 /* How long the disk lasts at the pace since the store was opened. */
@@ -136,17 +144,21 @@ static int check_space(Daemon *d, sd_bus_message *m)
         if (lines > 0)
                 days = room / LINE_USUAL * elapsed / lines / 86400;
         low = room < ROOM_WARNING || days < DAYS_WARNING;
-        return ADD(m, low ? "warning" : "ok", "space", low ? "holdfast audit export, archive it, then holdfast audit prune" : "",
-                "room for about %llu more lines of the log, %llu days at the pace since the store was opened",
-                (unsigned long long)(room / LINE_USUAL), (unsigned long long)days);
+        return ADD(m, low ? "warning" : "ok", "space",
+                        low ? "holdfast audit export, archive it, then holdfast audit prune" : "",
+                        "room for about %llu more lines of the log, %llu days at the pace since the store "
+                        "was opened",
+                        (unsigned long long)(room / LINE_USUAL), (unsigned long long)days);
 }
 
 static int check_policy(Daemon *d, sd_bus_message *m)
 {
         if (policy_n_rules(d->policy) == 0)
-                return ADD(m, "error", "policy", "put rules into /etc/holdfast/policy.d", "there are no policy rules: everything is refused");
+                return ADD(m, "error", "policy", "put rules into /etc/holdfast/policy.d",
+                                "there are no policy rules: everything is refused");
         if (!policy_grants(d->policy, POLICY_OP_CREATE))
-                return ADD(m, "warning", "policy", "add somebody to group holdfast-admin", "no rule lets anybody create keys");
+                return ADD(m, "warning", "policy", "add somebody to group holdfast-admin",
+                                "no rule lets anybody create keys");
         return ADD(m, "ok", "policy", "", "%zu rules are in force", policy_n_rules(d->policy));
 }
 
@@ -154,13 +166,14 @@ static int check_bus(Daemon *d, sd_bus_message *m)
 {
         if (!d->config.system_bus || system_bus_is_connected(d->system_bus))
                 return 0;
-        return ADD(m, "warning", "bus", "see dbus/org.holdfast.Keystore1.conf", "the name on the system bus could not be had");
+        return ADD(m, "warning", "bus", "see dbus/org.holdfast.Keystore1.conf",
+                        "the name on the system bus could not be had");
 }
 
 int doctor_append_findings(Daemon *d, sd_bus_message *m)
 {
-        static int (*const checks[])(Daemon *, sd_bus_message *) = {check_store, check_signer, check_files, check_backup,
-                check_recovery, check_space, check_policy, check_bus};
+        static int (*const checks[])(Daemon *, sd_bus_message *) = {check_store, check_signer, check_files,
+                        check_backup, check_recovery, check_space, check_policy, check_bus};
         int r = sd_bus_message_open_container(m, 'a', "a{sv}");
 
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(checks); i++)

@@ -13,7 +13,8 @@ void guard_set(size_t limit)
         guard_limit = limit;
 }
 
-/* Takes the place of the C library's for the whole process; the allocation itself is still the C library's. */
+/* Takes the place of the C library's for the whole process; the allocation itself is still the C library's.
+ */
 __attribute__((visibility("default"))) void *realloc(void *p, size_t size)
 {
         if (guard_limit && size > guard_limit) {

@@ -121,12 +121,12 @@ static KeyChange *key_change_new(Operation *op, const char *event, int (*write)(
         k->op = op;
         k->wrapped = BUFFER_INIT(KEY_WRAPPED_MAX);
         k->change = (Change){
-                .event = event,
-                .seal = true,
-                .write = write,
-                .apply = apply,
-                .finish = finish,
-                .userdata = k,
+                        .event = event,
+                        .seal = true,
+                        .write = write,
+                        .apply = apply,
+                        .finish = finish,
+                        .userdata = k,
         };
         return k;
 }
@@ -142,7 +142,8 @@ static void on_generated(void *userdata, int result, Bytes body)
         if (!result) {
                 attributes = wire_get_block(&r, KEY_ATTRIBUTES_MAX);
                 wrapped = wire_get_block(&r, KEY_WRAPPED_MAX);
-                result = wire_done(&r) ? HF_E_SIGNER_FAILED : key_attributes_decode(attributes, &k->attributes);
+                result = wire_done(&r) ? HF_E_SIGNER_FAILED
+                                       : key_attributes_decode(attributes, &k->attributes);
         }
         if (!result)
                 result = buffer_append(&k->wrapped, wrapped.data, wrapped.len);
@@ -177,7 +178,8 @@ int key_create(Operation *op, const KeyAttributes *attributes)
         return r;
 }
 
-/* The raw key goes from the importer to the signer through a socket pair neither end of which stays with us. */
+/* The raw key goes from the importer to the signer through a socket pair neither end of which stays with us.
+ */
 int key_import(Operation *op, const KeyAttributes *attributes, bool usual, int pkcs8_fd)
 {
         _cleanup_close_ int importer = -EBADF, near = -EBADF, far = -EBADF;
@@ -187,7 +189,8 @@ int key_import(Operation *op, const KeyAttributes *attributes, bool usual, int p
         KeyChange *k;
         Buffer *b;
 
-        if (link_connect(op->daemon->config.importer_socket, &importer) || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        if (link_connect(op->daemon->config.importer_socket, &importer) ||
+                        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
                 return HF_E_SIGNER_UNAVAILABLE;
         near = pair[0];
         far = pair[1];
@@ -218,7 +221,8 @@ static void on_rewrapped(void *userdata, int result, Bytes body)
 
         if (!result) {
                 wrapped = wire_get_block(&r, KEY_WRAPPED_MAX);
-                result = wire_done(&r) ? HF_E_SIGNER_FAILED : buffer_append(&k->wrapped, wrapped.data, wrapped.len);
+                result = wire_done(&r) ? HF_E_SIGNER_FAILED
+                                       : buffer_append(&k->wrapped, wrapped.data, wrapped.len);
         }
         if (result)
                 fail(k, result);

@@ -2,9 +2,9 @@
 /*
  * holdfastd: the keystore service
  *
- * Starts in this order: environment and limits, configuration, policy, state directory, sockets, signer, bus. It is
- * ready (READY=1) when it answers, whatever the state of the store is. A start with a broken policy is refused; a
- * reload with one keeps the policy in force.
+ * Starts in this order: environment and limits, configuration, policy, state directory, sockets, signer, bus.
+ * It is ready (READY=1) when it answers, whatever the state of the store is. A start with a broken policy is
+ * refused; a reload with one keeps the policy in force.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -38,8 +38,9 @@ static int refuse_loader_environment(void)
 {
         for (char **e = environ; *e; e++)
                 if (strncmp(*e, "LD_", 3) == 0) {
-                        log_error("holdfastd does not start with %.*s in its environment: that would let it load foreign code",
-                                (int)strcspn(*e, "="), *e);
+                        log_error("holdfastd does not start with %.*s in its environment: that would let it "
+                                  "load foreign code",
+                                        (int)strcspn(*e, "="), *e);
                         return HF_E_INVALID_ARGS;
                 }
         return 0;
@@ -52,7 +53,8 @@ static int harden(void)
 
         if (r)
                 return r;
-        if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0 ||
+                        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 return -errno;
         umask(0077);
         return 0;
@@ -117,11 +119,13 @@ int daemon_load_policy(Daemon *d, const Caller *caller, PolicyProblem *ret_probl
         char text[sizeof(d->config.policy_directories)];
         const char *directories[CONFIG_LIST_MAX + 1];
         PolicyParams params = {
-                .dirs = directories,
-                .owner = d->config.policy_owner,
-                .names = {.user = policy_names_system_user, .group = policy_names_system_group, .algorithm = is_algorithm,
-                        .scheme = is_scheme},
-                .warn = warn,
+                        .dirs = directories,
+                        .owner = d->config.policy_owner,
+                        .names = {.user = policy_names_system_user,
+                                        .group = policy_names_system_group,
+                                        .algorithm = is_algorithm,
+                                        .scheme = is_scheme},
+                        .warn = warn,
         };
         uint8_t hash[32];
         Policy *p = NULL;
@@ -270,9 +274,10 @@ static int open_state(Daemon *d)
                 return -errno;
         }
         if (st.st_uid != geteuid() || (st.st_mode & 0022)) {
-                log_error("state directory %s must belong to uid %u and not be writable by others: chown %u %s && chmod 700 %s",
-                        d->config.state_directory, (unsigned)geteuid(), (unsigned)geteuid(), d->config.state_directory,
-                        d->config.state_directory);
+                log_error("state directory %s must belong to uid %u and not be writable by others: chown %u "
+                          "%s && chmod 700 %s",
+                                d->config.state_directory, (unsigned)geteuid(), (unsigned)geteuid(),
+                                d->config.state_directory, d->config.state_directory);
                 return HF_E_STORE_UNSAFE;
         }
         return 0;
@@ -300,8 +305,13 @@ static int start(Daemon *d)
         if (!r)
                 r = open_sockets(d);
         if (!r)
-                r = signer_client_new(d->event, &(SignerClientParams){.path = d->config.signer_socket, .up = signer_up,
-                        .down = signer_down, .room = signer_room, .userdata = d}, &d->signer);
+                r = signer_client_new(d->event,
+                                &(SignerClientParams){.path = d->config.signer_socket,
+                                                .up = signer_up,
+                                                .down = signer_down,
+                                                .room = signer_room,
+                                                .userdata = d},
+                                &d->signer);
         if (!r && d->config.system_bus)
                 r = system_bus_new(d, &d->system_bus);
         return r;

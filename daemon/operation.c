@@ -16,7 +16,8 @@
 
 #define SENTENCE_MAX 1024
 
-int operation_new(Daemon *d, sd_bus_message *call, Caller *caller, User *user, Connection *connection, Operation **ret)
+int operation_new(Daemon *d, sd_bus_message *call, Caller *caller, User *user, Connection *connection,
+                Operation **ret)
 {
         Operation *op = calloc(1, sizeof(*op));
 
@@ -61,25 +62,26 @@ static void operation_free(Operation *op)
 
 /* ---- the question ---- */
 
-void operation_request(const Operation *op, PolicyOperation operation, const KeyEntry *key, PolicyRequest *ret)
+void operation_request(
+                const Operation *op, PolicyOperation operation, const KeyEntry *key, PolicyRequest *ret)
 {
         const Caller *c = op->caller;
 
         *ret = (PolicyRequest){
-                .uid = c->uid,
-                .gid = c->gid,
-                .groups = c->groups,
-                .n_groups = c->n_groups,
-                .unit = c->unit,
-                .label = c->label,
-                .socket = c->socket,
-                .operation = operation,
-                .key = key ? key_entry_name(key) : NULL,
-                .uuid = key ? &key->uuid : NULL,
-                .algorithm = key ? key_algorithm_info(key->algorithm)->name : NULL,
-                .now_wall = clock_wall(),
-                .now_monotonic = clock_monotonic(),
-                .count = 1,
+                        .uid = c->uid,
+                        .gid = c->gid,
+                        .groups = c->groups,
+                        .n_groups = c->n_groups,
+                        .unit = c->unit,
+                        .label = c->label,
+                        .socket = c->socket,
+                        .operation = operation,
+                        .key = key ? key_entry_name(key) : NULL,
+                        .uuid = key ? &key->uuid : NULL,
+                        .algorithm = key ? key_algorithm_info(key->algorithm)->name : NULL,
+                        .now_wall = clock_wall(),
+                        .now_monotonic = clock_monotonic(),
+                        .count = 1,
         };
 }
 
@@ -95,7 +97,8 @@ bool operation_may(const Operation *op, PolicyOperation operation, const KeyEntr
         return decision.result == 0;
 }
 
-static bool uses_available(void *userdata, const char *rule_name, const Uuid *uuid, uint64_t limit, uint32_t count)
+static bool uses_available(
+                void *userdata, const char *rule_name, const Uuid *uuid, uint64_t limit, uint32_t count)
 {
         const Operation *op = userdata;
 
@@ -113,8 +116,8 @@ static void remember_rule(Operation *op, const PolicyDecision *decision, uint32_
                 return;
         path = strrchr(policy_rule_path(rule), '/');
         name = policy_rule_name(rule);
-        snprintf(op->rule, sizeof(op->rule), "%.180s:%u%s%s", path ? path + 1 : policy_rule_path(rule), policy_rule_line(rule),
-                name ? " " : "", name ? name : "");
+        snprintf(op->rule, sizeof(op->rule), "%.180s:%u%s%s", path ? path + 1 : policy_rule_path(rule),
+                        policy_rule_line(rule), name ? " " : "", name ? name : "");
         if (decision->result == 0 && decision->uses && name) {
                 op->uses_limit = decision->uses;
                 op->uses_taken = 0;
@@ -123,7 +126,8 @@ static void remember_rule(Operation *op, const PolicyDecision *decision, uint32_
         }
 }
 
-static int write_denial(Operation *op, const Question *q, const PolicyRequest *request, const char *reason, uint64_t *ret_seq)
+static int write_denial(Operation *op, const Question *q, const PolicyRequest *request, const char *reason,
+                uint64_t *ret_seq)
 {
         Daemon *d = op->daemon;
         AuditLine line;
@@ -150,44 +154,51 @@ static void log_suggestion(const Operation *op, const PolicyRequest *request, co
         char rule[POLICY_SUGGEST_SIZE];
 
         if (policy_suggest(op->policy, op->daemon->limits, request, rule))
-                log_notice("denied uid %u %s; no single rule would allow it", (unsigned)op->caller->uid, what);
+                log_notice("denied uid %u %s; no single rule would allow it", (unsigned)op->caller->uid,
+                                what);
         else
-                log_notice("denied uid %u %s; this rule would allow it: %s", (unsigned)op->caller->uid, what, rule);
+                log_notice("denied uid %u %s; this rule would allow it: %s", (unsigned)op->caller->uid, what,
+                                rule);
 }
 
 /* Absent and hidden keys get this same text. */
 static void hide_sentence(const Operation *op, const Question *q, const char *key, char *ret)
 {
         snprintf(ret, SENTENCE_MAX,
-                "There is no key '%s', or you may not know of it. Nothing was done. An administrator finds out which by: "
-                "holdfast policy explain --user %u %s %s",
-                key, (unsigned)op->caller->uid, policy_operation_to_string(q->operation), key);
+                        "There is no key '%s', or you may not know of it. Nothing was done. An administrator "
+                        "finds out which by: "
+                        "holdfast policy explain --user %u %s %s",
+                        key, (unsigned)op->caller->uid, policy_operation_to_string(q->operation), key);
 }
 
-static void refuse_sentence(const Operation *op, const Question *q, const PolicyRequest *request, const PolicyDecision *decision,
-        char *ret)
+static void refuse_sentence(const Operation *op, const Question *q, const PolicyRequest *request,
+                const PolicyDecision *decision, char *ret)
 {
         const char *key = request->key ? request->key : "";
         const char *operation = policy_operation_to_string(q->operation);
 
         if (decision->result == HF_E_RATE_LIMITED && decision->retry_after)
                 snprintf(ret, SENTENCE_MAX,
-                        "The rate of rule %s is used up. Nothing was done; it is free again in %llu ms.", op->rule,
-                        (unsigned long long)decision->retry_after / 1000 + 1);
+                                "The rate of rule %s is used up. Nothing was done; it is free again in %llu "
+                                "ms.",
+                                op->rule, (unsigned long long)decision->retry_after / 1000 + 1);
         else
                 snprintf(ret, SENTENCE_MAX,
-                        "Policy does not let uid %u do '%s'%s%s%s (%s). Nothing was done. See why: holdfast policy explain "
-                        "--user %u %s%s%s",
-                        (unsigned)op->caller->uid, operation, *key ? " with key '" : "", key, *key ? "'" : "",
-                        policy_reason_to_string(decision->reason), (unsigned)op->caller->uid, operation, *key ? " " : "", key);
+                                "Policy does not let uid %u do '%s'%s%s%s (%s). Nothing was done. See why: "
+                                "holdfast policy explain "
+                                "--user %u %s%s%s",
+                                (unsigned)op->caller->uid, operation, *key ? " with key '" : "", key,
+                                *key ? "'" : "", policy_reason_to_string(decision->reason),
+                                (unsigned)op->caller->uid, operation, *key ? " " : "", key);
 }
 
-static void answer_refusal(Operation *op, const Question *q, const PolicyRequest *request, const PolicyDecision *decision)
+static void answer_refusal(Operation *op, const Question *q, const PolicyRequest *request,
+                const PolicyDecision *decision)
 {
         char sentence[SENTENCE_MAX], what[256];
         const char *name = request->key ? request->key : op->key_text;
         bool hidden = (op->method->flags & METHOD_KEY) && !q->keyless &&
-                (!op->key || !policy_may_describe(op->policy, request));
+                      (!op->key || !policy_may_describe(op->policy, request));
         int r = hidden ? HF_E_NO_SUCH_KEY : decision->result;
         uint64_t seq = 0;
 
@@ -195,7 +206,9 @@ static void answer_refusal(Operation *op, const Question *q, const PolicyRequest
                 hide_sentence(op, q, op->key_text, sentence);
         else
                 refuse_sentence(op, q, request, decision, sentence);
-        if (write_denial(op, q, request, op->key || !hidden ? policy_reason_to_string(decision->reason) : "no-such-key", &seq) == 0 ||
+        if (write_denial(op, q, request,
+                            op->key || !hidden ? policy_reason_to_string(decision->reason) : "no-such-key",
+                            &seq) == 0 ||
                         !op->daemon->vault.log) {
                 snprintf(what, sizeof(what), "%s %s", policy_operation_to_string(q->operation), name);
                 if (op->key || !hidden)

@@ -4,8 +4,9 @@
 /*
  * Operation: one call, answered exactly once
  *
- * Made when a call comes in, it knows who asks, what and about which key, carries the work from step to step, and
- * dies with its reply. A reply that tells of something in the audit log leaves when the line is durable, not before.
+ * Made when a call comes in, it knows who asks, what and about which key, carries the work from step to step,
+ * and dies with its reply. A reply that tells of something in the audit log leaves when the line is durable,
+ * not before.
  */
 #include "base/error.h"
 #include "daemon/daemon.h"
@@ -18,18 +19,20 @@ typedef enum MethodFlags {
 typedef struct Method {
         const char *interface;
         const char *member;
-        const char *in, *out;      /* D-Bus signatures */
-        unsigned states;           /* VAULT_... that answer it; 0: ready */
+        const char *in, *out; /* D-Bus signatures */
+        unsigned states;      /* VAULT_... that answer it; 0: ready */
         unsigned flags;
-        PolicyOperation operation; /* asked before the handler runs; _INVALID: the handler asks, when it has read enough */
-        int (*handle)(Operation *op); /* 0: answered or under way; else the operation fails with this result */
+        PolicyOperation operation; /* asked before the handler runs; _INVALID: the handler asks, when it has
+                                      read enough */
+        int (*handle)(Operation *op); /* 0: answered or under way; else the operation fails with this result
+                                       */
 } Method;
 
 typedef struct UseItem {
         Operation *op;
-        Bytes payload;       /* borrowed from the call */
-        uint64_t seq;        /* its line */
-        uint8_t *result;     /* owned */
+        Bytes payload;   /* borrowed from the call */
+        uint64_t seq;    /* its line */
+        uint8_t *result; /* owned */
         size_t result_len;
 } UseItem;
 
@@ -40,7 +43,7 @@ struct Operation {
         User *user;
         Connection *connection; /* NULL: came over the system bus */
         const Method *method;
-        Policy *policy; /* the snapshot this call is decided by */
+        Policy *policy;           /* the snapshot this call is decided by */
         char key_text[NAME_SIZE]; /* as the path has it: a name or a UUID */
         KeyEntry *key;            /* NULL: there is none */
         char rule[256];           /* that allowed it, for the log */
@@ -54,9 +57,9 @@ struct Operation {
         Bytes aux, salt;
         UseItem *items;
         size_t n_items, n_sent, n_done;
-        bool many;           /* SignMany */
-        bool queued;         /* not all items are sent */
-        int failure;         /* first one */
+        bool many;   /* SignMany */
+        bool queued; /* not all items are sent */
+        int failure; /* first one */
         uint64_t failure_seq;
         uint64_t uses_limit;
         char uses_rule[NAME_SIZE];
@@ -75,30 +78,33 @@ struct Operation {
         Operation *waiting_prev, *waiting_next;
 };
 
-int operation_new(Daemon *d, sd_bus_message *call, Caller *caller, User *user, Connection *connection, Operation **ret);
+int operation_new(Daemon *d, sd_bus_message *call, Caller *caller, User *user, Connection *connection,
+                Operation **ret);
 
 /*
- * May the caller do this? 0; otherwise the refusal has been written to the log and the operation has been answered:
- * OPERATION_ANSWERED. `key` NULL where none is concerned; a key that is not there, or that the caller may not know
- * of, gives the same NoSuchKey.
+ * May the caller do this? 0; otherwise the refusal has been written to the log and the operation has been
+ * answered: OPERATION_ANSWERED. `key` NULL where none is concerned; a key that is not there, or that the
+ * caller may not know of, gives the same NoSuchKey.
  */
 #define OPERATION_ANSWERED (-0x7fff)
 typedef struct Question {
         PolicyOperation operation;
-        const char *key_name;  /* NULL: op->key's */
+        const char *key_name; /* NULL: op->key's */
         const char *algorithm;
         const char *scheme;
         uint32_t count;
-        bool keyless;          /* concerns no key though the method is one of a key */
+        bool keyless; /* concerns no key though the method is one of a key */
 } Question;
 int operation_authorise(Operation *op, const Question *q);
 /* The same without log, answer and limits. */
 bool operation_may(const Operation *op, PolicyOperation operation, const KeyEntry *key);
-void operation_request(const Operation *op, PolicyOperation operation, const KeyEntry *key, PolicyRequest *ret);
+void operation_request(
+                const Operation *op, PolicyOperation operation, const KeyEntry *key, PolicyRequest *ret);
 
 /* Answers. Each frees the operation. */
 void operation_fail(Operation *op, int r);
-void operation_fail_because(Operation *op, int r, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void operation_fail_because(Operation *op, int r, const char *format, ...)
+                __attribute__((format(printf, 3, 4)));
 void operation_send(Operation *op, sd_bus_message *reply); /* takes the reference */
 void operation_done(Operation *op);                        /* an empty reply */
 int operation_reply_new(Operation *op, sd_bus_message **ret);
@@ -121,8 +127,8 @@ void audit_line_caller(AuditLine *line, const Caller *caller, const char *rule);
 int use_start(Operation *op);
 /* Gives the signer what it has room for, fairly. */
 void use_pump(Daemon *d);
-/* No further use is given to the signer; `drained` is called when the last one is back, perhaps at once. Ends with
- * d->use_held = false. */
+/* No further use is given to the signer; `drained` is called when the last one is back, perhaps at once. Ends
+ * with d->use_held = false. */
 void use_hold(Daemon *d, void (*drained)(void *userdata), void *userdata);
 /* Everything queued fails with this. */
 void use_fail_queued(Daemon *d, int r);

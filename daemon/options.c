@@ -8,8 +8,14 @@
 #include "base/error.h"
 
 static const char *const contents[] = {
-        [OPTION_STRING] = "s", [OPTION_BOOL] = "b",   [OPTION_U32] = "u",      [OPTION_U64] = "t",
-        [OPTION_FD] = "h",     [OPTION_BYTES] = "ay", [OPTION_STRINGS] = "as", [OPTION_U32S] = "au",
+                [OPTION_STRING] = "s",
+                [OPTION_BOOL] = "b",
+                [OPTION_U32] = "u",
+                [OPTION_U64] = "t",
+                [OPTION_FD] = "h",
+                [OPTION_BYTES] = "ay",
+                [OPTION_STRINGS] = "as",
+                [OPTION_U32S] = "au",
 };
 
 static int read_value(sd_bus_message *m, OptionType type, void *field)
@@ -55,7 +61,8 @@ static const OptionSpec *find(const OptionSpec *specs, const char *name, uint32_
 }
 
 /* One {sv} entry, its container entered already. */
-static int read_entry(sd_bus_message *m, const OptionSpec *specs, void *target, uint32_t *given, char bad[static 64])
+static int read_entry(sd_bus_message *m, const OptionSpec *specs, void *target, uint32_t *given,
+                char bad[static 64])
 {
         const OptionSpec *spec;
         const char *name;
@@ -76,7 +83,8 @@ static int read_entry(sd_bus_message *m, const OptionSpec *specs, void *target, 
         return 0;
 }
 
-int options_read(sd_bus_message *m, const OptionSpec *specs, void *target, uint32_t *ret_given, char ret_bad[static 64])
+int options_read(sd_bus_message *m, const OptionSpec *specs, void *target, uint32_t *ret_given,
+                char ret_bad[static 64])
 {
         uint32_t given = 0;
         int r;

@@ -4,8 +4,8 @@
 /*
  * Options: the a{sv} that ends each call
  *
- * Read by a table. An option that is not in it, one of another type, or one given twice is HF_E_INVALID_ARGS: in a
- * key service a typo must not mean the default.
+ * Read by a table. An option that is not in it, one of another type, or one given twice is HF_E_INVALID_ARGS:
+ * in a key service a typo must not mean the default.
  */
 #include <stdbool.h>
 #include <systemd/sd-bus.h>
@@ -29,7 +29,8 @@ typedef struct OptionSpec {
         size_t offset;
 } OptionSpec;
 
-/* `specs` ends at a row without a name. Fields that are not given keep their value. *ret_given gets bit i for each
- * row i that was given (may be NULL). HF_E_INVALID_ARGS; `ret_bad` then names the option. */
-int options_read(sd_bus_message *m, const OptionSpec *specs, void *target, uint32_t *ret_given, char ret_bad[static 64]);
+/* `specs` ends at a row without a name. Fields that are not given keep their value. *ret_given gets bit i for
+ * each row i that was given (may be NULL). HF_E_INVALID_ARGS; `ret_bad` then names the option. */
+int options_read(sd_bus_message *m, const OptionSpec *specs, void *target, uint32_t *ret_given,
+                char ret_bad[static 64]);
 void options_strings_free(char ***strings);

@@ -101,7 +101,7 @@ static void on_reply(SignerClient *c, const LinkMessage *m)
         slot->job = 0;
         c->n_pending--;
         p.reply(p.userdata, result < _HF_E_MAX ? (int)result : HF_E_SIGNER_FAILED,
-                BYTES(r.p, (size_t)(r.end - r.p)));
+                        BYTES(r.p, (size_t)(r.end - r.p)));
 }
 
 static int flush(SignerClient *c)
@@ -199,7 +199,8 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
 static void schedule_retry(SignerClient *c)
 {
         c->retry = sd_event_source_disable_unref(c->retry);
-        (void)sd_event_add_time_relative(c->event, &c->retry, CLOCK_MONOTONIC, c->retry_after, 1000, on_retry, c);
+        (void)sd_event_add_time_relative(
+                        c->event, &c->retry, CLOCK_MONOTONIC, c->retry_after, 1000, on_retry, c);
         c->retry_after = c->retry_after * 2 > RETRY_LAST ? RETRY_LAST : c->retry_after * 2;
 }
 

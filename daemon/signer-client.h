@@ -4,20 +4,23 @@
 /*
  * The channel to holdfast-signer, seen from the loop
  *
- * Connects to the signer's socket, says hello, and again whenever the connection is lost. Calls are answered in any
- * order through their callback, each exactly once: with the signer's result, or with HF_E_SIGNER_UNAVAILABLE when it
- * went away. Messages leave in the order of the calls, which the signer relies on.
+ * Connects to the signer's socket, says hello, and again whenever the connection is lost. Calls are answered
+ * in any order through their callback, each exactly once: with the signer's result, or with
+ * HF_E_SIGNER_UNAVAILABLE when it went away. Messages leave in the order of the calls, which the signer
+ * relies on.
  */
 #include <systemd/sd-event.h>
 
 #include "base/cleanup.h"
 #include "link/signer.h"
 
-#define SIGNER_IN_FLIGHT_MAX 64 /* operations given to the signer at once; the others wait in our fair queue */
+#define SIGNER_IN_FLIGHT_MAX                                                                                 \
+        64 /* operations given to the signer at once; the others wait in our fair queue */
 
 typedef struct SignerClient SignerClient;
 
-/* `body` is what follows the result in the reply, borrowed; empty unless result is 0 or UNLOCK_FAILED (text). */
+/* `body` is what follows the result in the reply, borrowed; empty unless result is 0 or UNLOCK_FAILED (text).
+ */
 typedef void (*SignerReplyFunc)(void *userdata, int result, Bytes body);
 
 typedef struct SignerClientParams {
@@ -38,6 +41,6 @@ const SignerHello *signer_client_hello(const SignerClient *c);
 
 /* Begin a message; append the body to the buffer; then signer_call(). */
 Buffer *signer_begin(SignerClient *c, SignerRequest type);
-/* Sends what was begun. Descriptors are duplicated as needed. HF_E_SIGNER_UNAVAILABLE, -ENOMEM; then the callback is
- * not called. */
+/* Sends what was begun. Descriptors are duplicated as needed. HF_E_SIGNER_UNAVAILABLE, -ENOMEM; then the
+ * callback is not called. */
 int signer_call(SignerClient *c, const int *fds, size_t n_fds, SignerReplyFunc reply, void *userdata);

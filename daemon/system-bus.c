@@ -106,14 +106,14 @@ static int read_credentials(sd_bus_message *m, Caller **ret)
         if (r < 0 || !c.has_uid)
                 return -EPERM;
         /* The bus gives no primary group apart; it is among the others. */
-        return caller_from_bus(c.uid, c.n_groups ? *(const uint32_t *)c.groups : (gid_t)-1, (pid_t)c.pid, c.groups, c.n_groups,
-                ret);
+        return caller_from_bus(c.uid, c.n_groups ? *(const uint32_t *)c.groups : (gid_t)-1, (pid_t)c.pid,
+                        c.groups, c.n_groups, ret);
 }
 
 static void refuse(sd_bus_message *m)
 {
         (void)sd_bus_reply_method_errorf(m, errors_bus_name(HF_E_POLICY_DENIED),
-                "The bus does not say who you are. Nothing was done; use the direct socket.");
+                        "The bus does not say who you are. Nothing was done; use the direct socket.");
 }
 
 static int on_credentials(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -159,13 +159,15 @@ static int peer_ask(SystemBus *b, Peer *p)
         int r;
 
         snprintf(match, sizeof(match),
-                "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',"
-                "path='/org/freedesktop/DBus',arg0='%s'", p->name);
+                        "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member="
+                        "'NameOwnerChanged',"
+                        "path='/org/freedesktop/DBus',arg0='%s'",
+                        p->name);
         r = sd_bus_add_match_async(b->bus, &p->watching, match, on_gone, NULL, p);
         if (r < 0)
                 return r;
         return sd_bus_call_method_async(b->bus, &p->asking, "org.freedesktop.DBus", "/org/freedesktop/DBus",
-                "org.freedesktop.DBus", "GetConnectionCredentials", on_credentials, p, "s", p->name);
+                        "org.freedesktop.DBus", "GetConnectionCredentials", on_credentials, p, "s", p->name);
 }
 
 static int peer_get(SystemBus *b, const char *name, Peer **ret)
@@ -207,7 +209,7 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
                 return 0;
         if (peer_get(b, sender, &p) || (!p->caller && p->n_waiting == WAITING_MAX))
                 return sd_bus_reply_method_errorf(m, errors_bus_name(HF_E_LIMIT_EXCEEDED), "%s",
-                        errors_sentence(HF_E_LIMIT_EXCEEDED));
+                                errors_sentence(HF_E_LIMIT_EXCEEDED));
         if (p->caller)
                 return bus_dispatch(b->daemon, m, p->caller, p->user, NULL);
         p->waiting[p->n_waiting++] = sd_bus_message_ref(m);
@@ -252,11 +254,12 @@ static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *error)
         uint32_t code = 0;
 
         (void)error;
-        if (sd_bus_message_is_method_error(m, NULL) || sd_bus_message_read(m, "u", &code) < 0 || (code != 1 && code != 4)) {
+        if (sd_bus_message_is_method_error(m, NULL) || sd_bus_message_read(m, "u", &code) < 0 ||
+                        (code != 1 && code != 4)) {
                 const sd_bus_error *e = sd_bus_message_get_error(m);
 
                 log_error("the name %s cannot be had on the system bus: %s", HF_BUS_NAME,
-                        e ? e->message : "somebody else owns it");
+                                e ? e->message : "somebody else owns it");
                 return 0;
         }
         b->named = true;
@@ -280,8 +283,8 @@ static int connect_bus(SystemBus *b)
         if (r >= 0)
                 r = sd_bus_start(b->bus);
         if (r >= 0)
-                r = sd_bus_match_signal_async(b->bus, NULL, "org.freedesktop.DBus.Local", NULL, "org.freedesktop.DBus.Local",
-                        "Disconnected", on_disconnected, NULL, b);
+                r = sd_bus_match_signal_async(b->bus, NULL, "org.freedesktop.DBus.Local", NULL,
+                                "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL, b);
         if (r >= 0)
                 r = sd_bus_add_filter(b->bus, NULL, on_message, b);
         if (r >= 0)
@@ -314,7 +317,8 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
 static void schedule_retry(SystemBus *b)
 {
         b->retry = sd_event_source_disable_unref(b->retry);
-        (void)sd_event_add_time_relative(b->daemon->event, &b->retry, CLOCK_MONOTONIC, RETRY_USEC, 0, on_retry, b);
+        (void)sd_event_add_time_relative(
+                        b->daemon->event, &b->retry, CLOCK_MONOTONIC, RETRY_USEC, 0, on_retry, b);
 }
 
 int system_bus_new(Daemon *d, SystemBus **ret)

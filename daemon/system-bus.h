@@ -4,9 +4,9 @@
 /*
  * The system bus
  *
- * Owns the name and hands calls to bus_dispatch() once the bus daemon has told whose they are. That answer is kept
- * per unique name, which the bus never gives twice, until the name goes away. When the bus goes away we keep on
- * serving the direct socket and come back to the bus when it does.
+ * Owns the name and hands calls to bus_dispatch() once the bus daemon has told whose they are. That answer is
+ * kept per unique name, which the bus never gives twice, until the name goes away. When the bus goes away we
+ * keep on serving the direct socket and come back to the bus when it does.
  */
 #include "daemon/daemon.h"
 

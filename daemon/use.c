@@ -2,10 +2,10 @@
 /*
  * Uses of a key
  *
- * The hot road. An operation waits in its user's queue until it is that user's turn; then, for each item, one line
- * "allowed and started" goes to the log and at the same time the job to the signer. The answer leaves when the last
- * line is durable and all results are there. Turns go round by user, item by item, so a SignMany of a thousand does
- * not stand in anybody's way.
+ * The hot road. An operation waits in its user's queue until it is that user's turn; then, for each item, one
+ * line "allowed and started" goes to the log and at the same time the job to the signer. The answer leaves
+ * when the last line is durable and all results are there. Turns go round by user, item by item, so a
+ * SignMany of a thousand does not stand in anybody's way.
  */
 #include <errno.h>
 #include <string.h>
@@ -206,17 +206,17 @@ void use_hold(Daemon *d, void (*drained)(void *userdata), void *userdata)
 static int send_job(Operation *op, UseItem *item)
 {
         SignerOperation job = {
-                .seq = item->seq,
-                .uid = op->caller->uid,
-                .op = op->use,
-                .scheme = (uint8_t)op->scheme,
-                .flags = op->flags,
-                .length = op->length,
-                .attributes = key_entry_attributes(op->key),
-                .wrapped = key_entry_wrapped(op->key),
-                .payload = item->payload,
-                .aux = op->aux,
-                .salt = op->salt,
+                        .seq = item->seq,
+                        .uid = op->caller->uid,
+                        .op = op->use,
+                        .scheme = (uint8_t)op->scheme,
+                        .flags = op->flags,
+                        .length = op->length,
+                        .attributes = key_entry_attributes(op->key),
+                        .wrapped = key_entry_wrapped(op->key),
+                        .payload = item->payload,
+                        .aux = op->aux,
+                        .salt = op->salt,
         };
         Daemon *d = op->daemon;
         int r;
@@ -253,7 +253,8 @@ static void send_item(Operation *op)
 
 void use_pump(Daemon *d)
 {
-        while (d->turn_first && !d->sealing && !d->use_held && d->vault.state == VAULT_READY && signer_client_has_room(d->signer)) {
+        while (d->turn_first && !d->sealing && !d->use_held && d->vault.state == VAULT_READY &&
+                        signer_client_has_room(d->signer)) {
                 User *u = turn_pop(d);
                 Operation *op = u->queue_first;
 
@@ -272,7 +273,8 @@ void use_pump(Daemon *d)
                 user_unref(d, u);
         }
         if (d->turn_first && !signer_client_is_up(d->signer) && !d->patience)
-                (void)sd_event_add_time_relative(d->event, &d->patience, CLOCK_MONOTONIC, PATIENCE_USEC, 0, on_patience, d);
+                (void)sd_event_add_time_relative(
+                                d->event, &d->patience, CLOCK_MONOTONIC, PATIENCE_USEC, 0, on_patience, d);
 }
 
 /* ---- counted uses ---- */
@@ -301,7 +303,8 @@ static void on_reserved(void *userdata, int result)
 static int take_uses(Operation *op)
 {
         while (op->uses_limit && op->uses_taken < op->n_items) {
-                switch (uses_take(op->daemon->vault.uses, &op->key->uuid, op->key->created, op->uses_rule, op->uses_limit)) {
+                switch (uses_take(op->daemon->vault.uses, &op->key->uuid, op->key->created, op->uses_rule,
+                                op->uses_limit)) {
                 case USES_ALLOWED:
                         op->uses_taken++;
                         break;

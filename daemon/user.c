@@ -52,7 +52,8 @@ static void write_flood(Daemon *d, User *u)
                 u->denied_hidden = 0;
 }
 
-/* The timer holds a reference on each user it has something to write for, so a sum survives its caller's leaving. */
+/* The timer holds a reference on each user it has something to write for, so a sum survives its caller's
+ * leaving. */
 static int on_flood(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Daemon *d = userdata;
@@ -78,7 +79,8 @@ static void refill(User *u)
         if (n == 0)
                 return;
         u->denied_refill += n * USER_DENIED_INTERVAL;
-        u->denied_tokens = n > USER_DENIED_BURST - u->denied_tokens ? USER_DENIED_BURST : u->denied_tokens + (uint32_t)n;
+        u->denied_tokens = n > USER_DENIED_BURST - u->denied_tokens ? USER_DENIED_BURST
+                                                                    : u->denied_tokens + (uint32_t)n;
 }
 
 bool user_may_log_denial(Daemon *d, User *u)
@@ -91,7 +93,8 @@ bool user_may_log_denial(Daemon *d, User *u)
         if (u->denied_hidden++ == 0)
                 u->refs++;
         if (!d->flood)
-                (void)sd_event_add_time_relative(d->event, &d->flood, CLOCK_MONOTONIC, USER_DENIED_INTERVAL, 0, on_flood, d);
+                (void)sd_event_add_time_relative(
+                                d->event, &d->flood, CLOCK_MONOTONIC, USER_DENIED_INTERVAL, 0, on_flood, d);
         else if (sd_event_source_get_enabled(d->flood, NULL) == 0) {
                 (void)sd_event_source_set_time_relative(d->flood, USER_DENIED_INTERVAL);
                 (void)sd_event_source_set_enabled(d->flood, SD_EVENT_ONESHOT);

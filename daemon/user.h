@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What one uid has of us: connections, jobs in work, its queue, and how many of its refusals were written down. */
+/* What one uid has of us: connections, jobs in work, its queue, and how many of its refusals were written
+ * down. */
 #include "daemon/daemon.h"
 
-#define USER_DENIED_BURST 20          /* refusals of one uid written one by one ... */
-#define USER_DENIED_INTERVAL 1000000  /* ... and one more each this many microseconds; the rest is counted */
+#define USER_DENIED_BURST 20         /* refusals of one uid written one by one ... */
+#define USER_DENIED_INTERVAL 1000000 /* ... and one more each this many microseconds; the rest is counted */
 
 struct User {
         User *next;

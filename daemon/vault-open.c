@@ -76,24 +76,29 @@ static int open_dirs(VaultJob *j, const char *name)
 {
         j->store_fd = openat(j->state_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (j->store_fd < 0)
-                return vault_job_because(j, -errno, "the store directory cannot be opened: %s", strerror(errno));
+                return vault_job_because(
+                                j, -errno, "the store directory cannot be opened: %s", strerror(errno));
         j->audit_fd = openat(j->store_fd, "audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (j->audit_fd < 0)
-                return vault_job_because(j, errno == ENOENT ? HF_E_LOG_TRUNCATED : -errno, "the audit log's directory cannot be opened: %s",
-                        strerror(errno));
+                return vault_job_because(j, errno == ENOENT ? HF_E_LOG_TRUNCATED : -errno,
+                                "the audit log's directory cannot be opened: %s", strerror(errno));
         return 0;
 }
 
 AuditLogParams vault_job_log_params(const VaultJob *j, char id[static UUID_TEXT_SIZE])
 {
         uuid_format(&j->keys.store_id, id);
-        return (AuditLogParams){
-                .dir_fd = j->audit_fd, .log_id = id, .key = j->keys.log_key, .segment_size = j->segment_size};
+        return (AuditLogParams){.dir_fd = j->audit_fd,
+                        .log_id = id,
+                        .key = j->keys.log_key,
+                        .segment_size = j->segment_size};
 }
 
 StoreParams vault_job_store_params(const VaultJob *j)
 {
-        return (StoreParams){.database_key = j->keys.database_key, .log_key = j->keys.log_key, .id = j->keys.store_id};
+        return (StoreParams){.database_key = j->keys.database_key,
+                        .log_key = j->keys.log_key,
+                        .id = j->keys.store_id};
 }
 
 static void put_u64(uint8_t ret[static 8], uint64_t v)
@@ -246,7 +251,9 @@ static int make_contents(VaultJob *j)
         if (!r)
                 r = append_log_start(j);
         if (!r)
-                r = vault_job_sync_change(j, &(SyncChange){.event = "store.init", .fill = fill_init, .slots_hash = j->slots_hash});
+                r = vault_job_sync_change(j, &(SyncChange){.event = "store.init",
+                                                             .fill = fill_init,
+                                                             .slots_hash = j->slots_hash});
         return r ? vault_job_because(j, r, "the audit log cannot be begun: %s", hf_error_name(r)) : 0;
 }
 
@@ -272,7 +279,8 @@ int vault_exchange_for_good(int state_fd)
         if (renameat2(state_fd, STORE_DIR_NEW, state_fd, STORE_DIR, RENAME_EXCHANGE) < 0)
                 return -errno;
         r = io_sync_dir(state_fd);
-        (void)remove_new(state_fd); /* the old one now; what is left of it is removed by the next that makes a store.new */
+        (void)remove_new(state_fd); /* the old one now; what is left of it is removed by the next that makes a
+                                       store.new */
         return r;
 }
 
@@ -309,7 +317,7 @@ static int open_log(VaultJob *j, AuditRecovery *rec)
         r = audit_log_open(&params, rec, &j->log);
         if (r == HF_E_LOG_DAMAGED)
                 return vault_job_because(j, r, "record %llu of the audit log is not as it was written",
-                        (unsigned long long)rec->damaged_seq);
+                                (unsigned long long)rec->damaged_seq);
         if (r == HF_E_STORE_UNINITIALISED)
                 return vault_job_because(j, HF_E_LOG_TRUNCATED, "the audit log has no segment any more");
         if (r)
@@ -332,7 +340,8 @@ static int open_store(VaultJob *j)
         if (!r)
                 r = keystore_load(j->store, j->catalogue, j->uses);
         if (r)
-                return vault_job_because(j, r, "%s", store_reason(j->store)[0] ? store_reason(j->store) : hf_error_name(r));
+                return vault_job_because(j, r, "%s",
+                                store_reason(j->store)[0] ? store_reason(j->store) : hf_error_name(r));
         j->epoch = get_meta_u64(j->store, META_EPOCH);
         j->last_backup = get_meta_u64(j->store, META_BACKUP);
         return 0;
@@ -358,14 +367,16 @@ static int settle_slots(VaultJob *j)
         _cleanup_buffer_ Buffer hash = BUFFER_INIT(64);
 
         if (store_get_meta(j->store, META_SLOTS, &hash))
-                return vault_job_because(j, HF_E_STORE_DAMAGED, "the store does not say which slots file is its own");
+                return vault_job_because(
+                                j, HF_E_STORE_DAMAGED, "the store does not say which slots file is its own");
         if (read_slots(j, "slots", buffer_bytes(&hash))) {
                 if (unlinkat(j->store_fd, "slots.next", 0) < 0 && errno != ENOENT)
                         return -errno;
                 return 0;
         }
         if (!read_slots(j, "slots.next", buffer_bytes(&hash)))
-                return vault_job_because(j, HF_E_STORE_ROLLED_BACK, "the slots file is not the one the store was last changed with");
+                return vault_job_because(j, HF_E_STORE_ROLLED_BACK,
+                                "the slots file is not the one the store was last changed with");
         if (renameat(j->store_fd, "slots.next", j->store_fd, "slots") < 0)
                 return -errno;
         return io_sync_dir(j->store_fd);
@@ -399,10 +410,11 @@ static int judge_change(VaultJob *j, const AuditRecovery *rec, Settlement *ret)
         }
         if (seq >= rec->size)
                 return vault_job_because(j, HF_E_LOG_TRUNCATED,
-                        "the store was last changed by record %llu, but the audit log ends at %llu", (unsigned long long)seq,
-                        (unsigned long long)rec->size - 1);
-        return vault_job_because(j, HF_E_STORE_ROLLED_BACK, "the store is at change %llu, the audit log says %llu",
-                (unsigned long long)seq, (unsigned long long)rec->current.seq);
+                                "the store was last changed by record %llu, but the audit log ends at %llu",
+                                (unsigned long long)seq, (unsigned long long)rec->size - 1);
+        return vault_job_because(j, HF_E_STORE_ROLLED_BACK,
+                        "the store is at change %llu, the audit log says %llu", (unsigned long long)seq,
+                        (unsigned long long)rec->current.seq);
 }
 
 static int append_lost(VaultJob *j, const AuditRecovery *rec)
@@ -414,8 +426,9 @@ static int append_lost(VaultJob *j, const AuditRecovery *rec)
 
         audit_log_position(j->log, &p);
         if (j->served >= p.size + USE_LOST_MAX)
-                return vault_job_because(j, HF_E_LOG_TRUNCATED, "the signer has served record %llu, but the audit log ends at %llu",
-                        (unsigned long long)j->served, (unsigned long long)p.size - 1);
+                return vault_job_because(j, HF_E_LOG_TRUNCATED,
+                                "the signer has served record %llu, but the audit log ends at %llu",
+                                (unsigned long long)j->served, (unsigned long long)p.size - 1);
         for (; !r && p.size <= j->served; lost++) {
                 audit_line_init(&line, "use.lost");
                 audit_line_str(&line, "reason", "the line was lost by a stop; its result was not released");
@@ -500,8 +513,11 @@ static int repair(VaultJob *j, const AuditRecovery *rec, const char *why)
                 if (r && r != HF_E_INTERNAL)
                         return r;
         }
-        r = vault_job_sync_change(j, &(SyncChange){.event = "store.recover", .fill = fill_repair, .userdata = &story, .slots_hash = hash,
-                .epoch = j->epoch + 1});
+        r = vault_job_sync_change(j, &(SyncChange){.event = "store.recover",
+                                                     .fill = fill_repair,
+                                                     .userdata = &story,
+                                                     .slots_hash = hash,
+                                                     .epoch = j->epoch + 1});
         if (r)
                 return r;
         return settle_slots(j);
@@ -558,14 +574,16 @@ static int open_and_settle(VaultJob *j)
                 rec = (AuditRecovery){0};
                 r = set_log_aside(j);
                 if (r)
-                        return vault_job_because(j, r, "the damaged log cannot be set aside: %s", hf_error_name(r));
+                        return vault_job_because(
+                                        j, r, "the damaged log cannot be set aside: %s", hf_error_name(r));
         }
         if (!r)
                 r = settle_slots(j);
         if (!r)
                 r = log_result ? log_result : settle(j, &rec);
         if (j->repair == VAULT_REPAIR_ROLLBACK && r == 0)
-                return vault_job_because(j, HF_E_NOTHING_TO_DO, "store and log agree; there is nothing to recover");
+                return vault_job_because(
+                                j, HF_E_NOTHING_TO_DO, "store and log agree; there is nothing to recover");
         if (j->repair == VAULT_REPAIR_ROLLBACK && is_rollback(r))
                 return repair(j, &rec, log_result ? "log damaged" : "rollback accepted");
         if (j->repair == VAULT_REPAIR_FOREIGN && r == 0)

@@ -4,7 +4,8 @@
 /*
  * Opening and making a store: what blocks, for the worker
  *
- * A VaultJob carries what goes in and what comes out. It owns what it has opened until the loop takes it over.
+ * A VaultJob carries what goes in and what comes out. It owns what it has opened until the loop takes it
+ * over.
  */
 #include "daemon/backup.h"
 #include "daemon/vault.h"
@@ -17,20 +18,20 @@ typedef enum VaultRepair {
 
 typedef struct VaultJob {
         Daemon *daemon;
-        int state_fd;              /* borrowed */
+        int state_fd; /* borrowed */
         uint64_t segment_size;
         uint64_t keys_max;
-        uint64_t served;           /* by a signer that has outlived us; 0 else */
+        uint64_t served; /* by a signer that has outlived us; 0 else */
         SignerOpened keys;
         VaultRepair repair;
-        VaultInitParams init;      /* descriptors borrowed from the call */
-        bool pending;              /* made, but not the store before the recovery code was confirmed */
-        Buffer new_slots;          /* make: the slots file; repair foreign: the one with our machine in it */
-        Caller *caller;            /* NULL: nobody asked */
-        const char *memory;        /* SecretMemoryKind of the signer, as text */
+        VaultInitParams init; /* descriptors borrowed from the call */
+        bool pending;         /* made, but not the store before the recovery code was confirmed */
+        Buffer new_slots;     /* make: the slots file; repair foreign: the one with our machine in it */
+        Caller *caller;       /* NULL: nobody asked */
+        const char *memory;   /* SecretMemoryKind of the signer, as text */
 
-        BackupContent *backup;     /* restore */
-        int backup_fd, secret_fd;  /* borrowed from the call */
+        BackupContent *backup;    /* restore */
+        int backup_fd, secret_fd; /* borrowed from the call */
         uint64_t lost;
 
         char reason[640];
@@ -45,7 +46,7 @@ typedef struct VaultJob {
         uint64_t last_backup;
         uint64_t unlock_seq;
 
-        VaultDoneFunc done;        /* the loop's */
+        VaultDoneFunc done; /* the loop's */
         void *userdata;
 } VaultJob;
 
@@ -54,10 +55,10 @@ VaultJob *vault_job_free(VaultJob *j); /* closes what was opened and nobody took
 DEFINE_CLEANUP(VaultJob, vault_job_free)
 
 /* worker_post() functions. Results are HF_E_ or -errno, job->reason says it in a sentence. */
-int vault_job_make(void *job); /* STATE/store.new, complete and closed again */
+int vault_job_make(void *job);          /* STATE/store.new, complete and closed again */
 int vault_job_restore_read(void *job);  /* the file into STATE/store.new */
 int vault_job_restore_build(void *job); /* the keys are there: check it, give it its log */
-int vault_job_open(void *job); /* STATE/store, recovered; the line store.unlock is durable */
+int vault_job_open(void *job);          /* STATE/store, recovered; the line store.unlock is durable */
 
 /* Pieces for those who make a store in another way: daemon/vault-restore.c, daemon/vault-rekey.c. */
 int vault_job_because(VaultJob *j, int r, const char *format, ...) __attribute__((format(printf, 3, 4)));

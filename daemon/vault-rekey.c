@@ -24,7 +24,7 @@ typedef struct Wrap {
 
 typedef struct Rekey {
         Daemon *daemon;
-        VaultJob *job;         /* the new store; job->keys are the new keys */
+        VaultJob *job; /* the new store; job->keys are the new keys */
         SignerOpened old_keys;
         VaultDoneFunc done;
         void *userdata;
@@ -33,8 +33,8 @@ typedef struct Rekey {
         size_t n_wraps, n_sent, n_done;
         int failure;
 
-        Store *old_store;      /* in the worker */
-        AuditLog *old_log;     /* on the copy of the old segments */
+        Store *old_store;  /* in the worker */
+        AuditLog *old_log; /* on the copy of the old segments */
         AuditPosition position;
         uint64_t epoch;
         char note[CHECKPOINT_NOTE_MAX];
@@ -83,8 +83,10 @@ static void on_reopened(void *userdata, int result, const char *reason, uint32_t
         Daemon *d = k->daemon;
 
         if (result)
-                log_error("after a rekey the store does not open: %s", reason ? reason : hf_error_name(result));
-        k->done(k->userdata, k->failure ? k->failure : result, k->job->reason[0] ? k->job->reason : reason, slot);
+                log_error("after a rekey the store does not open: %s",
+                                reason ? reason : hf_error_name(result));
+        k->done(k->userdata, k->failure ? k->failure : result, k->job->reason[0] ? k->job->reason : reason,
+                        slot);
         rekey_free(k);
         release(d);
 }
@@ -156,8 +158,11 @@ static int build_log(void *userdata)
                 r = audit_log_create(&params, &k->position, &j->log);
         change_slots_hash(buffer_bytes(&j->new_slots), hash);
         if (!r)
-                r = vault_job_sync_change(j, &(SyncChange){.event = "store.rekey", .fill = fill_line, .userdata = k,
-                        .slots_hash = hash, .epoch = k->epoch});
+                r = vault_job_sync_change(j, &(SyncChange){.event = "store.rekey",
+                                                             .fill = fill_line,
+                                                             .userdata = k,
+                                                             .slots_hash = hash,
+                                                             .epoch = k->epoch});
         if (!r)
                 r = io_sync_dir(j->store_fd);
         if (r && !j->reason[0])
@@ -173,7 +178,8 @@ static void on_note(void *userdata, int result, Bytes body)
 
         if (!result) {
                 wire_get_string(&r, k->note, sizeof(k->note));
-                result = wire_done(&r) ? HF_E_SIGNER_FAILED : worker_post(k->daemon->worker, build_log, on_built, k);
+                result = wire_done(&r) ? HF_E_SIGNER_FAILED
+                                       : worker_post(k->daemon->worker, build_log, on_built, k);
         }
         if (result)
                 give_up(k, result);
@@ -182,7 +188,8 @@ static void on_note(void *userdata, int result, Bytes body)
 static void on_rows_built(void *userdata, int result)
 {
         Rekey *k = userdata;
-        SignerCheckpoint c = {.size = k->position.size, .counter = -1, .epoch = k->epoch - 1, .succession = true};
+        SignerCheckpoint c = {
+                        .size = k->position.size, .counter = -1, .epoch = k->epoch - 1, .succession = true};
 
         memcpy(c.head, k->position.head, sizeof(c.head));
         memcpy(c.state, k->position.effective.state, sizeof(c.state));
@@ -253,7 +260,9 @@ static int copy_rows(Rekey *k)
         static const StoreVisitor visitor = {.meta = copy_meta, .key = copy_key, .uses = copy_uses};
         VaultJob *j = k->job;
         StoreParams params = vault_job_store_params(j);
-        StoreParams old = {.database_key = k->old_keys.database_key, .log_key = k->old_keys.log_key, .id = k->old_keys.store_id};
+        StoreParams old = {.database_key = k->old_keys.database_key,
+                        .log_key = k->old_keys.log_key,
+                        .id = k->old_keys.store_id};
         _cleanup_close_ int old_fd = openat(j->state_fd, "store", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         StoreReason reason = {0};
         int r;
@@ -397,7 +406,8 @@ static void on_new_master(void *userdata, int result, Bytes body)
                 result = signer_opened_decode(&r, &k->job->keys);
         if (!result) {
                 slots = wire_get_block(&r, SLOTS_FILE_MAX);
-                result = wire_done(&r) ? HF_E_SIGNER_FAILED : buffer_append(&k->job->new_slots, slots.data, slots.len);
+                result = wire_done(&r) ? HF_E_SIGNER_FAILED
+                                       : buffer_append(&k->job->new_slots, slots.data, slots.len);
         }
         if (!result)
                 result = collect_keys(k);
@@ -413,7 +423,9 @@ static int ask_new_master(Rekey *k, const VaultInitParams *params)
 {
         _cleanup_buffer_ Buffer encoded = BUFFER_INIT(1024);
         Daemon *d = k->daemon;
-        SignerInit init = {.store_id = d->vault.store_id, .kind = params->kind, .unattended = params->unattended};
+        SignerInit init = {.store_id = d->vault.store_id,
+                        .kind = params->kind,
+                        .unattended = params->unattended};
         int fds[2], r;
         size_t n = 0;
         Buffer *b;

@@ -4,9 +4,9 @@
 /*
  * Rekey: a new master
  *
- * Everything is wrapped anew under a new master, in a new store directory that takes the place of the old one by one
- * exchange; the old one is then removed, because only so an old slot file with an old passphrase opens nothing any
- * more. The log stays one log: its last record under the old checkpoint key names the new one.
+ * Everything is wrapped anew under a new master, in a new store directory that takes the place of the old one
+ * by one exchange; the old one is then removed, because only so an old slot file with an old passphrase opens
+ * nothing any more. The log stays one log: its last record under the old checkpoint key names the new one.
  */
 #include "daemon/operation.h"
 #include "daemon/vault.h"

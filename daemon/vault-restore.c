@@ -2,10 +2,10 @@
 /*
  * Restoring a backup
  *
- * The copy is built in STATE/store.new and takes the place of the store by one exchange. Where the log of the same
- * store is still there it goes on, whole; else a log begins that continues behind the backup's note. Either way one
- * line says what was restored, the epoch rises, and counted uses are forfeited until they are granted again: what
- * was used since the backup is not known for sure, and a use must never count twice.
+ * The copy is built in STATE/store.new and takes the place of the store by one exchange. Where the log of the
+ * same store is still there it goes on, whole; else a log begins that continues behind the backup's note.
+ * Either way one line says what was restored, the epoch rises, and counted uses are forfeited until they are
+ * granted again: what was used since the backup is not known for sure, and a use must never count twice.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -53,11 +53,13 @@ static int check_note(VaultJob *j, AuditNote *ret)
         if (!r)
                 r = audit_note_verify(j->backup->note, strlen(j->backup->note), ret, &key);
         if (r)
-                return vault_job_because(j, HF_E_BACKUP_INVALID, "the backup's note is not signed by this store's checkpoint key");
+                return vault_job_because(j, HF_E_BACKUP_INVALID,
+                                "the backup's note is not signed by this store's checkpoint key");
         change_slots_hash(BYTES(j->backup->slots, j->backup->slots_len), hash);
         store_state(j->store, hash, state);
         if (memcmp(state, ret->state, sizeof(state)))
-                return vault_job_because(j, HF_E_BACKUP_INVALID, "database and slots of the backup are not those its note was signed over");
+                return vault_job_because(j, HF_E_BACKUP_INVALID,
+                                "database and slots of the backup are not those its note was signed over");
         return 0;
 }
 
@@ -68,15 +70,17 @@ static int open_copy(VaultJob *j)
         int r;
 
         j->store_fd = openat(j->state_fd, "store.new", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        j->audit_fd = j->store_fd < 0 ? -EBADF : openat(j->store_fd, "audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        j->audit_fd = j->store_fd < 0 ? -EBADF
+                                      : openat(j->store_fd, "audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (j->audit_fd < 0)
                 return -errno;
         r = store_open(j->store_fd, &params, &reason, &j->store);
         if (!r)
                 r = store_scan(j->store, NULL, NULL);
         if (r)
-                return vault_job_because(j, HF_E_BACKUP_INVALID, "the database in the backup does not open: %s",
-                        j->store ? store_reason(j->store) : reason.text);
+                return vault_job_because(j, HF_E_BACKUP_INVALID,
+                                "the database in the backup does not open: %s",
+                                j->store ? store_reason(j->store) : reason.text);
         return 0;
 }
 
@@ -123,7 +127,8 @@ static int remove_segment(int from, int to, const char *name)
 
 int vault_job_copy_segments(VaultJob *j)
 {
-        _cleanup_close_ int old = openat(j->state_fd, "store/audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        _cleanup_close_ int old =
+                        openat(j->state_fd, "store/audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
         return old < 0 ? -errno : for_each_segment(old, copy_file, j->audit_fd);
 }
@@ -186,7 +191,8 @@ static void fill(const VaultJob *j, AuditLine *line, const void *userdata)
 {
         const Story *s = userdata;
 
-        audit_line_str(line, "reason", s->continued ? "restored; the log goes on" : "restored; the newer log is lost");
+        audit_line_str(line, "reason",
+                        s->continued ? "restored; the log goes on" : "restored; the newer log is lost");
         audit_line_u64(line, "store-seq", s->store_seq);
         audit_line_u64(line, "log-seq", s->log_seq);
         if (j->caller)
@@ -214,14 +220,19 @@ static int build(VaultJob *j)
                 r = io_write_file(j->store_fd, "slots", buffer_bytes(&j->new_slots), 0600);
         change_slots_hash(buffer_bytes(&j->new_slots), hash);
         j->daemon->vault.restored_sequence = note.size;
-        return r ? r : vault_job_sync_change(j, &(SyncChange){
-                .event = "store.restore",
-                .fill = fill,
-                .userdata = &story,
-                .slots_hash = hash,
-                .epoch = (rec.has_checkpoint && rec.checkpoint.epoch > note.epoch ? rec.checkpoint.epoch : note.epoch) + 1,
-                .forfeit = clock_wall(),
-        });
+        return r ? r
+                 : vault_job_sync_change(j,
+                                   &(SyncChange){
+                                                   .event = "store.restore",
+                                                   .fill = fill,
+                                                   .userdata = &story,
+                                                   .slots_hash = hash,
+                                                   .epoch = (rec.has_checkpoint && rec.checkpoint.epoch > note.epoch
+                                                                                            ? rec.checkpoint.epoch
+                                                                                            : note.epoch) +
+                                                            1,
+                                                   .forfeit = clock_wall(),
+                                   });
 }
 
 int vault_job_restore_build(void *job)

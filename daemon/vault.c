@@ -8,11 +8,11 @@
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
+#include "audit/locked.h"
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/secret.h"
-#include "audit/locked.h"
 #include "crypto/digest.h"
 #include "daemon/change.h"
 #include "daemon/checkpoint.h"
@@ -69,11 +69,13 @@ static void set_state(Daemon *d, VaultState state, int error, const char *reason
         v->state = state;
         v->error = error;
         snprintf(v->reason, sizeof(v->reason), "%s", reason ? reason : "");
-        (void)sd_notifyf(0, "STATUS=%s%s%s", vault_state_to_string(state), v->reason[0] ? ": " : "", v->reason);
+        (void)sd_notifyf(0, "STATUS=%s%s%s", vault_state_to_string(state), v->reason[0] ? ": " : "",
+                        v->reason);
         if (state == VAULT_REFUSED)
                 log_error("the store stays closed (%s): %s", hf_error_name(error), v->reason);
         else
-                log_info("the store is %s%s%s", vault_state_to_string(state), v->reason[0] ? ": " : "", v->reason);
+                log_info("the store is %s%s%s", vault_state_to_string(state), v->reason[0] ? ": " : "",
+                                v->reason);
 }
 
 /* ---- the log's events ---- */
@@ -232,7 +234,8 @@ static void resume(VaultJob *j)
         hash_keys(&j->keys, hash);
         d->vault.busy = false;
         if (memcmp(hash, d->vault.keys_hash, sizeof(hash))) {
-                snprintf(j->reason, sizeof(j->reason), "the slot opened another master than that of the open store");
+                snprintf(j->reason, sizeof(j->reason),
+                                "the slot opened another master than that of the open store");
                 tell(j, HF_E_UNLOCK_FAILED);
                 return;
         }
@@ -317,7 +320,8 @@ static int new_job(Daemon *d, const Caller *caller, VaultDoneFunc done, void *us
         return 0;
 }
 
-int vault_unlock(Daemon *d, bool attended, int secret_fd, const Caller *caller, VaultDoneFunc done, void *userdata)
+int vault_unlock(Daemon *d, bool attended, int secret_fd, const Caller *caller, VaultDoneFunc done,
+                void *userdata)
 {
         VaultJob *j = NULL;
         int r;
@@ -377,7 +381,8 @@ static void on_slots(void *userdata, int result, Bytes body)
         }
         v->store_id = v->slot_list.store_id;
         if (!v->slot_list.machine_matches)
-                set_state(d, VAULT_FOREIGN, HF_E_STORE_FOREIGN, "the store was made on a machine with another machine-id");
+                set_state(d, VAULT_FOREIGN, HF_E_STORE_FOREIGN,
+                                "the store was made on a machine with another machine-id");
         else if (vault_unlock(d, false, -EBADF, NULL, on_looked, d))
                 set_state(d, VAULT_LOCKED, HF_E_STORE_LOCKED, "no attempt could be made");
 }
@@ -547,7 +552,8 @@ static void on_init(void *userdata, int result, Bytes body)
                 result = signer_opened_decode(&r, &j->keys);
         if (!result) {
                 slots = wire_get_block(&r, SLOTS_FILE_MAX);
-                result = wire_done(&r) ? HF_E_SIGNER_FAILED : buffer_append(&j->new_slots, slots.data, slots.len);
+                result = wire_done(&r) ? HF_E_SIGNER_FAILED
+                                       : buffer_append(&j->new_slots, slots.data, slots.len);
         }
         if (!result)
                 result = worker_post(j->daemon->worker, vault_job_make, on_made, j);
@@ -587,7 +593,8 @@ static void on_forgotten(void *userdata, int result, Bytes body)
         }
 }
 
-int vault_init(Daemon *d, const VaultInitParams *params, const Caller *caller, VaultDoneFunc done, void *userdata)
+int vault_init(Daemon *d, const VaultInitParams *params, const Caller *caller, VaultDoneFunc done,
+                void *userdata)
 {
         VaultJob *j = NULL;
         int r;
@@ -722,7 +729,8 @@ static void on_restore_adopted(void *userdata, int result, Bytes body)
 
         if (!result) {
                 slots = wire_get_block(&r, SLOTS_FILE_MAX);
-                result = wire_done(&r) ? HF_E_SIGNER_FAILED : buffer_append(&j->new_slots, slots.data, slots.len);
+                result = wire_done(&r) ? HF_E_SIGNER_FAILED
+                                       : buffer_append(&j->new_slots, slots.data, slots.len);
         }
         if (!result)
                 result = worker_post(j->daemon->worker, vault_job_restore_build, on_restore_built, j);
@@ -740,7 +748,8 @@ static void on_restore_unlocked(void *userdata, int result, Bytes body)
         else if (result == HF_E_UNLOCK_FAILED)
                 wire_get_string(&r, j->reason, sizeof(j->reason));
         if (!result)
-                result = wire_put_block(signer_begin(j->daemon->signer, SIGNER_ADOPT), BYTES(j->backup->slots, j->backup->slots_len));
+                result = wire_put_block(signer_begin(j->daemon->signer, SIGNER_ADOPT),
+                                BYTES(j->backup->slots, j->backup->slots_len));
         if (!result)
                 result = signer_call(j->daemon->signer, NULL, 0, on_restore_adopted, j);
         if (result)
@@ -758,7 +767,8 @@ static void on_restore_forgotten(void *userdata, int result, Bytes body)
         if (!result)
                 result = wire_put_u8(b, true);
         if (!result)
-                result = signer_call(j->daemon->signer, &j->secret_fd, j->secret_fd >= 0 ? 1 : 0, on_restore_unlocked, j);
+                result = signer_call(j->daemon->signer, &j->secret_fd, j->secret_fd >= 0 ? 1 : 0,
+                                on_restore_unlocked, j);
         if (result)
                 restore_failed(j, result);
 }
@@ -803,7 +813,8 @@ static void on_adopted(void *userdata, int result, Bytes body)
 
         if (!result) {
                 slots = wire_get_block(&r, SLOTS_FILE_MAX);
-                result = wire_done(&r) ? HF_E_SIGNER_FAILED : buffer_append(&j->new_slots, slots.data, slots.len);
+                result = wire_done(&r) ? HF_E_SIGNER_FAILED
+                                       : buffer_append(&j->new_slots, slots.data, slots.len);
         }
         if (!result)
                 result = start_open(j);
@@ -837,7 +848,8 @@ static void on_recover_unlocked(void *userdata, int result, Bytes body)
         }
 }
 
-int vault_recover(Daemon *d, bool accept_rollback, int secret_fd, const Caller *caller, VaultDoneFunc done, void *userdata)
+int vault_recover(Daemon *d, bool accept_rollback, int secret_fd, const Caller *caller, VaultDoneFunc done,
+                void *userdata)
 {
         VaultJob *j = NULL;
         Buffer *b;

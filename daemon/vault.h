@@ -4,8 +4,8 @@
 /*
  * Vault: the store, its log and its slots as one thing that is open or not
  *
- * States are those of the method table: calls whose row does not list the state are answered with the state's error.
- * What holds everything together on disk:
+ * States are those of the method table: calls whose row does not list the state are answered with the state's
+ * error. What holds everything together on disk:
  *
  *        STATE/store/        the store; its rename from store.new is the commit point of init
  *        STATE/store/store.db, lock, slots, slots.next, audit/
@@ -22,27 +22,27 @@ typedef struct Caller Caller;
 typedef struct Daemon Daemon;
 
 typedef enum VaultState {
-        VAULT_STARTING = 1u << 0,      /* looking; lasts until the signer has answered */
+        VAULT_STARTING = 1u << 0, /* looking; lasts until the signer has answered */
         VAULT_UNINITIALISED = 1u << 1,
         VAULT_FOREIGN = 1u << 2,
         VAULT_LOCKED = 1u << 3,
-        VAULT_REFUSED = 1u << 4,       /* error and reason say why */
+        VAULT_REFUSED = 1u << 4, /* error and reason say why */
         VAULT_READY = 1u << 5,
         VAULT_ANY = (1u << 6) - 1,
 } VaultState;
 
 typedef struct Vault {
         VaultState state;
-        int error;                /* why it is not ready: HF_E_STORE_LOCKED, ... */
+        int error; /* why it is not ready: HF_E_STORE_LOCKED, ... */
         char reason[640];
-        bool locked_by_hand;      /* no unattended try until asked */
-        bool busy;                /* an init, unlock, lock or recovery is under way */
-        bool init_pending;        /* store.new waits for the recovery code */
+        bool locked_by_hand; /* no unattended try until asked */
+        bool busy;           /* an init, unlock, lock or recovery is under way */
+        bool init_pending;   /* store.new waits for the recovery code */
 
-        int state_fd;             /* STATE */
-        int store_fd, audit_fd;   /* STATE/store, STATE/store/audit; -EBADF when not there */
+        int state_fd;           /* STATE */
+        int store_fd, audit_fd; /* STATE/store, STATE/store/audit; -EBADF when not there */
 
-        Buffer slots;             /* the slots file as it is in force */
+        Buffer slots; /* the slots file as it is in force */
         uint8_t slots_hash[32];
         SlotList slot_list;
 
@@ -56,11 +56,11 @@ typedef struct Vault {
         uint64_t epoch;
         uint64_t last_checkpoint; /* its line, and the note in it; "" before the first of this run */
         char last_note[CHECKPOINT_NOTE_MAX];
-        uint64_t last_backup;     /* microseconds since 1970, 0: never */
-        Secret *keys;             /* SignerOpened: the keys of the open store */
+        uint64_t last_backup;        /* microseconds since 1970, 0: never */
+        Secret *keys;                /* SignerOpened: the keys of the open store */
         uint64_t opened, opened_seq; /* when (monotonic) and at which line, for the pace of the log */
         uint64_t restored_sequence, restored_lost; /* of the last restore in this run */
-        uint8_t keys_hash[32];    /* SHA-256 of database and log key: another unlock must give the same */
+        uint8_t keys_hash[32]; /* SHA-256 of database and log key: another unlock must give the same */
 } Vault;
 
 const char *vault_state_to_string(VaultState s);
@@ -75,7 +75,8 @@ void vault_close(Daemon *d);
 typedef void (*VaultDoneFunc)(void *userdata, int result, const char *reason, uint32_t slot);
 
 /* Open with a secret (descriptor of the caller's, -EBADF for none) or by unattended slots. */
-int vault_unlock(Daemon *d, bool attended, int secret_fd, const Caller *caller, VaultDoneFunc done, void *userdata);
+int vault_unlock(Daemon *d, bool attended, int secret_fd, const Caller *caller, VaultDoneFunc done,
+                void *userdata);
 void vault_lock(Daemon *d, Caller *caller, VaultDoneFunc done, void *userdata);
 
 typedef struct VaultInitParams {
@@ -85,16 +86,19 @@ typedef struct VaultInitParams {
         int secret_fd;   /* -EBADF: none */
         int recovery_fd; /* -EBADF: none */
 } VaultInitParams;
-int vault_init(Daemon *d, const VaultInitParams *params, const Caller *caller, VaultDoneFunc done, void *userdata);
+int vault_init(Daemon *d, const VaultInitParams *params, const Caller *caller, VaultDoneFunc done,
+                void *userdata);
 int vault_confirm(Daemon *d, int code_fd, VaultDoneFunc done, void *userdata);
-int vault_recover(Daemon *d, bool accept_rollback, int secret_fd, const Caller *caller, VaultDoneFunc done, void *userdata);
+int vault_recover(Daemon *d, bool accept_rollback, int secret_fd, const Caller *caller, VaultDoneFunc done,
+                void *userdata);
 
-/* For a rekey: closes the store for a moment in which calls get Busy, and opens STATE/store with these keys. */
+/* For a rekey: closes the store for a moment in which calls get Busy, and opens STATE/store with these keys.
+ */
 void vault_pause(Daemon *d);
 int vault_open_again(Daemon *d, const SignerOpened *keys, VaultDoneFunc done, void *userdata);
 
-/* `fd` and `secret_fd` are needed until `done`. The restored store takes the place of the one there is, which is kept
- * aside. */
+/* `fd` and `secret_fd` are needed until `done`. The restored store takes the place of the one there is, which
+ * is kept aside. */
 int vault_restore(Daemon *d, int fd, int secret_fd, const Caller *caller, VaultDoneFunc done, void *userdata);
 
 /* The signer came (back) or went. */

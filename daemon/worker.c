@@ -109,7 +109,8 @@ int worker_new(sd_event *event, Worker **ret)
         list_init(&w->todo);
         list_init(&w->finished);
         w->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        r = w->event_fd < 0 ? -errno : sd_event_add_io(event, &w->source, w->event_fd, EPOLLIN, on_finished, w);
+        r = w->event_fd < 0 ? -errno
+                            : sd_event_add_io(event, &w->source, w->event_fd, EPOLLIN, on_finished, w);
         if (r >= 0)
                 r = -pthread_create(&w->thread, NULL, run, w);
         if (r < 0) {
@@ -140,7 +141,8 @@ Worker *worker_free(Worker *w)
         return NULL;
 }
 
-int worker_post(Worker *w, int (*work)(void *userdata), void (*done)(void *userdata, int result), void *userdata)
+int worker_post(Worker *w, int (*work)(void *userdata), void (*done)(void *userdata, int result),
+                void *userdata)
 {
         Job *j = calloc(1, sizeof(*j));
 
