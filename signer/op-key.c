@@ -88,13 +88,15 @@ int op_generate(Call *call)
 static int adopt_kind(KeyAttributes *a, KeyAlgorithm algorithm, bool usual)
 {
         const KeyAlgorithmInfo *info = key_algorithm_info(algorithm);
+        const SchemeInfo *scheme;
 
         a->algorithm = algorithm;
         if (usual)
                 a->purpose = info->usual;
         if (!(info->purposes & (1u << a->purpose)))
                 return HF_E_PURPOSE_NOT_PERMITTED;
-        return a->flags & KEY_FLAG_DIGEST && algorithm == KEY_ED25519 ? HF_E_INVALID_ARGS : 0;
+        scheme = scheme_info(scheme_usual(algorithm, a->purpose));
+        return a->flags & KEY_FLAG_DIGEST && (!scheme || scheme->digest_size == 0) ? HF_E_INVALID_ARGS : 0;
 }
 
 int op_import(Call *call)
