@@ -17,7 +17,7 @@
 #include "daemon/change.h"
 #include "daemon/checkpoint.h"
 #include "daemon/operation.h"
-#include "daemon/vault-open.h"
+#include "daemon/vault-job.h"
 #include "dbus/errors.h"
 
 const char *vault_state_to_string(VaultState s)
@@ -62,7 +62,7 @@ int vault_state_error(const Vault *v)
         return HF_E_INTERNAL;
 }
 
-static void set_state(Daemon *d, VaultState state, int error, const char *reason)
+void vault_set_state(Daemon *d, VaultState state, int error, const char *reason)
 {
         Vault *v = &d->vault;
 
@@ -184,7 +184,7 @@ static void on_sealed_open(void *userdata, int result)
         vault_job_free(j);
 }
 
-static void tell(VaultJob *j, int result)
+void vault_job_tell(VaultJob *j, int result)
 {
         if (j->done)
                 j->done(j->userdata, result, j->reason[0] ? j->reason : NULL, 0);
@@ -198,23 +198,23 @@ static void on_open(void *userdata, int result)
 
         d->vault.busy = false;
         if (result == HF_E_NOTHING_TO_DO && j->repair != VAULT_REPAIR_NONE) {
-                tell(j, result);
+                vault_job_tell(j, result);
                 return;
         }
         if (result) {
-                set_state(d, VAULT_REFUSED, result < 0 ? HF_E_INTERNAL : result, j->reason);
+                vault_set_state(d, VAULT_REFUSED, result < 0 ? HF_E_INTERNAL : result, j->reason);
                 use_fail_queued(d, vault_state_error(&d->vault));
-                tell(j, result);
+                vault_job_tell(j, result);
                 return;
         }
         take_over(d, j);
-        set_state(d, VAULT_READY, 0, NULL);
+        vault_set_state(d, VAULT_READY, 0, NULL);
         note_policy(d);
         checkpoint_request(d, on_sealed_open, j);
         use_pump(d);
 }
 
-static int start_open(VaultJob *j)
+int vault_job_start_open(VaultJob *j)
 {
         Daemon *d = j->daemon;
         const SignerHello *hello = signer_client_hello(d->signer);
@@ -236,15 +236,15 @@ static void resume(VaultJob *j)
         if (memcmp(hash, d->vault.keys_hash, sizeof(hash))) {
                 snprintf(j->reason, sizeof(j->reason),
                                 "the slot opened another master than that of the open store");
-                tell(j, HF_E_UNLOCK_FAILED);
+                vault_job_tell(j, HF_E_UNLOCK_FAILED);
                 return;
         }
-        set_state(d, VAULT_READY, 0, NULL);
+        vault_set_state(d, VAULT_READY, 0, NULL);
         checkpoint_request(d, on_sealed_open, j);
         use_pump(d);
 }
 
-static void note_failed_unlock(Daemon *d, const VaultJob *j)
+void vault_note_failed_unlock(Daemon *d, const VaultJob *j)
 {
         AuditLine line;
 
@@ -275,16 +275,16 @@ static void on_unlocked(void *userdata, int result, Bytes body)
                 return;
         }
         if (!result)
-                result = start_open(j);
+                result = vault_job_start_open(j);
         if (!result)
                 return;
         d->vault.busy = false;
-        note_failed_unlock(d, j);
+        vault_note_failed_unlock(d, j);
         if (d->vault.state == VAULT_STARTING || d->vault.state == VAULT_READY)
-                set_state(d, VAULT_LOCKED, HF_E_STORE_LOCKED, j->reason);
+                vault_set_state(d, VAULT_LOCKED, HF_E_STORE_LOCKED, j->reason);
         if (d->vault.state != VAULT_READY)
                 use_fail_queued(d, vault_state_error(&d->vault));
-        tell(j, result);
+        vault_job_tell(j, result);
 }
 
 static int ask_unlock(VaultJob *j, bool attended, int secret_fd)
@@ -302,7 +302,7 @@ static int ask_unlock(VaultJob *j, bool attended, int secret_fd)
         return r;
 }
 
-static int new_job(Daemon *d, const Caller *caller, VaultDoneFunc done, void *userdata, VaultJob **ret)
+int vault_job_begin(Daemon *d, const Caller *caller, VaultDoneFunc done, void *userdata, VaultJob **ret)
 {
         VaultJob *j;
 
@@ -328,7 +328,7 @@ int vault_unlock(Daemon *d, bool attended, int secret_fd, const Caller *caller, 
 
         if (d->vault.state == VAULT_READY && attended)
                 return HF_E_NOTHING_TO_DO;
-        r = new_job(d, caller, done, userdata, &j);
+        r = vault_job_begin(d, caller, done, userdata, &j);
         if (!r)
                 r = ask_unlock(j, attended, secret_fd);
         if (r)
@@ -338,7 +338,7 @@ int vault_unlock(Daemon *d, bool attended, int secret_fd, const Caller *caller, 
 
 /* ---- looking ---- */
 
-static int read_slots_file(Daemon *d)
+int vault_read_slots_file(Daemon *d)
 {
         Vault *v = &d->vault;
         _cleanup_close_ int fd = -EBADF;
@@ -376,15 +376,15 @@ static void on_slots(void *userdata, int result, Bytes body)
         if (v->state != VAULT_STARTING)
                 return;
         if (result) {
-                set_state(d, VAULT_REFUSED, HF_E_STORE_DAMAGED, "the slots file is not readable");
+                vault_set_state(d, VAULT_REFUSED, HF_E_STORE_DAMAGED, "the slots file is not readable");
                 return;
         }
         v->store_id = v->slot_list.store_id;
         if (!v->slot_list.machine_matches)
-                set_state(d, VAULT_FOREIGN, HF_E_STORE_FOREIGN,
+                vault_set_state(d, VAULT_FOREIGN, HF_E_STORE_FOREIGN,
                                 "the store was made on a machine with another machine-id");
         else if (vault_unlock(d, false, -EBADF, NULL, on_looked, d))
-                set_state(d, VAULT_LOCKED, HF_E_STORE_LOCKED, "no attempt could be made");
+                vault_set_state(d, VAULT_LOCKED, HF_E_STORE_LOCKED, "no attempt could be made");
 }
 
 int vault_read_slots(Daemon *d, Bytes slots)
@@ -396,12 +396,12 @@ int vault_read_slots(Daemon *d, Bytes slots)
 
 void vault_look(Daemon *d)
 {
-        int r = read_slots_file(d);
+        int r = vault_read_slots_file(d);
 
         if (r == -ENOENT && faccessat(d->vault.state_fd, "store", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-                set_state(d, VAULT_UNINITIALISED, HF_E_STORE_UNINITIALISED, NULL);
+                vault_set_state(d, VAULT_UNINITIALISED, HF_E_STORE_UNINITIALISED, NULL);
         else if (r)
-                set_state(d, VAULT_REFUSED, HF_E_STORE_DAMAGED, "the slots file cannot be read");
+                vault_set_state(d, VAULT_REFUSED, HF_E_STORE_DAMAGED, "the slots file cannot be read");
         else
                 (void)vault_read_slots(d, buffer_bytes(&d->vault.slots));
 }
@@ -452,7 +452,7 @@ static int close_locked(sd_event_source *source, void *userdata)
 
         (void)source;
         vault_close(d);
-        (void)read_slots_file(d);
+        (void)vault_read_slots_file(d);
         (void)signer_begin(d->signer, SIGNER_LOCK);
         if (signer_call(d->signer, NULL, 0, on_locked, l))
                 on_locked(l, HF_E_SIGNER_UNAVAILABLE, BYTES_NULL);
@@ -496,379 +496,7 @@ void vault_lock(Daemon *d, Caller *caller, VaultDoneFunc done, void *userdata)
         *l = (LockJob){.daemon = d, .caller = caller_ref(caller), .done = done, .userdata = userdata};
         d->vault.busy = true;
         d->vault.locked_by_hand = true;
-        set_state(d, VAULT_LOCKED, HF_E_STORE_LOCKED, "locked by an operator");
+        vault_set_state(d, VAULT_LOCKED, HF_E_STORE_LOCKED, "locked by an operator");
         use_fail_queued(d, HF_E_STORE_LOCKED);
         use_hold(d, on_drained_lock, l);
-}
-
-/* ---- init ---- */
-
-static void open_new(VaultJob *j)
-{
-        Daemon *d = j->daemon;
-        int r = vault_commit_new(d->vault.state_fd);
-
-        if (!r) {
-                d->vault.init_pending = false;
-                (void)read_slots_file(d);
-                r = start_open(j);
-        }
-        if (r) {
-                d->vault.busy = false;
-                tell(j, r);
-        }
-}
-
-static void on_made(void *userdata, int result)
-{
-        VaultJob *j = userdata;
-        Daemon *d = j->daemon;
-
-        if (result) {
-                d->vault.busy = false;
-                tell(j, result);
-                return;
-        }
-        memcpy(d->vault.checkpoint_public, j->keys.checkpoint_public, 32);
-        d->vault.store_id = j->keys.store_id;
-        if (!j->pending) {
-                open_new(j);
-                return;
-        }
-        d->vault.busy = false;
-        d->vault.init_pending = true;
-        buffer_clear(&d->vault.slots);
-        (void)buffer_append(&d->vault.slots, j->new_slots.data, j->new_slots.len);
-        tell(j, 0);
-}
-
-static void on_init(void *userdata, int result, Bytes body)
-{
-        VaultJob *j = userdata;
-        WireReader r = wire_reader(body);
-        Bytes slots;
-
-        if (!result)
-                result = signer_opened_decode(&r, &j->keys);
-        if (!result) {
-                slots = wire_get_block(&r, SLOTS_FILE_MAX);
-                result = wire_done(&r) ? HF_E_SIGNER_FAILED
-                                       : buffer_append(&j->new_slots, slots.data, slots.len);
-        }
-        if (!result)
-                result = worker_post(j->daemon->worker, vault_job_make, on_made, j);
-        if (result) {
-                j->daemon->vault.busy = false;
-                tell(j, result);
-        }
-}
-
-static int send_init(VaultJob *j)
-{
-        SignerInit init = {.kind = j->init.kind, .unattended = j->init.unattended};
-        int fds[2], r;
-        size_t n = 0;
-
-        uuid_generate(&init.store_id);
-        strcpy(init.label, j->init.label);
-        if (j->init.secret_fd >= 0)
-                fds[n++] = j->init.secret_fd;
-        if (j->init.recovery_fd >= 0)
-                fds[n++] = j->init.recovery_fd;
-        r = signer_init_encode(&init, signer_begin(j->daemon->signer, SIGNER_INIT));
-        return r ? r : signer_call(j->daemon->signer, fds, n, on_init, j);
-}
-
-/* There is no store: what the signer may have held belongs to an attempt that was given up. */
-static void on_forgotten(void *userdata, int result, Bytes body)
-{
-        VaultJob *j = userdata;
-
-        (void)body;
-        if (!result)
-                result = send_init(j);
-        if (result) {
-                j->daemon->vault.busy = false;
-                tell(j, result);
-        }
-}
-
-int vault_init(Daemon *d, const VaultInitParams *params, const Caller *caller, VaultDoneFunc done,
-                void *userdata)
-{
-        VaultJob *j = NULL;
-        int r;
-
-        r = new_job(d, caller, done, userdata, &j);
-        if (r)
-                return r;
-        j->pending = !params->unattended;
-        j->init = *params;
-        d->vault.busy = true;
-        d->vault.init_pending = false;
-        (void)signer_begin(d->signer, SIGNER_LOCK);
-        r = signer_call(d->signer, NULL, 0, on_forgotten, j);
-        if (r) {
-                d->vault.busy = false;
-                vault_job_free(j);
-        }
-        return r;
-}
-
-/* The signer still holds the master it made: it gives the same keys again without a secret. */
-static void on_pending_keys(void *userdata, int result, Bytes body)
-{
-        VaultJob *j = userdata;
-        WireReader r = wire_reader(body);
-
-        if (!result)
-                result = signer_opened_decode(&r, &j->keys) || wire_done(&r) ? HF_E_SIGNER_FAILED : 0;
-        if (!result) {
-                open_new(j);
-                return;
-        }
-        j->daemon->vault.busy = false;
-        tell(j, result);
-}
-
-static void on_confirmed(void *userdata, int result, Bytes body)
-{
-        VaultJob *j = userdata;
-        Daemon *d = j->daemon;
-        Buffer *b;
-
-        (void)body;
-        if (!result) {
-                b = signer_begin(d->signer, SIGNER_UNLOCK);
-                result = wire_put_block(b, buffer_bytes(&d->vault.slots));
-                if (!result)
-                        result = wire_put_u8(b, true);
-                if (!result)
-                        result = signer_call(d->signer, NULL, 0, on_pending_keys, j);
-        }
-        if (result) {
-                d->vault.busy = false;
-                tell(j, result);
-        }
-}
-
-int vault_confirm(Daemon *d, int code_fd, VaultDoneFunc done, void *userdata)
-{
-        VaultJob *j = NULL;
-        int r;
-
-        if (!d->vault.init_pending)
-                return HF_E_NOTHING_TO_DO;
-        r = new_job(d, NULL, done, userdata, &j);
-        if (r)
-                return r;
-        r = wire_put_block(signer_begin(d->signer, SIGNER_RECOVERY_CHECK), buffer_bytes(&d->vault.slots));
-        if (!r)
-                r = signer_call(d->signer, &code_fd, 1, on_confirmed, j);
-        d->vault.busy = r == 0;
-        if (r)
-                vault_job_free(j);
-        return r;
-}
-
-/* ---- rekey ---- */
-
-void vault_pause(Daemon *d)
-{
-        vault_close(d);
-        set_state(d, VAULT_STARTING, HF_E_BUSY, "the store is being rekeyed");
-}
-
-int vault_open_again(Daemon *d, const SignerOpened *keys, VaultDoneFunc done, void *userdata)
-{
-        VaultJob *j = NULL;
-        int r;
-
-        r = new_job(d, NULL, done, userdata, &j);
-        if (r)
-                return r;
-        j->keys = *keys;
-        (void)read_slots_file(d);
-        r = start_open(j);
-        if (r)
-                vault_job_free(j);
-        return r;
-}
-
-/* ---- restore ---- */
-
-static void restore_failed(VaultJob *j, int r)
-{
-        j->daemon->vault.busy = false;
-        tell(j, r);
-}
-
-static void on_restore_built(void *userdata, int result)
-{
-        VaultJob *j = userdata;
-        Daemon *d = j->daemon;
-
-        if (!result)
-                result = vault_replace_with_new(d->vault.state_fd);
-        if (result) {
-                restore_failed(j, result);
-                return;
-        }
-        d->vault.restored_lost = j->lost;
-        (void)read_slots_file(d);
-        result = start_open(j);
-        if (result)
-                restore_failed(j, result);
-}
-
-static void on_restore_adopted(void *userdata, int result, Bytes body)
-{
-        VaultJob *j = userdata;
-        WireReader r = wire_reader(body);
-        Bytes slots;
-
-        if (!result) {
-                slots = wire_get_block(&r, SLOTS_FILE_MAX);
-                result = wire_done(&r) ? HF_E_SIGNER_FAILED
-                                       : buffer_append(&j->new_slots, slots.data, slots.len);
-        }
-        if (!result)
-                result = worker_post(j->daemon->worker, vault_job_restore_build, on_restore_built, j);
-        if (result)
-                restore_failed(j, result);
-}
-
-static void on_restore_unlocked(void *userdata, int result, Bytes body)
-{
-        VaultJob *j = userdata;
-        WireReader r = wire_reader(body);
-
-        if (!result)
-                result = signer_opened_decode(&r, &j->keys) || wire_done(&r) ? HF_E_SIGNER_FAILED : 0;
-        else if (result == HF_E_UNLOCK_FAILED)
-                wire_get_string(&r, j->reason, sizeof(j->reason));
-        if (!result)
-                result = wire_put_block(signer_begin(j->daemon->signer, SIGNER_ADOPT),
-                                BYTES(j->backup->slots, j->backup->slots_len));
-        if (!result)
-                result = signer_call(j->daemon->signer, NULL, 0, on_restore_adopted, j);
-        if (result)
-                restore_failed(j, result);
-}
-
-static void on_restore_forgotten(void *userdata, int result, Bytes body)
-{
-        VaultJob *j = userdata;
-        Buffer *b = signer_begin(j->daemon->signer, SIGNER_UNLOCK);
-
-        (void)body;
-        if (!result)
-                result = wire_put_block(b, BYTES(j->backup->slots, j->backup->slots_len));
-        if (!result)
-                result = wire_put_u8(b, true);
-        if (!result)
-                result = signer_call(j->daemon->signer, &j->secret_fd, j->secret_fd >= 0 ? 1 : 0,
-                                on_restore_unlocked, j);
-        if (result)
-                restore_failed(j, result);
-}
-
-/* The signer may hold the master of the store that is to be replaced. */
-static void on_restore_read(void *userdata, int result)
-{
-        VaultJob *j = userdata;
-
-        (void)signer_begin(j->daemon->signer, SIGNER_LOCK);
-        if (!result)
-                result = signer_call(j->daemon->signer, NULL, 0, on_restore_forgotten, j);
-        if (result)
-                restore_failed(j, result);
-}
-
-int vault_restore(Daemon *d, int fd, int secret_fd, const Caller *caller, VaultDoneFunc done, void *userdata)
-{
-        VaultJob *j = NULL;
-        int r;
-
-        r = new_job(d, caller, done, userdata, &j);
-        if (r)
-                return r;
-        j->backup = calloc(1, sizeof(*j->backup));
-        j->backup_fd = fd;
-        j->secret_fd = secret_fd;
-        r = j->backup ? worker_post(d->worker, vault_job_restore_read, on_restore_read, j) : -ENOMEM;
-        d->vault.busy = r == 0;
-        if (r)
-                vault_job_free(j);
-        return r;
-}
-
-/* ---- recover ---- */
-
-static void on_adopted(void *userdata, int result, Bytes body)
-{
-        VaultJob *j = userdata;
-        WireReader r = wire_reader(body);
-        Bytes slots;
-
-        if (!result) {
-                slots = wire_get_block(&r, SLOTS_FILE_MAX);
-                result = wire_done(&r) ? HF_E_SIGNER_FAILED
-                                       : buffer_append(&j->new_slots, slots.data, slots.len);
-        }
-        if (!result)
-                result = start_open(j);
-        if (result) {
-                j->daemon->vault.busy = false;
-                tell(j, result);
-        }
-}
-
-static void on_recover_unlocked(void *userdata, int result, Bytes body)
-{
-        VaultJob *j = userdata;
-        Daemon *d = j->daemon;
-        WireReader r = wire_reader(body);
-
-        if (!result)
-                result = signer_opened_decode(&r, &j->keys) || wire_done(&r) ? HF_E_SIGNER_FAILED : 0;
-        else if (result == HF_E_UNLOCK_FAILED)
-                wire_get_string(&r, j->reason, sizeof(j->reason));
-        if (!result && j->repair == VAULT_REPAIR_FOREIGN) {
-                result = wire_put_block(signer_begin(d->signer, SIGNER_ADOPT), buffer_bytes(&d->vault.slots));
-                if (!result)
-                        result = signer_call(d->signer, NULL, 0, on_adopted, j);
-        } else if (!result) {
-                result = start_open(j);
-        }
-        if (result) {
-                d->vault.busy = false;
-                note_failed_unlock(d, j);
-                tell(j, result);
-        }
-}
-
-int vault_recover(Daemon *d, bool accept_rollback, int secret_fd, const Caller *caller, VaultDoneFunc done,
-                void *userdata)
-{
-        VaultJob *j = NULL;
-        Buffer *b;
-        int r;
-
-        if (d->vault.state == VAULT_REFUSED && !accept_rollback)
-                return d->vault.error;
-        r = new_job(d, caller, done, userdata, &j);
-        if (r)
-                return r;
-        j->repair = d->vault.state == VAULT_FOREIGN ? VAULT_REPAIR_FOREIGN : VAULT_REPAIR_ROLLBACK;
-        b = signer_begin(d->signer, SIGNER_UNLOCK);
-        r = wire_put_block(b, buffer_bytes(&d->vault.slots));
-        if (!r)
-                r = wire_put_u8(b, true);
-        if (!r)
-                r = signer_call(d->signer, &secret_fd, secret_fd >= 0 ? 1 : 0, on_recover_unlocked, j);
-        d->vault.busy = r == 0;
-        if (r)
-                vault_job_free(j);
-        return r;
 }

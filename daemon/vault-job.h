@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What daemon/vault.c, vault-init.c and vault-repair.c share: the loop's side of a VaultJob. */
+#include "daemon/vault-open.h"
+
+/* A new job, if nothing else is under way and the signer is there. HF_E_BUSY, HF_E_SIGNER_UNAVAILABLE. */
+int vault_job_begin(Daemon *d, const Caller *caller, VaultDoneFunc done, void *userdata, VaultJob **ret);
+/* Calls `done` and frees the job. */
+void vault_job_tell(VaultJob *j, int result);
+/* job->keys are there: the worker opens the store, then it is ready or refused, and `done` is told. */
+int vault_job_start_open(VaultJob *j);
+/* STATE/store/slots into vault.slots, and the audit directory for reading. */
+int vault_read_slots_file(Daemon *d);
+/* In the log, or beside it while the store is locked. */
+void vault_note_failed_unlock(Daemon *d, const VaultJob *j);
+/* Says it in the journal and to the service manager too. */
+void vault_set_state(Daemon *d, VaultState state, int error, const char *reason);

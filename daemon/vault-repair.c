@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Another store in the place of this one: reopened after a rekey, restored from a backup, or taken over as it
+ * is by an operator who accepts a rollback or another machine.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "daemon/caller.h"
+#include "daemon/daemon.h"
+#include "daemon/vault-job.h"
+
+/* ---- rekey ---- */
+
+void vault_pause(Daemon *d)
+{
+        vault_close(d);
+        vault_set_state(d, VAULT_STARTING, HF_E_BUSY, "the store is being rekeyed");
+}
+
+int vault_open_again(Daemon *d, const SignerOpened *keys, VaultDoneFunc done, void *userdata)
+{
+        VaultJob *j = NULL;
+        int r;
+
+        r = vault_job_begin(d, NULL, done, userdata, &j);
+        if (r)
+                return r;
+        j->keys = *keys;
+        (void)vault_read_slots_file(d);
+        r = vault_job_start_open(j);
+        if (r)
+                vault_job_free(j);
+        return r;
+}
+
+/* ---- restore ---- */
+
+static void restore_failed(VaultJob *j, int r)
+{
+        j->daemon->vault.busy = false;
+        vault_job_tell(j, r);
+}
+
+static void on_restore_built(void *userdata, int result)
+{
+        VaultJob *j = userdata;
+        Daemon *d = j->daemon;
+
+        if (!result)
+                result = vault_replace_with_new(d->vault.state_fd);
+        if (result) {
+                restore_failed(j, result);
+                return;
+        }
+        d->vault.restored_lost = j->lost;
+        (void)vault_read_slots_file(d);
+        result = vault_job_start_open(j);
+        if (result)
+                restore_failed(j, result);
+}
+
+static void on_restore_adopted(void *userdata, int result, Bytes body)
+{
+        VaultJob *j = userdata;
+        WireReader r = wire_reader(body);
+        Bytes slots;
+
+        if (!result) {
+                slots = wire_get_block(&r, SLOTS_FILE_MAX);
+                result = wire_done(&r) ? HF_E_SIGNER_FAILED
+                                       : buffer_append(&j->new_slots, slots.data, slots.len);
+        }
+        if (!result)
+                result = worker_post(j->daemon->worker, vault_job_restore_build, on_restore_built, j);
+        if (result)
+                restore_failed(j, result);
+}
+
+static void on_restore_unlocked(void *userdata, int result, Bytes body)
+{
+        VaultJob *j = userdata;
+        WireReader r = wire_reader(body);
+
+        if (!result)
+                result = signer_opened_decode(&r, &j->keys) || wire_done(&r) ? HF_E_SIGNER_FAILED : 0;
+        else if (result == HF_E_UNLOCK_FAILED)
+                wire_get_string(&r, j->reason, sizeof(j->reason));
+        if (!result)
+                result = wire_put_block(signer_begin(j->daemon->signer, SIGNER_ADOPT),
+                                BYTES(j->backup->slots, j->backup->slots_len));
+        if (!result)
+                result = signer_call(j->daemon->signer, NULL, 0, on_restore_adopted, j);
+        if (result)
+                restore_failed(j, result);
+}
+
+static void on_restore_forgotten(void *userdata, int result, Bytes body)
+{
+        VaultJob *j = userdata;
+        Buffer *b = signer_begin(j->daemon->signer, SIGNER_UNLOCK);
+
+        (void)body;
+        if (!result)
+                result = wire_put_block(b, BYTES(j->backup->slots, j->backup->slots_len));
+        if (!result)
+                result = wire_put_u8(b, true);
+        if (!result)
+                result = signer_call(j->daemon->signer, &j->secret_fd, j->secret_fd >= 0 ? 1 : 0,
+                                on_restore_unlocked, j);
+        if (result)
+                restore_failed(j, result);
+}
+
+/* The signer may hold the master of the store that is to be replaced. */
+static void on_restore_read(void *userdata, int result)
+{
+        VaultJob *j = userdata;
+
+        (void)signer_begin(j->daemon->signer, SIGNER_LOCK);
+        if (!result)
+                result = signer_call(j->daemon->signer, NULL, 0, on_restore_forgotten, j);
+        if (result)
+                restore_failed(j, result);
+}
+
+int vault_restore(Daemon *d, int fd, int secret_fd, const Caller *caller, VaultDoneFunc done, void *userdata)
+{
+        VaultJob *j = NULL;
+        int r;
+
+        r = vault_job_begin(d, caller, done, userdata, &j);
+        if (r)
+                return r;
+        j->backup = calloc(1, sizeof(*j->backup));
+        j->backup_fd = fd;
+        j->secret_fd = secret_fd;
+        r = j->backup ? worker_post(d->worker, vault_job_restore_read, on_restore_read, j) : -ENOMEM;
+        d->vault.busy = r == 0;
+        if (r)
+                vault_job_free(j);
+        return r;
+}
+
+/* ---- recover ---- */
+
+static void on_adopted(void *userdata, int result, Bytes body)
+{
+        VaultJob *j = userdata;
+        WireReader r = wire_reader(body);
+        Bytes slots;
+
+        if (!result) {
+                slots = wire_get_block(&r, SLOTS_FILE_MAX);
+                result = wire_done(&r) ? HF_E_SIGNER_FAILED
+                                       : buffer_append(&j->new_slots, slots.data, slots.len);
+        }
+        if (!result)
+                result = vault_job_start_open(j);
+        if (result) {
+                j->daemon->vault.busy = false;
+                vault_job_tell(j, result);
+        }
+}
+
+static void on_recover_unlocked(void *userdata, int result, Bytes body)
+{
+        VaultJob *j = userdata;
+        Daemon *d = j->daemon;
+        WireReader r = wire_reader(body);
+
+        if (!result)
+                result = signer_opened_decode(&r, &j->keys) || wire_done(&r) ? HF_E_SIGNER_FAILED : 0;
+        else if (result == HF_E_UNLOCK_FAILED)
+                wire_get_string(&r, j->reason, sizeof(j->reason));
+        if (!result && j->repair == VAULT_REPAIR_FOREIGN) {
+                result = wire_put_block(signer_begin(d->signer, SIGNER_ADOPT), buffer_bytes(&d->vault.slots));
+                if (!result)
+                        result = signer_call(d->signer, NULL, 0, on_adopted, j);
+        } else if (!result) {
+                result = vault_job_start_open(j);
+        }
+        if (result) {
+                d->vault.busy = false;
+                vault_note_failed_unlock(d, j);
+                vault_job_tell(j, result);
+        }
+}
+
+int vault_recover(Daemon *d, bool accept_rollback, int secret_fd, const Caller *caller, VaultDoneFunc done,
+                void *userdata)
+{
+        VaultJob *j = NULL;
+        Buffer *b;
+        int r;
+
+        if (d->vault.state == VAULT_REFUSED && !accept_rollback)
+                return d->vault.error;
+        r = vault_job_begin(d, caller, done, userdata, &j);
+        if (r)
+                return r;
+        j->repair = d->vault.state == VAULT_FOREIGN ? VAULT_REPAIR_FOREIGN : VAULT_REPAIR_ROLLBACK;
+        b = signer_begin(d->signer, SIGNER_UNLOCK);
+        r = wire_put_block(b, buffer_bytes(&d->vault.slots));
+        if (!r)
+                r = wire_put_u8(b, true);
+        if (!r)
+                r = signer_call(d->signer, &secret_fd, secret_fd >= 0 ? 1 : 0, on_recover_unlocked, j);
+        d->vault.busy = r == 0;
+        if (r)
+                vault_job_free(j);
+        return r;
+}
