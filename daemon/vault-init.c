@@ -156,6 +156,10 @@ static void on_confirmed(void *userdata, int result, Bytes body)
                 if (!result)
                         result = signer_call(d->signer, NULL, 0, on_pending_keys, j);
         }
+        if (result == HF_E_INVALID_ARGS) {
+                strcpy(j->reason, "the code is mistyped: its check characters do not fit");
+                result = HF_E_UNLOCK_FAILED;
+        }
         if (result) {
                 d->vault.busy = false;
                 vault_job_tell(j, result);
