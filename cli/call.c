@@ -82,8 +82,8 @@ static json_t *dict_to_json(sd_bus_message *m, const char *contents, unsigned de
                 return NULL;
         while (sd_bus_message_enter_container(m, 'e', "sv") > 0)
                 if (sd_bus_message_read(m, "s", &name) < 0 ||
-                        json_object_set_new(object, name, value_to_json(m, depth + 1)) < 0 ||
-                        sd_bus_message_exit_container(m) < 0)
+                                json_object_set_new(object, name, value_to_json(m, depth + 1)) < 0 ||
+                                sd_bus_message_exit_container(m) < 0)
                         return NULL;
         return sd_bus_message_exit_container(m) < 0 ? NULL : TAKE_PTR(object);
 }
@@ -154,7 +154,8 @@ static json_t *value_to_json(sd_bus_message *m, unsigned depth)
 static int unreadable(Cli *cli)
 {
         return cli_fail_with(cli, EXIT_CODE_FAILED, "VersionMismatch",
-                "The answer of holdfastd has another form than this command knows. Are both of one version?");
+                        "The answer of holdfastd has another form than this command knows. Are both of one "
+                        "version?");
 }
 
 /* What cli_try() gives when the answer cannot be read; no result of the contract. */

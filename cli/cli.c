@@ -19,11 +19,11 @@ static int tell(Cli *cli, int exit_code, const char *name, const char *sentence)
 {
         const char *noun = cli->verb->noun;
 
-        fprintf(stderr, "holdfast: %s%s%s: %s (%s)\n", noun ? noun : "", noun ? " " : "", cli->verb->name, sentence,
-                name);
+        fprintf(stderr, "holdfast: %s%s%s: %s (%s)\n", noun ? noun : "", noun ? " " : "", cli->verb->name,
+                        sentence, name);
         if (cli->options.json) {
-                _cleanup_json_ json_t *j = json_pack("{s:{s:s, s:s, s:i}}", "error", "name", name, "sentence", sentence,
-                        "exit", exit_code);
+                _cleanup_json_ json_t *j = json_pack("{s:{s:s, s:s, s:i}}", "error", "name", name, "sentence",
+                                sentence, "exit", exit_code);
 
                 if (j)
                         show_json(cli, j);
@@ -51,8 +51,8 @@ int cli_fail_file(Cli *cli, const char *path, int error)
 {
         int e = error < 0 ? -error : error;
 
-        return cli_fail_with(cli, e == ENOENT ? EXIT_CODE_NOT_FOUND : EXIT_CODE_FAILED, strerrorname_np(e), "%s: %s.",
-                path, strerror(e));
+        return cli_fail_with(cli, e == ENOENT ? EXIT_CODE_NOT_FOUND : EXIT_CODE_FAILED, strerrorname_np(e),
+                        "%s: %s.", path, strerror(e));
 }
 
 int cli_usage(Cli *cli, const char *format, ...)
@@ -86,7 +86,8 @@ int cli_confirm(Cli *cli, const char *format, ...)
         if (cli->options.yes)
                 return 0;
         if (!isatty(STDIN_FILENO))
-                return cli_usage(cli, "This cannot be undone and nobody is there to ask; say --yes. Nothing was done.");
+                return cli_usage(cli, "This cannot be undone and nobody is there to ask; say --yes. Nothing "
+                                      "was done.");
         va_start(ap, format);
         vfprintf(stderr, format, ap);
         va_end(ap);
@@ -106,7 +107,7 @@ bool cli_number(Cli *cli, const char *what, const char *text, uint64_t min, uint
         v = strtoull(text, &end, 10);
         if (text[0] < '0' || text[0] > '9' || *end || errno || v < min || v > max) {
                 cli_usage(cli, "%s is a number from %llu to %llu, not '%s'.", what, (unsigned long long)min,
-                        (unsigned long long)max, text);
+                                (unsigned long long)max, text);
                 return false;
         }
         *ret = v;

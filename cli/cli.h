@@ -4,9 +4,9 @@
 /*
  * holdfast, the command
  *
- * A noun, a verb under it, options and arguments. Each noun is a file verb-*.c with a table of its verbs; a verb is a
- * function that gets a Cli and returns an exit code. Results go to stdout, talk to stderr; nothing is asked unless a
- * person is there (a terminal), and then the answer can also be given by an option.
+ * A noun, a verb under it, options and arguments. Each noun is a file verb-*.c with a table of its verbs; a
+ * verb is a function that gets a Cli and returns an exit code. Results go to stdout, talk to stderr; nothing
+ * is asked unless a person is there (a terminal), and then the answer can also be given by an option.
  *
  * A verb that fails says so once, by one of the cli_fail functions, and returns what they return.
  */
@@ -40,8 +40,8 @@ struct Cli {
 };
 
 /* Tables of verbs; each ends with a row without name. */
-extern const Verb verbs_init[], verbs_store[], verbs_doctor[], verbs_key[], verbs_use[], verbs_slot[], verbs_policy[],
-        verbs_audit[], verbs_backup[], verbs_help[];
+extern const Verb verbs_init[], verbs_store[], verbs_doctor[], verbs_key[], verbs_use[], verbs_slot[],
+                verbs_policy[], verbs_audit[], verbs_backup[], verbs_help[];
 /* Table number i, NULL behind the last. */
 const Verb *verbs_table(size_t i);
 /* noun NULL: a verb that stands alone. NULL: there is none. */
@@ -51,11 +51,12 @@ const Verb *verbs_find(const char *noun, const char *name);
 
 /* 0 or an HfResult that is not told yet. */
 int cli_connect(Cli *cli);
-/* "holdfast: key create: SENTENCE (NAME)"; the sentence is hf_error_sentence(). Returns the exit code of result. */
+/* "holdfast: key create: SENTENCE (NAME)"; the sentence is hf_error_sentence(). Returns the exit code of
+ * result. */
 int cli_fail(Cli *cli, int result);
 /* The same with a sentence of our own. */
 int cli_fail_with(Cli *cli, int exit_code, const char *name, const char *format, ...)
-        __attribute__((format(printf, 4, 5)));
+                __attribute__((format(printf, 4, 5)));
 /* A file or descriptor failed us: "PATH: text". EXIT_CODE_FAILED, or EXIT_CODE_NOT_FOUND for ENOENT. */
 int cli_fail_file(Cli *cli, const char *path, int error);
 int cli_usage(Cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -63,10 +64,12 @@ int cli_usage(Cli *cli, const char *format, ...) __attribute__((format(printf, 2
 void cli_talk(const Cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Asks a yes-or-no question unless --yes; without a terminal that is a usage error. 0: go on. */
 int cli_confirm(Cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* A decimal number in a text argument. False after having told a usage error, whose exit code is EXIT_CODE_USAGE. */
+/* A decimal number in a text argument. False after having told a usage error, whose exit code is
+ * EXIT_CODE_USAGE. */
 bool cli_number(Cli *cli, const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *ret);
 
-/* call.c: the answer as JSON: an array of the out arguments, byte strings as base64. NULL ret: it does not matter. */
+/* call.c: the answer as JSON: an array of the out arguments, byte strings as base64. NULL ret: it does not
+ * matter. */
 
 /* 0 or an HfResult that is not told yet. Connects if need be. */
 int cli_try(Cli *cli, const HfCall *call, json_t **ret);
@@ -100,9 +103,12 @@ void args_fd(CallArgs *a, const char *option, int fd); /* negative: nothing, for
 void args_bytes(CallArgs *a, const char *option, HfSpan value);
 void args_strings(CallArgs *a, const char *option, const OptionList *list); /* empty: nothing */
 
-#define CALL_MANAGER(m, a, ...) (&(HfCall){.path = HF_ADMIN_MANAGER, .member = m, .args = (a)->items, .n_args = (a)->n, __VA_ARGS__})
-#define CALL_AUDIT(m, a, ...) (&(HfCall){.path = HF_ADMIN_AUDIT, .member = m, .args = (a)->items, .n_args = (a)->n, __VA_ARGS__})
-#define CALL_KEY(k, m, a, ...) (&(HfCall){.key = k, .member = m, .args = (a)->items, .n_args = (a)->n, __VA_ARGS__})
+#define CALL_MANAGER(m, a, ...)                                                                              \
+        (&(HfCall){.path = HF_ADMIN_MANAGER, .member = m, .args = (a)->items, .n_args = (a)->n, __VA_ARGS__})
+#define CALL_AUDIT(m, a, ...)                                                                                \
+        (&(HfCall){.path = HF_ADMIN_AUDIT, .member = m, .args = (a)->items, .n_args = (a)->n, __VA_ARGS__})
+#define CALL_KEY(k, m, a, ...)                                                                               \
+        (&(HfCall){.key = k, .member = m, .args = (a)->items, .n_args = (a)->n, __VA_ARGS__})
 /* Work that may take long: ten minutes. */
 #define CALL_LONG (600 * 1000000ULL)
 
@@ -131,13 +137,14 @@ typedef enum BytesKind {
         BYTES_SECRET, /* binary; a file made for it is the user's alone */
 } BytesKind;
 
-/* Bytes of a result: to --output, or to stdout; base64 with --base64. With --json the object {MEMBER: base64}, for
- * BYTES_TEXT {MEMBER: text}. */
+/* Bytes of a result: to --output, or to stdout; base64 with --base64. With --json the object {MEMBER:
+ * base64}, for BYTES_TEXT {MEMBER: text}. */
 int show_bytes(Cli *cli, BytesKind kind, const char *member, HfSpan bytes);
 
 /* input.c */
 
-/* Everything in the file (NULL or "-": standard input) up to limit bytes; more is MessageTooLarge. 0 or an exit code. */
+/* Everything in the file (NULL or "-": standard input) up to limit bytes; more is MessageTooLarge. 0 or an
+ * exit code. */
 int input_read(Cli *cli, const char *path, size_t limit, Buffer *ret);
 /* The bytes of an option value: the text itself, or for @FILE the file's. */
 int input_value(Cli *cli, const char *value, size_t limit, Buffer *ret);
@@ -148,13 +155,15 @@ bool input_time(const char *text, uint64_t now, uint64_t *ret);
 
 /* Appends the block with its BEGIN and END lines. 0 or -errno. */
 int pem_encode(const char *label, HfSpan der, Buffer *ret);
-/* The first block of this label in text, in place of it. False: there is none, and the buffer is as it was. */
+/* The first block of this label in text, in place of it. False: there is none, and the buffer is as it was.
+ */
 bool pem_decode(const char *label, Buffer *b);
 
-/* passphrase.c: secrets of people. They are read into secret memory and leave it only as a sealed descriptor. */
+/* passphrase.c: secrets of people. They are read into secret memory and leave it only as a sealed descriptor.
+ */
 
-/* From --passphrase-file or --passphrase-fd, else asked on the terminal (twice if it is a new one). *ret_fd is to be
- * closed. 0 or an exit code. */
+/* From --passphrase-file or --passphrase-fd, else asked on the terminal (twice if it is a new one). *ret_fd
+ * is to be closed. 0 or an exit code. */
 int passphrase_get(Cli *cli, const char *prompt, bool is_new, int *ret_fd);
 /* Did the user give one by an option? */
 bool passphrase_given(const Cli *cli);
@@ -168,8 +177,8 @@ typedef struct Recovery {
 #define RECOVERY_NULL ((Recovery){.read_fd = -EBADF, .write_fd = -EBADF})
 int recovery_open(Cli *cli, Recovery *r);
 void recovery_close(Recovery *r);
-/* After the call: reads the code and shows it, or writes it to --recovery-file; only then *ret_fd is the code as a
- * descriptor for ConfirmRecovery, otherwise a person has to type it. 0 or an exit code. */
+/* After the call: reads the code and shows it, or writes it to --recovery-file; only then *ret_fd is the code
+ * as a descriptor for ConfirmRecovery, otherwise a person has to type it. 0 or an exit code. */
 int recovery_take(Cli *cli, Recovery *r, int *ret_fd);
 /* Can a code be shown or written here at all? Otherwise a usage error, told. */
 int recovery_check(Cli *cli);

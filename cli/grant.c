@@ -21,11 +21,13 @@ int grant_rule(Cli *cli, const char *user, const char *key, char ret[static GRAN
 
         if (!name_is_valid(key))
                 return cli_fail_with(cli, EXIT_CODE_USAGE, "InvalidName", "%s",
-                        hf_strerror(HF_ERROR_INVALID_NAME));
+                                hf_strerror(HF_ERROR_INVALID_NAME));
         if (!getpwnam(user))
                 return cli_usage(cli, "There is no user '%s'. Nothing was done.", user);
         n = snprintf(ret, GRANT_RULE_SIZE, "allow user=%s key=%s op=use", user, key);
-        return n < 0 || n >= GRANT_RULE_SIZE ? cli_usage(cli, "The user's name is too long. Nothing was done.") : 0;
+        return n < 0 || n >= GRANT_RULE_SIZE
+                               ? cli_usage(cli, "The user's name is too long. Nothing was done.")
+                               : 0;
 }
 
 /* The directory, and the one it lies in: a fresh image may have neither. */
@@ -76,9 +78,10 @@ int grant_write(Cli *cli, const char *key, const char *rule)
         r = write_new(path, rule);
         if (r)
                 return cli_fail_with(cli, EXIT_CODE_FAILED, strerrorname_np(-r),
-                        "The key is made, but its rule was not written to %s: %s. Put it there and run "
-                        "`holdfast policy reload`.",
-                        path, strerror(-r));
+                                "The key is made, but its rule was not written to %s: %s. Put it there and "
+                                "run "
+                                "`holdfast policy reload`.",
+                                path, strerror(-r));
         r = cli_call(cli, CALL_MANAGER("ReloadPolicy", &args), NULL);
         if (r == 0)
                 cli_talk(cli, "The rule is in %s and in force.", path);

@@ -4,8 +4,8 @@
 /*
  * Grant
  *
- * The one rule line an application needs, and the file it lives in: POLICY_DIR/50-NAME.conf, where POLICY_DIR is
- * $HOLDFAST_POLICY_DIR (for tests) or /etc/holdfast/policy.d.
+ * The one rule line an application needs, and the file it lives in: POLICY_DIR/50-NAME.conf, where POLICY_DIR
+ * is $HOLDFAST_POLICY_DIR (for tests) or /etc/holdfast/policy.d.
  */
 #include "cli/cli.h"
 
@@ -13,5 +13,6 @@
 
 /* "allow user=USER key=NAME op=use". 0, or a usage error, told: no such user, or not a name. */
 int grant_rule(Cli *cli, const char *user, const char *key, char ret[static GRANT_RULE_SIZE]);
-/* As root: writes the file and has the policy loaded anew; else says where the line belongs. 0 or an exit code. */
+/* As root: writes the file and has the policy loaded anew; else says where the line belongs. 0 or an exit
+ * code. */
 int grant_write(Cli *cli, const char *key, const char *rule);

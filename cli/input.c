@@ -30,7 +30,8 @@ int input_read(Cli *cli, const char *path, size_t limit, Buffer *ret)
                         break;
                 if (ret->len + (size_t)n > limit)
                         return cli_fail_with(cli, EXIT_CODE_USAGE, "MessageTooLarge",
-                                "%s has more than %zu bytes. Nothing was done.", is_stdin ? "Standard input" : path, limit);
+                                        "%s has more than %zu bytes. Nothing was done.",
+                                        is_stdin ? "Standard input" : path, limit);
                 if (buffer_append(ret, piece, (size_t)n) < 0)
                         return cli_fail_file(cli, path ? path : "standard input", ENOMEM);
         }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * holdfast: finds the verb, reads its options and runs it. Options that every verb takes may also stand in front of
- * the noun.
+ * holdfast: finds the verb, reads its options and runs it. Options that every verb takes may also stand in
+ * front of the noun.
  */
 #include <locale.h>
 #include <string.h>
@@ -11,8 +11,8 @@
 
 static int unknown(const char *noun, const char *name)
 {
-        fprintf(stderr, "holdfast: There is no verb '%s%s%s'; `holdfast help` shows all. (Usage)\n", noun ? noun : "",
-                noun ? " " : "", name);
+        fprintf(stderr, "holdfast: There is no verb '%s%s%s'; `holdfast help` shows all. (Usage)\n",
+                        noun ? noun : "", noun ? " " : "", name);
         return EXIT_CODE_USAGE;
 }
 
@@ -23,7 +23,8 @@ static int run_verb(Cli *cli, int argc, char **argv)
         char prefix[64];
         int first, r;
 
-        snprintf(prefix, sizeof(prefix), "holdfast: %s%s%s", v->noun ? v->noun : "", v->noun ? " " : "", v->name);
+        snprintf(prefix, sizeof(prefix), "holdfast: %s%s%s", v->noun ? v->noun : "", v->noun ? " " : "",
+                        v->name);
         argv[0] = prefix;
         if (!options_parse(argc, argv, v->options, false, &cli->options, &first))
                 return EXIT_CODE_USAGE;
@@ -34,8 +35,9 @@ static int run_verb(Cli *cli, int argc, char **argv)
         cli->args = argv + first;
         cli->n_args = argc - first;
         if (cli->n_args < v->min || cli->n_args > v->max)
-                return cli_usage(cli, "It takes %s%s; see `holdfast help%s%s %s`.", v->max == 0 ? "no arguments" : "",
-                        v->arguments, v->noun ? " " : "", v->noun ? v->noun : "", v->name);
+                return cli_usage(cli, "It takes %s%s; see `holdfast help%s%s %s`.",
+                                v->max == 0 ? "no arguments" : "", v->arguments, v->noun ? " " : "",
+                                v->noun ? v->noun : "", v->name);
         r = v->run(cli);
         hf_disconnect(cli->connection);
         if (fflush(stdout) == EOF && r == 0)

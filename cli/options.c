@@ -10,7 +10,10 @@
 #include "base/cleanup.h"
 
 #define ROW(n, l, k, member, arg, text)                                                                      \
-        {.name = n, .letter = l, .kind = k, .offset = offsetof(Options, member), .argument = arg, .help = text}
+        {                                                                                                    \
+                .name = n, .letter = l, .kind = k, .offset = offsetof(Options, member), .argument = arg,     \
+                .help = text                                                                                 \
+        }
 #define FLAG(n, l, member, text) ROW(n, l, OPTION_FLAG, member, NULL, text)
 #define TEXT(n, l, member, arg, text) ROW(n, l, OPTION_TEXT, member, arg, text)
 #define MANY(n, member, arg, text) ROW(n, 0, OPTION_MANY, member, arg, text)
@@ -18,55 +21,65 @@
 const char options_common[] = "help json no-legend quiet yes bus";
 
 static const OptionRow rows[] = {
-        FLAG("help", 'h', help, "Show this help"),
-        FLAG("version", 0, version, "Show the version"),
-        FLAG("json", 0, json, "Print JSON instead of tables and raw bytes"),
-        FLAG("no-legend", 0, no_legend, "Print tables without their first line"),
-        FLAG("quiet", 'q', quiet, "Say nothing but results and errors"),
-        FLAG("yes", 'y', yes, "Do not ask before what cannot be undone"),
-        FLAG("bus", 0, bus, "Use the system bus instead of the direct socket"),
-        TEXT("algorithm", 'a', algorithm, "ALGORITHM",
-                "p256 p384 ed25519 rsa2048 rsa3072 rsa4096 x25519 hmac-sha256 aes256"),
-        TEXT("purpose", 'p', purpose, "PURPOSE", "sign decrypt agree mac seal; default: the algorithm's usual one"),
-        TEXT("protection", 0, protection, "WHERE", "Where the key lives: software"),
-        TEXT("for", 0, for_user, "USER", "Print the rule that lets USER use it; as root, write it and reload"),
-        TEXT("format", 'f', format, "FORMAT", "pem (default) spki jwk ssh"),
-        TEXT("scheme", 's', scheme, "SCHEME", "ES256 ES384 EdDSA RS256 RS384 RS512 PS256 PS384 PS512"),
-        TEXT("encoding", 'e', encoding, "ENCODING", "ECDSA signatures as der (default) or p1363"),
-        TEXT("output", 'o', output, "FILE", "Write the result there instead of to standard output"),
-        FLAG("digest", 'd', digest, "sign: the input is a digest; key create: allow this for the key"),
-        FLAG("replace", 0, replace, "Retire the current key of this name in the same step"),
-        FLAG("retired", 0, retired, "Retired keys too"),
-        FLAG("base64", 0, base64, "Print the result in base64"),
-        TEXT("aad", 0, aad, "TEXT", "Associated data, or @FILE"),
-        TEXT("salt", 0, salt, "TEXT", "HKDF salt, or @FILE"),
-        TEXT("info", 0, info, "TEXT", "HKDF info, or @FILE"),
-        TEXT("length", 0, length, "N", "Bytes to derive, 1 to 256 (default 32)"),
-        TEXT("oaep-label", 0, oaep_label, "TEXT", "OAEP label, or @FILE"),
-        MANY("dns", dns, "NAME", "DNS name; may be repeated"),
-        MANY("ip", ip, "ADDRESS", "IP address; may be repeated"),
-        MANY("uri", uri, "URI", "URI; may be repeated"),
-        MANY("email", email, "ADDRESS", "E-mail address; may be repeated"),
-        TEXT("slot", 0, slot, "KIND", "credential or passphrase (default)"),
-        TEXT("label", 0, label, "TEXT", "A name for the slot"),
-        TEXT("passphrase-file", 0, passphrase_file, "FILE", "Read the secret from FILE (one line; - is standard input)"),
-        TEXT("passphrase-fd", 0, passphrase_fd, "N", "Read the secret from descriptor N"),
-        TEXT("recovery-file", 0, recovery_file, "FILE", "Write the recovery code to a new FILE instead of asking it back"),
-        FLAG("unattended", 0, unattended, "No recovery code and no questions"),
-        FLAG("accept-rollback", 0, accept_rollback, "Go on with an older store; what is newer is lost"),
-        TEXT("user", 'u', user, "USER", "Ask for this user instead of yourself"),
-        TEXT("unit", 0, unit, "UNIT", "Ask as if the caller were this systemd unit"),
-        TEXT("from", 0, from, "SEQ", "Begin at this record"),
-        TEXT("limit", 'n', limit, "N", "At most N records"),
-        TEXT("event", 0, event, "PATTERN", "Only events like this, such as 'key.*'"),
-        TEXT("caller", 0, caller, "USER", "Only records of this user"),
-        TEXT("since", 0, since, "TIME", "Only later records: 2026-11-21, 2026-11-21T10:00:00Z, or 90s 15min 2h 7d ago"),
-        TEXT("key", 'k', key, "KEY", "Checkpoint key, or a file with it"),
-        TEXT("expect", 0, expect, "FILE", "A note the log must reach"),
-        TEXT("before", 0, before, "SEQ", "Remove whole segments before this record"),
-        TEXT("archived", 0, archived, "FILE", "The note of the checkpoint up to which the log is archived"),
-        FLAG("follow", 'f', follow, "Go on with new records as they come"),
-        FLAG("list", 0, list, "One line per verb, for programs"),
+                FLAG("help", 'h', help, "Show this help"),
+                FLAG("version", 0, version, "Show the version"),
+                FLAG("json", 0, json, "Print JSON instead of tables and raw bytes"),
+                FLAG("no-legend", 0, no_legend, "Print tables without their first line"),
+                FLAG("quiet", 'q', quiet, "Say nothing but results and errors"),
+                FLAG("yes", 'y', yes, "Do not ask before what cannot be undone"),
+                FLAG("bus", 0, bus, "Use the system bus instead of the direct socket"),
+                TEXT("algorithm", 'a', algorithm, "ALGORITHM",
+                                "p256 p384 ed25519 rsa2048 rsa3072 rsa4096 x25519 hmac-sha256 aes256"),
+                TEXT("purpose", 'p', purpose, "PURPOSE",
+                                "sign decrypt agree mac seal; default: the algorithm's usual one"),
+                TEXT("protection", 0, protection, "WHERE", "Where the key lives: software"),
+                TEXT("for", 0, for_user, "USER",
+                                "Print the rule that lets USER use it; as root, write it and reload"),
+                TEXT("format", 'f', format, "FORMAT", "pem (default) spki jwk ssh"),
+                TEXT("scheme", 's', scheme, "SCHEME",
+                                "ES256 ES384 EdDSA RS256 RS384 RS512 PS256 PS384 PS512"),
+                TEXT("encoding", 'e', encoding, "ENCODING", "ECDSA signatures as der (default) or p1363"),
+                TEXT("output", 'o', output, "FILE", "Write the result there instead of to standard output"),
+                FLAG("digest", 'd', digest,
+                                "sign: the input is a digest; key create: allow this for the key"),
+                FLAG("replace", 0, replace, "Retire the current key of this name in the same step"),
+                FLAG("retired", 0, retired, "Retired keys too"),
+                FLAG("base64", 0, base64, "Print the result in base64"),
+                TEXT("aad", 0, aad, "TEXT", "Associated data, or @FILE"),
+                TEXT("salt", 0, salt, "TEXT", "HKDF salt, or @FILE"),
+                TEXT("info", 0, info, "TEXT", "HKDF info, or @FILE"),
+                TEXT("length", 0, length, "N", "Bytes to derive, 1 to 256 (default 32)"),
+                TEXT("oaep-label", 0, oaep_label, "TEXT", "OAEP label, or @FILE"),
+                MANY("dns", dns, "NAME", "DNS name; may be repeated"),
+                MANY("ip", ip, "ADDRESS", "IP address; may be repeated"),
+                MANY("uri", uri, "URI", "URI; may be repeated"),
+                MANY("email", email, "ADDRESS", "E-mail address; may be repeated"),
+                TEXT("slot", 0, slot, "KIND", "credential or passphrase (default)"),
+                TEXT("label", 0, label, "TEXT", "A name for the slot"),
+                TEXT("passphrase-file", 0, passphrase_file, "FILE",
+                                "Read the secret from FILE (one line; - is standard input)"),
+                TEXT("passphrase-fd", 0, passphrase_fd, "N", "Read the secret from descriptor N"),
+                TEXT("recovery-file", 0, recovery_file, "FILE",
+                                "Write the recovery code to a new FILE instead of asking it back"),
+                FLAG("unattended", 0, unattended, "No recovery code and no questions"),
+                FLAG("accept-rollback", 0, accept_rollback,
+                                "Go on with an older store; what is newer is lost"),
+                TEXT("user", 'u', user, "USER", "Ask for this user instead of yourself"),
+                TEXT("unit", 0, unit, "UNIT", "Ask as if the caller were this systemd unit"),
+                TEXT("from", 0, from, "SEQ", "Begin at this record"),
+                TEXT("limit", 'n', limit, "N", "At most N records"),
+                TEXT("event", 0, event, "PATTERN", "Only events like this, such as 'key.*'"),
+                TEXT("caller", 0, caller, "USER", "Only records of this user"),
+                TEXT("since", 0, since, "TIME",
+                                "Only later records: 2026-11-21, 2026-11-21T10:00:00Z, or 90s 15min 2h 7d "
+                                "ago"),
+                TEXT("key", 'k', key, "KEY", "Checkpoint key, or a file with it"),
+                TEXT("expect", 0, expect, "FILE", "A note the log must reach"),
+                TEXT("before", 0, before, "SEQ", "Remove whole segments before this record"),
+                TEXT("archived", 0, archived, "FILE",
+                                "The note of the checkpoint up to which the log is archived"),
+                FLAG("follow", 'f', follow, "Go on with new records as they come"),
+                FLAG("list", 0, list, "One line per verb, for programs"),
 };
 
 #define LONG_BASE 256
@@ -95,8 +108,8 @@ static void add_names(Getopt *g, const char *names)
 
                 if (row && g->n < ROWS_MAX) {
                         g->longs[g->n++] = (struct option){.name = row->name,
-                                .has_arg = row->kind == OPTION_FLAG ? no_argument : required_argument,
-                                .val = LONG_BASE + (int)(row - rows)};
+                                        .has_arg = row->kind == OPTION_FLAG ? no_argument : required_argument,
+                                        .val = LONG_BASE + (int)(row - rows)};
                         if (row->letter) {
                                 g->letters[g->n_letters++] = row->letter;
                                 if (row->kind != OPTION_FLAG)
@@ -133,7 +146,8 @@ static bool set_value(Options *o, const OptionRow *row, const char *prefix)
                 return true;
         case OPTION_MANY:
                 if (list->n == OPTION_LIST_MAX) {
-                        fprintf(stderr, "%s: --%s is given more than %d times.\n", prefix, row->name, OPTION_LIST_MAX);
+                        fprintf(stderr, "%s: --%s is given more than %d times.\n", prefix, row->name,
+                                        OPTION_LIST_MAX);
                         return false;
                 }
                 list->items[list->n++] = optarg;

@@ -4,8 +4,8 @@
 /*
  * Options
  *
- * One table of all options of all verbs; a verb names the ones it takes. So an option means the same everywhere, and
- * help, completion and manual page are checked against this table.
+ * One table of all options of all verbs; a verb names the ones it takes. So an option means the same
+ * everywhere, and help, completion and manual page are checked against this table.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -57,8 +57,8 @@ extern const char options_common[];
 const OptionRow *options_find(const char *name, size_t len);
 
 /*
- * Reads argv[1] to argv[argc - 1], options and arguments in any order; argv[0] stands in front of complaints, which
- * go to stderr. `names` are the verb's own, space between. Arguments are moved to the end; *ret_first is the first.
- * With only_front, reading stops at the first argument. False: a usage error, told.
+ * Reads argv[1] to argv[argc - 1], options and arguments in any order; argv[0] stands in front of complaints,
+ * which go to stderr. `names` are the verb's own, space between. Arguments are moved to the end; *ret_first
+ * is the first. With only_front, reading stops at the first argument. False: a usage error, told.
  */
 bool options_parse(int argc, char **argv, const char *names, bool only_front, Options *o, int *ret_first);

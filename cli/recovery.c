@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The recovery code: the signer writes it into our pipe, holdfastd only passes the pipe on. A person gets it shown
- * once; a program gets it in a file made for it (--recovery-file), which counts as having kept it.
+ * The recovery code: the signer writes it into our pipe, holdfastd only passes the pipe on. A person gets it
+ * shown once; a program gets it in a file made for it (--recovery-file), which counts as having kept it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,8 @@ int recovery_check(Cli *cli)
 {
         if (cli->options.recovery_file || (isatty(STDIN_FILENO) && isatty(STDERR_FILENO)))
                 return 0;
-        return cli_usage(cli, "There is no terminal to show the recovery code on; say --recovery-file FILE, or --unattended "
+        return cli_usage(cli, "There is no terminal to show the recovery code on; say --recovery-file FILE, "
+                              "or --unattended "
                               "for none. Nothing was done.");
 }
 
@@ -79,7 +80,8 @@ static int keep_in_file(Cli *cli, const Secret *code, size_t len)
 
 static void show_code(const Secret *code, size_t len)
 {
-        static const char before[] = "\nRecovery code (shown this once; write it down and keep it away from the device):\n\n    ";
+        static const char before[] = "\nRecovery code (shown this once; write it down and keep it away from "
+                                     "the device):\n\n    ";
 
         (void)io_write_full(STDERR_FILENO, before, sizeof(before) - 1);
         (void)io_write_full(STDERR_FILENO, code->data, len);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Results: tables for people (libsmartcols), JSON for programs, bytes for files. What is shown may come from strangers
- * (a CSR's subject, an error's text), so control characters never reach a terminal as they are; smartcols sees to
- * that in tables, print_value() in the rest.
+ * Results: tables for people (libsmartcols), JSON for programs, bytes for files. What is shown may come from
+ * strangers (a CSR's subject, an error's text), so control characters never reach a terminal as they are;
+ * smartcols sees to that in tables, print_value() in the rest.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,11 +31,13 @@ static char *time_text(json_int_t usec)
 static char *list_text(const json_t *list)
 {
         _cleanup_buffer_ Buffer b = BUFFER_INIT(65536);
-        const json_t *item;
-        size_t i;
 
-        json_array_foreach(list, i, item) if (buffer_printf(&b, "%s%s", i ? " " : "",
-                                                      json_is_string(item) ? json_string_value(item) : "?") < 0) return NULL;
+        for (size_t i = 0; i < json_array_size(list); i++) {
+                const char *item = json_string_value(json_array_get(list, i));
+
+                if (buffer_printf(&b, "%s%s", i ? " " : "", item ? item : "?") < 0)
+                        return NULL;
+        }
         return strndup((const char *)b.data ?: "", b.len);
 }
 
@@ -97,8 +99,6 @@ static void table_unrefp(struct libscols_table **t)
 int show_list(Cli *cli, json_t *list, const Column *columns)
 {
         _cleanup_(table_unrefp) struct libscols_table *table = NULL;
-        const json_t *item;
-        size_t i;
 
         if (cli->options.json)
                 return show_json(cli, list);
@@ -108,12 +108,13 @@ int show_list(Cli *cli, json_t *list, const Column *columns)
         if (!table)
                 return cli_fail_file(cli, "table", ENOMEM);
         scols_table_enable_noheadings(table, cli->options.no_legend);
-        for (i = 0; columns[i].member; i++)
+        for (size_t i = 0; columns[i].member; i++)
                 if (!scols_table_new_column(table, columns[i].heading, 0,
-                            columns[i].kind == COLUMN_NUMBER ? SCOLS_FL_RIGHT : 0))
+                                    columns[i].kind == COLUMN_NUMBER ? SCOLS_FL_RIGHT : 0))
                         return cli_fail_file(cli, "table", ENOMEM);
-        json_array_foreach(list, i, item) if (add_line(table, item, columns) < 0) return cli_fail_file(cli, "table",
-                ENOMEM);
+        for (size_t i = 0; i < json_array_size(list); i++)
+                if (add_line(table, json_array_get(list, i), columns) < 0)
+                        return cli_fail_file(cli, "table", ENOMEM);
         return scols_print_table(table) < 0 ? cli_fail_file(cli, "standard output", EIO) : 0;
 }
 
@@ -153,7 +154,8 @@ int show_object(Cli *cli, json_t *object, const Column *columns)
         return 0;
 }
 
-/* Into a file as the shell would, so that /dev/null and pipes work too; one with a secret is the user's alone. */
+/* Into a file as the shell would, so that /dev/null and pipes work too; one with a secret is the user's
+ * alone. */
 static int write_out(Cli *cli, BytesKind kind, HfSpan bytes)
 {
         const char *path = cli->options.output;
@@ -161,7 +163,8 @@ static int write_out(Cli *cli, BytesKind kind, HfSpan bytes)
         int r;
 
         if (path && strcmp(path, "-") != 0) {
-                opened = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, kind == BYTES_SECRET ? 0600 : 0666);
+                opened = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY,
+                                kind == BYTES_SECRET ? 0600 : 0666);
                 if (opened < 0)
                         return cli_fail_file(cli, path, errno);
         }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* audit: read, follow, export and prune the log, and print the key it is sealed with. `verify` is verb-verify.c. */
+/* audit: read, follow, export and prune the log, and print the key it is sealed with. `verify` is
+ * verb-verify.c. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -34,13 +35,15 @@ static int make_filter(Cli *cli, Filter *ret)
         if (o->limit && !cli_number(cli, "--limit", o->limit, 1, UINT64_MAX - 1, &f.left))
                 return EXIT_CODE_USAGE;
         if (o->since && !input_time(o->since, clock_wall(), &f.since))
-                return cli_usage(cli, "--since is a date, a time or a number of s, min, h, d or w, not '%s'.", o->since);
+                return cli_usage(cli, "--since is a date, a time or a number of s, min, h, d or w, not '%s'.",
+                                o->since);
         if (o->caller) {
                 const struct passwd *pw = getpwnam(o->caller);
 
                 f.has_caller = true;
                 f.caller = pw ? pw->pw_uid : 0;
-                if (!pw && !cli_number(cli, "--caller (no such user)", o->caller, 0, UINT32_MAX - 1, &f.caller))
+                if (!pw && !cli_number(cli, "--caller (no such user)", o->caller, 0, UINT32_MAX - 1,
+                                           &f.caller))
                         return EXIT_CODE_USAGE;
         }
         *ret = f;
@@ -49,7 +52,8 @@ static int make_filter(Cli *cli, Filter *ret)
 
 static bool is_frame(const char *member)
 {
-        static const char *const frame[] = {"seq", "prev", "t", "event", "dur", "mac", "name", "uid", "state", "note"};
+        static const char *const frame[] = {
+                        "seq", "prev", "t", "event", "dur", "mac", "name", "uid", "state", "note"};
 
         for (size_t i = 0; i < ELEMENTSOF(frame); i++)
                 if (strcmp(frame[i], member) == 0)
@@ -57,15 +61,16 @@ static bool is_frame(const char *member)
         return false;
 }
 
-/* One record for a person. Its strings are escaped in the log already; jansson turned them back, so escape again. */
+/* One record for a person. Its strings are escaped in the log already; jansson turned them back, so escape
+ * again. */
 static void print_record(const json_t *record)
 {
         const char *t = json_string_value(json_object_get(record, "t")), *member;
         const json_t *name = json_object_get(record, "name"), *uid = json_object_get(record, "uid");
         json_t *value;
 
-        printf("%8" JSON_INTEGER_FORMAT " %.19sZ %-15s ", json_integer_value(json_object_get(record, "seq")), t ? t : "?",
-                json_string_value(json_object_get(record, "event")));
+        printf("%8" JSON_INTEGER_FORMAT " %.19sZ %-15s ", json_integer_value(json_object_get(record, "seq")),
+                        t ? t : "?", json_string_value(json_object_get(record, "event")));
         printf("%-20s ", name ? json_string_value(name) : "-");
         if (uid)
                 printf("%6" JSON_INTEGER_FORMAT, json_integer_value(uid));
@@ -86,7 +91,8 @@ static int print_line(Cli *cli, const char *line, uint64_t *last)
         _cleanup_json_ json_t *record = json_loads(line, 0, NULL);
 
         if (!record)
-                return cli_fail_with(cli, EXIT_CODE_VERIFICATION, "LogDamaged", "A record of the log is not JSON.");
+                return cli_fail_with(cli, EXIT_CODE_VERIFICATION, "LogDamaged",
+                                "A record of the log is not JSON.");
         *last = (uint64_t)json_integer_value(json_object_get(record, "seq"));
         if (cli->options.json)
                 puts(line);
@@ -166,7 +172,8 @@ static int get_head(Cli *cli, uint64_t *ret_sequence)
 
         r = cli_call(cli, CALL_AUDIT("Head", &args, .idempotent = true), &reply);
         if (r == 0)
-                *ret_sequence = (uint64_t)json_integer_value(json_object_get(json_array_get(reply, 0), "sequence"));
+                *ret_sequence = (uint64_t)json_integer_value(
+                                json_object_get(json_array_get(reply, 0), "sequence"));
         return r;
 }
 
@@ -178,7 +185,8 @@ static int follow(Cli *cli, Filter *f, uint64_t from)
                 uint64_t head, last;
                 int r;
 
-                if (fflush(stdout) == EOF || (poll(&out, 1, FOLLOW_MSEC) > 0 && (out.revents & (POLLERR | POLLHUP))))
+                if (fflush(stdout) == EOF ||
+                                (poll(&out, 1, FOLLOW_MSEC) > 0 && (out.revents & (POLLERR | POLLHUP))))
                         return 0;
                 r = get_head(cli, &head);
                 if (r)
@@ -214,7 +222,8 @@ static int run_tail(Cli *cli)
         return follow(cli, &f, (last > head ? last : head) + 1);
 }
 
-/* The daemon writes to pipes and regular files only; for a terminal or /dev/null the log passes through a memfd. */
+/* The daemon writes to pipes and regular files only; for a terminal or /dev/null the log passes through a
+ * memfd. */
 static bool is_direct(int fd)
 {
         struct stat st;
@@ -275,15 +284,16 @@ static int run_export(Cli *cli)
                 return r;
         if (path && cli->options.json)
                 return show_json(cli, json_array_get(reply, 0));
-        cli_talk(cli, "%" JSON_INTEGER_FORMAT " records exported.", json_integer_value(json_array_get(reply, 0)));
+        cli_talk(cli, "%" JSON_INTEGER_FORMAT " records exported.",
+                        json_integer_value(json_array_get(reply, 0)));
         return 0;
 }
 
 static const Column key_columns[] = {
-        {"name", "Log", COLUMN_TEXT},
-        {"fingerprint", "Fingerprint", COLUMN_TEXT},
-        {"vkey", "Key", COLUMN_TEXT},
-        {NULL, NULL, COLUMN_TEXT},
+                {"name", "Log", COLUMN_TEXT},
+                {"fingerprint", "Fingerprint", COLUMN_TEXT},
+                {"vkey", "Key", COLUMN_TEXT},
+                {NULL, NULL, COLUMN_TEXT},
 };
 
 static int run_key(Cli *cli)
@@ -325,17 +335,21 @@ static int run_prune(Cli *cli)
 
                 return j ? show_json(cli, j) : EXIT_CODE_FAILED;
         }
-        cli_talk(cli, "%" JSON_INTEGER_FORMAT " segments removed.", json_integer_value(json_array_get(reply, 0)));
+        cli_talk(cli, "%" JSON_INTEGER_FORMAT " segments removed.",
+                        json_integer_value(json_array_get(reply, 0)));
         return 0;
 }
 
 const Verb verbs_audit[] = {
-        {"audit", "show", "", 0, 0, "from limit event caller since", "Show records of the log", run_show},
-        {"audit", "tail", "", 0, 0, "limit follow event caller since", "Show the last records, and go on with new ones",
-                run_tail},
-        {"audit", "export", "[FILE]", 0, 1, "from", "Seal the log and write it out", run_export},
-        {"audit", "verify", "FILE", 1, 1, "key expect", "Check an exported log; needs no daemon", verify_run},
-        {"audit", "key", "", 0, 0, "", "Print the key that seals the log", run_key},
-        {"audit", "prune", "", 0, 0, "before archived", "Remove what is archived from this device", run_prune},
-        {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+                {"audit", "show", "", 0, 0, "from limit event caller since", "Show records of the log",
+                                run_show},
+                {"audit", "tail", "", 0, 0, "limit follow event caller since",
+                                "Show the last records, and go on with new ones", run_tail},
+                {"audit", "export", "[FILE]", 0, 1, "from", "Seal the log and write it out", run_export},
+                {"audit", "verify", "FILE", 1, 1, "key expect", "Check an exported log; needs no daemon",
+                                verify_run},
+                {"audit", "key", "", 0, 0, "", "Print the key that seals the log", run_key},
+                {"audit", "prune", "", 0, 0, "before archived", "Remove what is archived from this device",
+                                run_prune},
+                {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

@@ -9,13 +9,14 @@
 #include "cli/cli.h"
 
 static const Column backup_columns[] = {
-        {"sequence", "Up to record", COLUMN_TEXT},
-        {"keys", "Keys", COLUMN_TEXT},
-        {"bytes", "Bytes", COLUMN_TEXT},
-        {NULL, NULL, COLUMN_TEXT},
+                {"sequence", "Up to record", COLUMN_TEXT},
+                {"keys", "Keys", COLUMN_TEXT},
+                {"bytes", "Bytes", COLUMN_TEXT},
+                {NULL, NULL, COLUMN_TEXT},
 };
 
-/* Written beside FILE and renamed when the daemon has checked it, so FILE is always a whole backup or not there. */
+/* Written beside FILE and renamed when the daemon has checked it, so FILE is always a whole backup or not
+ * there. */
 static int backup_to(Cli *cli, const char *path, const char *temporary, json_t **ret)
 {
         _cleanup_close_ int fd = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -51,10 +52,10 @@ static int run_backup(Cli *cli)
 }
 
 static const Column restore_columns[] = {
-        {"sequence", "Up to record", COLUMN_TEXT},
-        {"keys", "Keys", COLUMN_TEXT},
-        {"lost", "Changes lost", COLUMN_TEXT},
-        {NULL, NULL, COLUMN_TEXT},
+                {"sequence", "Up to record", COLUMN_TEXT},
+                {"keys", "Keys", COLUMN_TEXT},
+                {"lost", "Changes lost", COLUMN_TEXT},
+                {NULL, NULL, COLUMN_TEXT},
 };
 
 static int run_restore(Cli *cli)
@@ -78,8 +79,9 @@ static int run_restore(Cli *cli)
 }
 
 const Verb verbs_backup[] = {
-        {NULL, "backup", "FILE", 1, 1, "", "Write store, slots and log head to one checked file", run_backup},
-        {NULL, "restore", "FILE", 1, 1, "passphrase-file passphrase-fd", "Put a backup in the place of the store",
-                run_restore},
-        {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+                {NULL, "backup", "FILE", 1, 1, "", "Write store, slots and log head to one checked file",
+                                run_backup},
+                {NULL, "restore", "FILE", 1, 1, "passphrase-file passphrase-fd",
+                                "Put a backup in the place of the store", run_restore},
+                {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

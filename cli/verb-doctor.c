@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* doctor: what holdfastd finds about itself, behind what can be seen only from here: whether it can be reached. */
+/* doctor: what holdfastd finds about itself, behind what can be seen only from here: whether it can be
+ * reached. */
 #include <string.h>
 
 #include "cli/cli.h"
 
 static const Column finding_columns[] = {
-        {"severity", "SEVERITY", COLUMN_TEXT},
-        {"code", "CODE", COLUMN_TEXT},
-        {"detail", "DETAIL", COLUMN_TEXT},
-        {"remedy", "REMEDY", COLUMN_TEXT},
-        {NULL, NULL, COLUMN_TEXT},
+                {"severity", "SEVERITY", COLUMN_TEXT},
+                {"code", "CODE", COLUMN_TEXT},
+                {"detail", "DETAIL", COLUMN_TEXT},
+                {"remedy", "REMEDY", COLUMN_TEXT},
+                {NULL, NULL, COLUMN_TEXT},
 };
 
-static void find(json_t *findings, const char *severity, const char *code, const char *detail, const char *remedy)
+static void find(json_t *findings, const char *severity, const char *code, const char *detail,
+                const char *remedy)
 {
-        json_array_append_new(findings,
-                json_pack("{s:s, s:s, s:s, s:s}", "severity", severity, "code", code, "detail", detail, "remedy", remedy));
+        json_array_append_new(findings, json_pack("{s:s, s:s, s:s, s:s}", "severity", severity, "code", code,
+                                                        "detail", detail, "remedy", remedy));
 }
 
 /* One road: connect and ask for the status. */
@@ -27,13 +29,14 @@ static bool check_road(json_t *findings, const char *code, const char *name, int
 
         r = connect(&c);
         if (r == 0)
-                r = hf_call(c, &(HfCall){.path = HF_ADMIN_MANAGER, .member = "Status", .idempotent = true}, NULL);
+                r = hf_call(c, &(HfCall){.path = HF_ADMIN_MANAGER, .member = "Status", .idempotent = true},
+                                NULL);
         if (r == 0)
                 snprintf(detail, sizeof(detail), "holdfastd answers on the %s.", name);
         else
                 snprintf(detail, sizeof(detail), "%s: %s", name, hf_error_sentence());
         find(findings, r ? "warning" : "ok", code, detail,
-                r ? "systemctl status holdfastd.service holdfastd.socket" : "");
+                        r ? "systemctl status holdfastd.service holdfastd.socket" : "");
         hf_disconnect(c);
         return r == 0;
 }
@@ -75,7 +78,8 @@ static int run_doctor(Cli *cli)
         direct = check_road(findings, "direct-socket", "direct socket", connect_direct);
         bus = check_road(findings, "system-bus", "system bus", hf_connect_bus);
         if (!direct && !bus) {
-                find(findings, "error", "daemon", "holdfastd does not answer on any road.", "systemctl start holdfastd");
+                find(findings, "error", "daemon", "holdfastd does not answer on any road.",
+                                "systemctl start holdfastd");
                 r = show_list(cli, findings, finding_columns);
                 return r ? r : EXIT_CODE_NO_DAEMON;
         }
@@ -89,6 +93,6 @@ static int run_doctor(Cli *cli)
 }
 
 const Verb verbs_doctor[] = {
-        {NULL, "doctor", "", 0, 0, "", "Check the installation and say how to mend it", run_doctor},
-        {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+                {NULL, "doctor", "", 0, 0, "", "Check the installation and say how to mend it", run_doctor},
+                {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

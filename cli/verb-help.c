@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* help and version, made from the tables; `help --list` is what completion and the tests of the manual page read. */
+/* help and version, made from the tables; `help --list` is what completion and the tests of the manual page
+ * read. */
 #include <string.h>
 
 #include "cli/cli.h"
@@ -9,7 +10,8 @@ static void print_verb(const Verb *v)
 {
         char left[80];
 
-        snprintf(left, sizeof(left), "%s%s%s %s", v->noun ? v->noun : "", v->noun ? " " : "", v->name, v->arguments);
+        snprintf(left, sizeof(left), "%s%s%s %s", v->noun ? v->noun : "", v->noun ? " " : "", v->name,
+                        v->arguments);
         printf("  %-30s %s\n", left, v->summary);
 }
 
@@ -32,8 +34,8 @@ static void print_options(const char *names)
 
                 if (row) {
                         snprintf(left, sizeof(left), "%c%c%s--%s%s%s", row->letter ? '-' : ' ',
-                                row->letter ? row->letter : ' ', row->letter ? ", " : "  ", row->name,
-                                row->argument ? " " : "", row->argument ? row->argument : "");
+                                        row->letter ? row->letter : ' ', row->letter ? ", " : "  ", row->name,
+                                        row->argument ? " " : "", row->argument ? row->argument : "");
                         printf("  %-30s %s\n", left, row->help);
                 }
                 names += len;
@@ -43,8 +45,8 @@ static void print_options(const char *names)
 
 void help_verb(const Verb *v)
 {
-        printf("holdfast %s%s%s [OPTIONS] %s\n\n%s.\n\nOptions:\n", v->noun ? v->noun : "", v->noun ? " " : "", v->name,
-                v->arguments, v->summary);
+        printf("holdfast %s%s%s [OPTIONS] %s\n\n%s.\n\nOptions:\n", v->noun ? v->noun : "",
+                        v->noun ? " " : "", v->name, v->arguments, v->summary);
         print_options(v->options);
         print_options(options_common);
 }
@@ -57,7 +59,8 @@ void help_noun(const char *noun)
 
 void help_all(void)
 {
-        printf("holdfast [NOUN] VERB [OPTIONS] [ARGUMENTS]\n\nUse keys that live in the Holdfast keystore, and keep it.\n\n");
+        printf("holdfast [NOUN] VERB [OPTIONS] [ARGUMENTS]\n\nUse keys that live in the Holdfast keystore, "
+               "and keep it.\n\n");
         print_all(NULL);
         printf("\nOptions everywhere:\n");
         print_options(options_common);
@@ -71,8 +74,8 @@ static void list_all(void)
 
         for (size_t i = 0; (table = verbs_table(i)); i++)
                 for (const Verb *v = table; v->name; v++)
-                        printf("%s %s %s%s%s\n", v->noun ? v->noun : "-", v->name, options_common, v->options[0] ? " " : "",
-                                v->options);
+                        printf("%s %s %s%s%s\n", v->noun ? v->noun : "-", v->name, options_common,
+                                        v->options[0] ? " " : "", v->options);
 }
 
 bool help_has_noun(const char *noun)
@@ -105,7 +108,7 @@ static int run_help(Cli *cli)
                 help_noun(first);
         else
                 return cli_usage(cli, "There is no verb '%s%s%s'; `holdfast help` shows all.", first,
-                        cli->n_args > 1 ? " " : "", cli->n_args > 1 ? cli->args[1] : "");
+                                cli->n_args > 1 ? " " : "", cli->n_args > 1 ? cli->args[1] : "");
         return 0;
 }
 
@@ -121,7 +124,7 @@ static int run_version(Cli *cli)
 }
 
 const Verb verbs_help[] = {
-        {NULL, "help", "[NOUN] [VERB]", 0, 2, "list", "Show what there is", run_help},
-        {NULL, "version", "", 0, 0, "", "Show the version", run_version},
-        {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+                {NULL, "help", "[NOUN] [VERB]", 0, 2, "list", "Show what there is", run_help},
+                {NULL, "version", "", 0, 0, "", "Show the version", run_version},
+                {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

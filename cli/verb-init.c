@@ -7,10 +7,10 @@
 #define TRIES 3
 
 static const Column result_columns[] = {
-        {"store", "Store", COLUMN_TEXT},
-        {"fingerprint", "Checkpoint key", COLUMN_TEXT},
-        {"vkey", "For audit verify --key", COLUMN_TEXT},
-        {NULL, NULL, COLUMN_TEXT},
+                {"store", "Store", COLUMN_TEXT},
+                {"fingerprint", "Checkpoint key", COLUMN_TEXT},
+                {"vkey", "For audit verify --key", COLUMN_TEXT},
+                {NULL, NULL, COLUMN_TEXT},
 };
 
 static const char *slot_kind(const Cli *cli)
@@ -38,7 +38,8 @@ static int confirm(Cli *cli, int code_fd, json_t **ret)
                 args_fd(&args, NULL, code_fd < 0 ? typed : code_fd);
                 r = cli_try(cli, CALL_MANAGER("ConfirmRecovery", &args, .timeout = CALL_LONG), ret);
                 /* the code is all there is to be wrong: also what does not even look like one */
-                if ((r != HF_ERROR_UNLOCK_FAILED && r != HF_ERROR_INVALID_ARGS) || code_fd >= 0 || i + 1 == TRIES)
+                if ((r != HF_ERROR_UNLOCK_FAILED && r != HF_ERROR_INVALID_ARGS) || code_fd >= 0 ||
+                                i + 1 == TRIES)
                         return cli_end(cli, r);
                 cli_talk(cli, "That was not the code.");
         }
@@ -95,7 +96,8 @@ static int run_make(Cli *cli, const char *member)
                 r = make(cli, member, secret_fd, &rec, &reply);
         if (r)
                 return r;
-        cli_talk(cli, "The store is ready. Note the checkpoint key where the auditor finds it, off this device.");
+        cli_talk(cli, "The store is ready. Note the checkpoint key where the auditor finds it, off this "
+                      "device.");
         return show_object(cli, json_array_get(reply, 0), result_columns);
 }
 
@@ -106,7 +108,8 @@ static int run_init(Cli *cli)
 
 static int run_rekey(Cli *cli)
 {
-        int r = cli_confirm(cli, "Give the store a new master key? All other slots and the old recovery code end.");
+        int r = cli_confirm(cli,
+                        "Give the store a new master key? All other slots and the old recovery code end.");
 
         return r ? r : run_make(cli, "Rekey");
 }
@@ -114,7 +117,8 @@ static int run_rekey(Cli *cli)
 #define MAKE_OPTIONS "slot label unattended passphrase-file passphrase-fd recovery-file"
 
 const Verb verbs_init[] = {
-        {NULL, "init", "", 0, 0, MAKE_OPTIONS, "Make the store and its first key slot", run_init},
-        {NULL, "rekey", "", 0, 0, MAKE_OPTIONS, "New master key: everything is wrapped anew, old slots end", run_rekey},
-        {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+                {NULL, "init", "", 0, 0, MAKE_OPTIONS, "Make the store and its first key slot", run_init},
+                {NULL, "rekey", "", 0, 0, MAKE_OPTIONS,
+                                "New master key: everything is wrapped anew, old slots end", run_rekey},
+                {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

@@ -9,20 +9,20 @@
 #include "cli/grant.h"
 
 static const Column description_columns[] = {
-        {"name", "Name", COLUMN_TEXT},
-        {"uuid", "UUID", COLUMN_TEXT},
-        {"algorithm", "Algorithm", COLUMN_TEXT},
-        {"purpose", "Purpose", COLUMN_TEXT},
-        {"protection", "Protection", COLUMN_TEXT},
-        {"state", "State", COLUMN_TEXT},
-        {"frozen", "Frozen", COLUMN_TEXT},
-        {"digest", "Signs digests", COLUMN_TEXT},
-        {"imported", "Imported", COLUMN_TEXT},
-        {"created", "Created", COLUMN_TIME},
-        {"schemes", "Schemes", COLUMN_TEXT},
-        {"fingerprint", "Fingerprint", COLUMN_TEXT},
-        {"rule", "Rule", COLUMN_TEXT},
-        {NULL, NULL, COLUMN_TEXT},
+                {"name", "Name", COLUMN_TEXT},
+                {"uuid", "UUID", COLUMN_TEXT},
+                {"algorithm", "Algorithm", COLUMN_TEXT},
+                {"purpose", "Purpose", COLUMN_TEXT},
+                {"protection", "Protection", COLUMN_TEXT},
+                {"state", "State", COLUMN_TEXT},
+                {"frozen", "Frozen", COLUMN_TEXT},
+                {"digest", "Signs digests", COLUMN_TEXT},
+                {"imported", "Imported", COLUMN_TEXT},
+                {"created", "Created", COLUMN_TIME},
+                {"schemes", "Schemes", COLUMN_TEXT},
+                {"fingerprint", "Fingerprint", COLUMN_TEXT},
+                {"rule", "Rule", COLUMN_TEXT},
+                {NULL, NULL, COLUMN_TEXT},
 };
 
 /* What CreateKey and ImportKey answer: path, description. */
@@ -85,14 +85,14 @@ static int run_import(Cli *cli)
 }
 
 static const Column list_columns[] = {
-        {"name", "NAME", COLUMN_TEXT},
-        {"algorithm", "ALGORITHM", COLUMN_TEXT},
-        {"purpose", "PURPOSE", COLUMN_TEXT},
-        {"state", "STATE", COLUMN_TEXT},
-        {"protection", "PROTECTION", COLUMN_TEXT},
-        {"created", "CREATED", COLUMN_TIME},
-        {"uuid", "UUID", COLUMN_TEXT},
-        {NULL, NULL, COLUMN_TEXT},
+                {"name", "NAME", COLUMN_TEXT},
+                {"algorithm", "ALGORITHM", COLUMN_TEXT},
+                {"purpose", "PURPOSE", COLUMN_TEXT},
+                {"state", "STATE", COLUMN_TEXT},
+                {"protection", "PROTECTION", COLUMN_TEXT},
+                {"created", "CREATED", COLUMN_TIME},
+                {"uuid", "UUID", COLUMN_TEXT},
+                {NULL, NULL, COLUMN_TEXT},
 };
 
 /* Page after page; `after` is the reply's own string and lives as long as the reply. */
@@ -145,8 +145,11 @@ static int run_public(Cli *cli)
         int r;
 
         args_string(&args, NULL, format);
-        r = cli_call_bytes(cli, CALL_KEY(cli->args[0], "GetPublicKey", &args, .idempotent = true), &reply, &bytes);
-        return r ? r : show_bytes(cli, strcmp(format, "spki") == 0 ? BYTES_BINARY : BYTES_TEXT, "public_key", bytes);
+        r = cli_call_bytes(cli, CALL_KEY(cli->args[0], "GetPublicKey", &args, .idempotent = true), &reply,
+                        &bytes);
+        return r ? r
+                 : show_bytes(cli, strcmp(format, "spki") == 0 ? BYTES_BINARY : BYTES_TEXT, "public_key",
+                                   bytes);
 }
 
 static int run_csr(Cli *cli)
@@ -218,23 +221,26 @@ static int run_retire(Cli *cli)
 
 static int run_destroy(Cli *cli)
 {
-        int r = cli_confirm(cli, "Destroy key %s? What was encrypted to it stays unreadable for ever.", cli->args[0]);
+        int r = cli_confirm(cli, "Destroy key %s? What was encrypted to it stays unreadable for ever.",
+                        cli->args[0]);
 
         return r ? r : change(cli, "Destroy", "destroyed");
 }
 
 const Verb verbs_key[] = {
-        {"key", "create", "NAME", 1, 1, "algorithm purpose protection digest replace for", "Make a key", run_create},
-        {"key", "list", "[PATTERN]", 0, 1, "retired", "List the keys you may describe", run_list},
-        {"key", "show", "KEY", 1, 1, "", "Show what a key is", run_show},
-        {"key", "public", "KEY", 1, 1, "format output base64", "Print the public key", run_public},
-        {"key", "csr", "KEY [SUBJECT]", 1, 2, "dns ip uri email scheme format output base64",
-                "Make a certificate signing request", run_csr},
-        {"key", "import", "NAME FILE", 2, 2, "purpose digest replace", "Bring in a PKCS#8 key, one way", run_import},
-        {"key", "enable", "KEY", 1, 1, "", "Let a disabled key be used again", run_enable},
-        {"key", "disable", "KEY", 1, 1, "", "Let a key not be used", run_disable},
-        {"key", "freeze", "KEY", 1, 1, "", "No deletion and no change ever after", run_freeze},
-        {"key", "retire", "KEY", 1, 1, "", "Free the name; the key stays under its UUID", run_retire},
-        {"key", "destroy", "KEY", 1, 1, "", "Destroy the private key for good", run_destroy},
-        {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+                {"key", "create", "NAME", 1, 1, "algorithm purpose protection digest replace for",
+                                "Make a key", run_create},
+                {"key", "list", "[PATTERN]", 0, 1, "retired", "List the keys you may describe", run_list},
+                {"key", "show", "KEY", 1, 1, "", "Show what a key is", run_show},
+                {"key", "public", "KEY", 1, 1, "format output base64", "Print the public key", run_public},
+                {"key", "csr", "KEY [SUBJECT]", 1, 2, "dns ip uri email scheme format output base64",
+                                "Make a certificate signing request", run_csr},
+                {"key", "import", "NAME FILE", 2, 2, "purpose digest replace",
+                                "Bring in a PKCS#8 key, one way", run_import},
+                {"key", "enable", "KEY", 1, 1, "", "Let a disabled key be used again", run_enable},
+                {"key", "disable", "KEY", 1, 1, "", "Let a key not be used", run_disable},
+                {"key", "freeze", "KEY", 1, 1, "", "No deletion and no change ever after", run_freeze},
+                {"key", "retire", "KEY", 1, 1, "", "Free the name; the key stays under its UUID", run_retire},
+                {"key", "destroy", "KEY", 1, 1, "", "Destroy the private key for good", run_destroy},
+                {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

@@ -11,12 +11,12 @@
 #define GROUPS_MAX 1024
 
 static const Column explain_columns[] = {
-        {"verdict", "Verdict", COLUMN_TEXT},
-        {"rule", "Rule", COLUMN_TEXT},
-        {"source", "Source", COLUMN_TEXT},
-        {"text", "Why", COLUMN_TEXT},
-        {"suggestion", "Would allow it", COLUMN_TEXT},
-        {NULL, NULL, COLUMN_TEXT},
+                {"verdict", "Verdict", COLUMN_TEXT},
+                {"rule", "Rule", COLUMN_TEXT},
+                {"source", "Source", COLUMN_TEXT},
+                {"text", "Why", COLUMN_TEXT},
+                {"suggestion", "Would allow it", COLUMN_TEXT},
+                {NULL, NULL, COLUMN_TEXT},
 };
 
 /* A name or a number; groups as the name service has them now. */
@@ -38,8 +38,8 @@ static int add_user(Cli *cli, CallArgs *args, gid_t *groups)
         args_number(args, "user", HF_ARG_U32, pw->pw_uid);
         if (getgrouplist(user, pw->pw_gid, groups, &n) < 0)
                 return cli_usage(cli, "User '%s' is in more than %d groups.", user, GROUPS_MAX);
-        args->items[args->n++] =
-                (HfArg){.option = "groups", .type = HF_ARG_NUMBERS, .numbers = groups, .n_items = (size_t)n};
+        args->items[args->n++] = (HfArg){
+                        .option = "groups", .type = HF_ARG_NUMBERS, .numbers = groups, .n_items = (size_t)n};
         return 0;
 }
 
@@ -65,10 +65,10 @@ static int run_explain(Cli *cli)
 }
 
 static const Column reload_columns[] = {
-        {"hash", "Hash", COLUMN_TEXT},
-        {"rules", "Rules", COLUMN_TEXT},
-        {"warnings", "Warnings", COLUMN_TEXT},
-        {NULL, NULL, COLUMN_TEXT},
+                {"hash", "Hash", COLUMN_TEXT},
+                {"rules", "Rules", COLUMN_TEXT},
+                {"warnings", "Warnings", COLUMN_TEXT},
+                {NULL, NULL, COLUMN_TEXT},
 };
 
 static int run_reload(Cli *cli)
@@ -82,8 +82,9 @@ static int run_reload(Cli *cli)
 }
 
 const Verb verbs_policy[] = {
-        {"policy", "explain", "OPERATION [KEY]", 1, 2, "user unit algorithm scheme",
-                "Say which rule would decide, and why", run_explain},
-        {"policy", "reload", "", 0, 0, "", "Load the rules anew; with an error the old ones stay", run_reload},
-        {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+                {"policy", "explain", "OPERATION [KEY]", 1, 2, "user unit algorithm scheme",
+                                "Say which rule would decide, and why", run_explain},
+                {"policy", "reload", "", 0, 0, "", "Load the rules anew; with an error the old ones stay",
+                                run_reload},
+                {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

@@ -5,12 +5,12 @@
 #include "cli/cli.h"
 
 static const Column columns[] = {
-        {"id", "ID", COLUMN_NUMBER},
-        {"kind", "KIND", COLUMN_TEXT},
-        {"label", "LABEL", COLUMN_TEXT},
-        {"unattended", "UNATTENDED", COLUMN_TEXT},
-        {"created", "CREATED", COLUMN_TIME},
-        {NULL, NULL, COLUMN_TEXT},
+                {"id", "ID", COLUMN_NUMBER},
+                {"kind", "KIND", COLUMN_TEXT},
+                {"label", "LABEL", COLUMN_TEXT},
+                {"unattended", "UNATTENDED", COLUMN_TEXT},
+                {"created", "CREATED", COLUMN_TIME},
+                {NULL, NULL, COLUMN_TEXT},
 };
 
 static int list(Cli *cli, json_t **ret)
@@ -81,11 +81,12 @@ static int run_add(Cli *cli)
 
 static const char *kind_of(const json_t *slots, uint64_t id)
 {
-        const json_t *item;
-        size_t i;
+        for (size_t i = 0; i < json_array_size(slots); i++) {
+                const json_t *slot = json_array_get(slots, i);
 
-        json_array_foreach(slots, i, item) if ((uint64_t)json_integer_value(json_object_get(item, "id")) ==
-                id) return json_string_value(json_object_get(item, "kind"));
+                if ((uint64_t)json_integer_value(json_object_get(slot, "id")) == id)
+                        return json_string_value(json_object_get(slot, "kind"));
+        }
         return NULL;
 }
 
@@ -136,11 +137,11 @@ static int run_remove(Cli *cli)
 }
 
 const Verb verbs_slot[] = {
-        {"slot", "list", "", 0, 0, "", "List the key slots", run_list},
-        {"slot", "add", "KIND", 1, 1, "label passphrase-file passphrase-fd recovery-file",
-                "Add a slot: credential, passphrase or recovery", run_add},
-        {"slot", "change", "ID", 1, 1, "passphrase-file passphrase-fd recovery-file", "Give a slot a new secret",
-                run_change},
-        {"slot", "remove", "ID", 1, 1, "", "Remove a slot; never the last one", run_remove},
-        {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+                {"slot", "list", "", 0, 0, "", "List the key slots", run_list},
+                {"slot", "add", "KIND", 1, 1, "label passphrase-file passphrase-fd recovery-file",
+                                "Add a slot: credential, passphrase or recovery", run_add},
+                {"slot", "change", "ID", 1, 1, "passphrase-file passphrase-fd recovery-file",
+                                "Give a slot a new secret", run_change},
+                {"slot", "remove", "ID", 1, 1, "", "Remove a slot; never the last one", run_remove},
+                {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

@@ -3,23 +3,23 @@
 #include "cli/cli.h"
 
 static const Column status_columns[] = {
-        {"state", "State", COLUMN_TEXT},
-        {"reason", "Reason", COLUMN_TEXT},
-        {"error", "Error", COLUMN_TEXT},
-        {"version", "Version", COLUMN_TEXT},
-        {"store", "Store", COLUMN_TEXT},
-        {"keys", "Keys", COLUMN_TEXT},
-        {"slots", "Slots", COLUMN_TEXT},
-        {"signer", "Signer", COLUMN_TEXT},
-        {"secret-memory", "Key memory", COLUMN_TEXT},
-        {"sequence", "Log records", COLUMN_TEXT},
-        {"unsealed", "Of these unsealed", COLUMN_TEXT},
-        {"backup", "Last backup", COLUMN_TIME},
-        {"rollback-detection", "Rollback detection", COLUMN_TEXT},
-        {"policy", "Policy", COLUMN_TEXT},
-        {"rules", "Rules", COLUMN_TEXT},
-        {"uptime", "Uptime (s)", COLUMN_TEXT},
-        {NULL, NULL, COLUMN_TEXT},
+                {"state", "State", COLUMN_TEXT},
+                {"reason", "Reason", COLUMN_TEXT},
+                {"error", "Error", COLUMN_TEXT},
+                {"version", "Version", COLUMN_TEXT},
+                {"store", "Store", COLUMN_TEXT},
+                {"keys", "Keys", COLUMN_TEXT},
+                {"slots", "Slots", COLUMN_TEXT},
+                {"signer", "Signer", COLUMN_TEXT},
+                {"secret-memory", "Key memory", COLUMN_TEXT},
+                {"sequence", "Log records", COLUMN_TEXT},
+                {"unsealed", "Of these unsealed", COLUMN_TEXT},
+                {"backup", "Last backup", COLUMN_TIME},
+                {"rollback-detection", "Rollback detection", COLUMN_TEXT},
+                {"policy", "Policy", COLUMN_TEXT},
+                {"rules", "Rules", COLUMN_TEXT},
+                {"uptime", "Uptime (s)", COLUMN_TEXT},
+                {NULL, NULL, COLUMN_TEXT},
 };
 
 static int run_status(Cli *cli)
@@ -33,10 +33,10 @@ static int run_status(Cli *cli)
 }
 
 static const Column slot_columns[] = {
-        {"slot", "Slot", COLUMN_TEXT},
-        {"kind", "Kind", COLUMN_TEXT},
-        {"label", "Label", COLUMN_TEXT},
-        {NULL, NULL, COLUMN_TEXT},
+                {"slot", "Slot", COLUMN_TEXT},
+                {"kind", "Kind", COLUMN_TEXT},
+                {"label", "Label", COLUMN_TEXT},
+                {NULL, NULL, COLUMN_TEXT},
 };
 
 static int unlock_with(Cli *cli, json_t **ret)
@@ -93,8 +93,9 @@ static int run_recover(Cli *cli)
         CallArgs args = {0};
         int r;
 
-        r = cli_confirm(cli, cli->options.accept_rollback ? "Go on with the older store? What is newer is lost for good."
-                                                          : "Take this store as the store of this machine?");
+        r = cli_confirm(cli, cli->options.accept_rollback
+                                             ? "Go on with the older store? What is newer is lost for good."
+                                             : "Take this store as the store of this machine?");
         if (r == 0 && (passphrase_given(cli) || !cli->options.accept_rollback))
                 r = passphrase_get(cli, "Recovery code or passphrase: ", false, &secret_fd);
         if (r)
@@ -109,10 +110,11 @@ static int run_recover(Cli *cli)
 }
 
 const Verb verbs_store[] = {
-        {NULL, "status", "", 0, 0, "", "Show the state of the service", run_status},
-        {NULL, "unlock", "", 0, 0, "passphrase-file passphrase-fd", "Open the store by one of its slots", run_unlock},
-        {NULL, "lock", "", 0, 0, "", "Finish what is under way, then forget all keys", run_lock},
-        {NULL, "recover", "", 0, 0, "accept-rollback passphrase-file passphrase-fd",
-                "Adopt a store of another machine, or go on after a rollback", run_recover},
-        {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+                {NULL, "status", "", 0, 0, "", "Show the state of the service", run_status},
+                {NULL, "unlock", "", 0, 0, "passphrase-file passphrase-fd",
+                                "Open the store by one of its slots", run_unlock},
+                {NULL, "lock", "", 0, 0, "", "Finish what is under way, then forget all keys", run_lock},
+                {NULL, "recover", "", 0, 0, "accept-rollback passphrase-file passphrase-fd",
+                                "Adopt a store of another machine, or go on after a rollback", run_recover},
+                {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

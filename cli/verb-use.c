@@ -45,7 +45,8 @@ static int call_and_show(Cli *cli, const char *member, CallArgs *args, BytesKind
         HfSpan bytes;
         int r;
 
-        r = cli_call_bytes(cli, CALL_KEY(cli->args[0], member, args, .secret = kind == BYTES_SECRET), &reply, &bytes);
+        r = cli_call_bytes(cli, CALL_KEY(cli->args[0], member, args, .secret = kind == BYTES_SECRET), &reply,
+                        &bytes);
         return r ? r : show_bytes(cli, kind, result, bytes);
 }
 
@@ -82,7 +83,8 @@ static int run_decrypt(Cli *cli)
 
 static int run_agree(Cli *cli)
 {
-        _cleanup_erase_ Buffer peer = BUFFER_INIT(PEER_MAX), salt = BUFFER_INIT(VALUE_MAX), info = BUFFER_INIT(VALUE_MAX);
+        _cleanup_erase_ Buffer peer = BUFFER_INIT(PEER_MAX), salt = BUFFER_INIT(VALUE_MAX),
+                               info = BUFFER_INIT(VALUE_MAX);
         CallArgs args = {0};
         uint64_t length = 0;
         int r;
@@ -156,14 +158,16 @@ static int run_random(Cli *cli)
 }
 
 const Verb verbs_use[] = {
-        {NULL, "sign", "KEY [FILE]", 1, 2, "scheme encoding digest output base64", "Sign a message of up to 64 KiB",
-                run_sign},
-        {NULL, "decrypt", "KEY [FILE]", 1, 2, "scheme oaep-label output base64", "Decrypt with RSA-OAEP", run_decrypt},
-        {NULL, "agree", "KEY [PEER]", 1, 2, "salt info length output base64",
-                "Derive a secret with a peer's public key", run_agree},
-        {NULL, "mac", "KEY [FILE]", 1, 2, "output base64", "HMAC-SHA256 of a message", run_mac},
-        {NULL, "seal", "KEY [FILE]", 1, 2, "aad output base64", "Encrypt and authenticate own data", run_seal},
-        {NULL, "unseal", "KEY [FILE]", 1, 2, "aad output base64", "Open what seal gave", run_unseal},
-        {NULL, "random", "COUNT", 1, 1, "output base64", "Random bytes from the signer", run_random},
-        {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+                {NULL, "sign", "KEY [FILE]", 1, 2, "scheme encoding digest output base64",
+                                "Sign a message of up to 64 KiB", run_sign},
+                {NULL, "decrypt", "KEY [FILE]", 1, 2, "scheme oaep-label output base64",
+                                "Decrypt with RSA-OAEP", run_decrypt},
+                {NULL, "agree", "KEY [PEER]", 1, 2, "salt info length output base64",
+                                "Derive a secret with a peer's public key", run_agree},
+                {NULL, "mac", "KEY [FILE]", 1, 2, "output base64", "HMAC-SHA256 of a message", run_mac},
+                {NULL, "seal", "KEY [FILE]", 1, 2, "aad output base64", "Encrypt and authenticate own data",
+                                run_seal},
+                {NULL, "unseal", "KEY [FILE]", 1, 2, "aad output base64", "Open what seal gave", run_unseal},
+                {NULL, "random", "COUNT", 1, 1, "output base64", "Random bytes from the signer", run_random},
+                {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

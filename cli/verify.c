@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* audit verify: runs the verifier of audit/verify.h over a file and says what it found. Neither daemon nor root. */
+/* audit verify: runs the verifier of audit/verify.h over a file and says what it found. Neither daemon nor
+ * root. */
 #include "cli/verify.h"
 
 #include <errno.h>
@@ -33,7 +34,10 @@ static int read_key(Cli *cli, AuditVkey *ret)
         if (r)
                 return r;
         if (audit_vkey_parse((const char *)b.data, trimmed(&b), ret))
-                return cli_usage(cli, "%s is not a checkpoint key (NAME+ID+KEY, as `holdfast audit key` prints it).", key);
+                return cli_usage(cli,
+                                "%s is not a checkpoint key (NAME+ID+KEY, as `holdfast audit key` prints "
+                                "it).",
+                                key);
         return 0;
 }
 
@@ -54,10 +58,11 @@ static json_t *report_json(const AuditReport *report)
         if (report->signer_known)
                 audit_vkey_format(&report->key, vkey);
         j = json_pack("{s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:s}", "verdict",
-                audit_verdict_to_string(report->verdict), "signer-known", report->signer_known, "log", report->log_id, "first",
-                (json_int_t)report->first_seq, "records", (json_int_t)report->records, "uses", (json_int_t)report->uses,
-                "checkpoints", (json_int_t)report->checkpoints, "sealed", (json_int_t)report->sealed, "sealed-time",
-                report->sealed_time, "unsealed", (json_int_t)report->unsealed, "key", vkey);
+                        audit_verdict_to_string(report->verdict), "signer-known", report->signer_known, "log",
+                        report->log_id, "first", (json_int_t)report->first_seq, "records",
+                        (json_int_t)report->records, "uses", (json_int_t)report->uses, "checkpoints",
+                        (json_int_t)report->checkpoints, "sealed", (json_int_t)report->sealed, "sealed-time",
+                        report->sealed_time, "unsealed", (json_int_t)report->unsealed, "key", vkey);
         if (j && report->verdict != AUDIT_GOOD) {
                 json_object_set_new(j, "bad-sequence", json_integer((json_int_t)report->bad_seq));
                 json_object_set_new(j, "bad-last", json_integer((json_int_t)report->bad_last));
@@ -69,7 +74,7 @@ static json_t *report_json(const AuditReport *report)
 static void print_good(const AuditReport *report)
 {
         printf("%s: %" PRIu64 " records, %" PRIu64 " uses of keys, %" PRIu64 " checkpoints\n", report->log_id,
-                report->records, report->uses, report->checkpoints);
+                        report->records, report->uses, report->checkpoints);
         if (report->first_seq > 0)
                 printf("begins at record %" PRIu64 "\n", report->first_seq);
         if (report->sealed > 0)
@@ -87,12 +92,13 @@ static int print_bad(Cli *cli, const AuditReport *report)
 
         if (report->bad_last > report->bad_seq)
                 return cli_fail_with(cli, EXIT_CODE_VERIFICATION, kind,
-                        "One of the records %" PRIu64 " to %" PRIu64 " (line %" PRIu64 ") is bad: %s. %" PRIu64
-                        " records before are good.",
-                        report->bad_seq, report->bad_last, report->bad_line, kind, report->records);
+                                "One of the records %" PRIu64 " to %" PRIu64 " (line %" PRIu64
+                                ") is bad: %s. %" PRIu64 " records before are good.",
+                                report->bad_seq, report->bad_last, report->bad_line, kind, report->records);
         return cli_fail_with(cli, EXIT_CODE_VERIFICATION, kind,
-                "Record %" PRIu64 " (line %" PRIu64 ") is bad: %s. %" PRIu64 " records before are good.", report->bad_seq,
-                report->bad_line, kind, report->records);
+                        "Record %" PRIu64 " (line %" PRIu64 ") is bad: %s. %" PRIu64
+                        " records before are good.",
+                        report->bad_seq, report->bad_line, kind, report->records);
 }
 
 static int show_report(Cli *cli, const AuditReport *report)
@@ -123,7 +129,7 @@ static int verify_fd(Cli *cli, int fd, const AuditVkey *key, const char *expect)
         r = audit_verify_fd(fd, &options, &report);
         if (r > 0)
                 return cli_fail_with(cli, EXIT_CODE_VERIFICATION, "InvalidNote",
-                        "%s is not a note of this log's checkpoint key.", cli->options.expect);
+                                "%s is not a note of this log's checkpoint key.", cli->options.expect);
         return r ? cli_fail_file(cli, cli->args[0], r) : show_report(cli, &report);
 }
 
@@ -144,5 +150,5 @@ int verify_run(Cli *cli)
         if (r)
                 return r;
         return verify_fd(cli, is_stdin ? STDIN_FILENO : opened, cli->options.key ? &key : NULL,
-                cli->options.expect ? (const char *)note.data : NULL);
+                        cli->options.expect ? (const char *)note.data : NULL);
 }

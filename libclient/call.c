@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Calls: an HfCall becomes a message, goes out, and its answer is read under the lock. The call is a value, so that it
- * can be made into a message again for a new connection.
+ * Calls: an HfCall becomes a message, goes out, and its answer is read under the lock. The call is a value,
+ * so that it can be made into a message again for a new connection.
  */
 #include <errno.h>
 #include <string.h>
@@ -116,7 +116,8 @@ static bool fits_message(const HfCall *call)
 
                 if (a->type == HF_ARG_BYTES)
                         sum += a->bytes.len;
-                for (size_t k = 0; a->type == HF_ARG_SPANS && k < a->n_items && sum <= HF_BUS_MESSAGE_MAX; k++)
+                for (size_t k = 0; a->type == HF_ARG_SPANS && k < a->n_items && sum <= HF_BUS_MESSAGE_MAX;
+                                k++)
                         sum += a->spans[k].len + 8;
                 if (sum > HF_BUS_MESSAGE_MAX)
                         return false;
@@ -148,7 +149,7 @@ int call_build(HfConnection *c, const HfCall *call, sd_bus_message **ret)
         }
         if (r >= 0)
                 r = sd_bus_message_new_method_call(c->bus, &m, c->road == ROAD_BUS ? HF_BUS_NAME : NULL, path,
-                        call->interface ? call->interface : usual_interface(path), call->member);
+                                call->interface ? call->interface : usual_interface(path), call->member);
         if (r >= 0 && call->secret)
                 r = sd_bus_message_sensitive(m);
         if (r >= 0)
@@ -192,9 +193,9 @@ static int call_locked(HfConnection *c, const HfCall *call, sd_bus_message **ret
         connection_drop(c);
         if (call->idempotent)
                 return call_once(c, call, ret_reply, &broken);
-        return error_set(HF_ERROR_DAEMON_UNAVAILABLE,
-                "The connection to holdfastd broke before the answer came. Whether it was done is not known; look "
-                "before you repeat it.");
+        return error_set(HF_ERROR_DAEMON_UNAVAILABLE, "The connection to holdfastd broke before the answer "
+                                                      "came. Whether it was done is not known; look "
+                                                      "before you repeat it.");
 }
 
 int connection_call(HfConnection *c, const HfCall *call, ReplyReader read, void *userdata)

@@ -42,8 +42,8 @@ static void leave_behind(HfConnection *c)
 }
 
 /*
- * In a forked child the mutex may have been held by a thread that does not exist here. The first thread to come makes
- * it anew, others wait for that; the callbacks of the parent's calls are the parent's.
+ * In a forked child the mutex may have been held by a thread that does not exist here. The first thread to
+ * come makes it anew, others wait for that; the callbacks of the parent's calls are the parent's.
  */
 static void take_over(HfConnection *c, pid_t was, pid_t me)
 {
@@ -106,7 +106,8 @@ void connection_drop(HfConnection *c)
                 connection_finish(c, c->pending, HF_ERROR_DAEMON_UNAVAILABLE);
 }
 
-/* Has the other side closed? Asked before a call is sent, because afterwards nobody could tell whether it arrived. */
+/* Has the other side closed? Asked before a call is sent, because afterwards nobody could tell whether it
+ * arrived. */
 static bool is_hung_up(const HfConnection *c)
 {
         struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};

@@ -4,10 +4,11 @@
 /*
  * Connection
  *
- * One sd-bus connection behind a mutex, made at first use and made again where it was lost. It lives in foreign
- * processes, so it takes nothing for granted there: before each use it checks that this is still the process that
- * connected (fork) and that the descriptor is still the socket it was (programs that close all descriptors). Where it
- * is not, the old sd-bus object is left behind as it is: not a byte is sent through it and nothing of it is closed.
+ * One sd-bus connection behind a mutex, made at first use and made again where it was lost. It lives in
+ * foreign processes, so it takes nothing for granted there: before each use it checks that this is still the
+ * process that connected (fork) and that the descriptor is still the socket it was (programs that close all
+ * descriptors). Where it is not, the old sd-bus object is left behind as it is: not a byte is sent through it
+ * and nothing of it is closed.
  */
 #include <holdfast-admin.h>
 #include <pthread.h>

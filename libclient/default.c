@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The default connection of the process: made by whoever needs it first, connected when it is used, never closed. */
+/* The default connection of the process: made by whoever needs it first, connected when it is used, never
+ * closed. */
 #include "libclient/connection.h"
 
 static _Atomic(HfConnection *) default_connection;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Description: members by name; those of a kind nobody here knows are passed over, so that daemons may say more. */
+/* Description: members by name; those of a kind nobody here knows are passed over, so that daemons may say
+ * more. */
 #include "libclient/description.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Errors of the library: the public results are the enum of base/error.h under public names, held equal here; their
- * names and sentences come from the one table of dbus/errors.c.
+ * Errors of the library: the public results are the enum of base/error.h under public names, held equal here;
+ * their names and sentences come from the one table of dbus/errors.c.
  */
 #include "libclient/error.h"
 
@@ -19,7 +19,8 @@
 HF_ERROR_LIST(X)
 #undef X
 _Static_assert((int)HF_ERROR_INTERNAL == _HF_E_MAX - 1, "the public enum lacks the newest errors");
-_Static_assert(HF_SIGN_MANY_LIMIT == HF_SIGN_MANY_MAX && HF_MESSAGE_LIMIT == HF_MESSAGE_MAX, "limits of the contract");
+_Static_assert(HF_SIGN_MANY_LIMIT == HF_SIGN_MANY_MAX && HF_MESSAGE_LIMIT == HF_MESSAGE_MAX,
+                "limits of the contract");
 
 #define SENTENCE_SIZE 1024
 
@@ -63,11 +64,11 @@ int error_from_errno(int r)
                 return r == 0 ? 0 : error_set(r, NULL);
         switch (result_of_errno(-r)) {
         case HF_ERROR_POLICY_DENIED:
-                return error_set(HF_ERROR_POLICY_DENIED,
-                        "You may not connect to the socket of holdfastd. Nothing was done; see its mode and owner.");
+                return error_set(HF_ERROR_POLICY_DENIED, "You may not connect to the socket of holdfastd. "
+                                                         "Nothing was done; see its mode and owner.");
         case HF_ERROR_INTERNAL:
                 snprintf(sentence, sizeof(sentence), "In this program: %s. Nothing was released.",
-                        strerror_r(-r, text, sizeof(text)));
+                                strerror_r(-r, text, sizeof(text)));
                 return error_set(HF_ERROR_INTERNAL, sentence);
         default:
                 return error_set(result_of_errno(-r), NULL);
@@ -82,7 +83,7 @@ int error_from_bus(int r, const sd_bus_error *error)
                 return error_from_errno(r);
         ours = strncmp(error->name, HF_ERROR_PREFIX, sizeof(HF_ERROR_PREFIX) - 1) == 0;
         return error_set(errors_from_bus_name(error->name),
-                ours && error->message && error->message[0] ? error->message : NULL);
+                        ours && error->message && error->message[0] ? error->message : NULL);
 }
 
 const char *hf_error_sentence(void)

@@ -4,8 +4,8 @@
 /*
  * Errors of the library
  *
- * Each failing road ends in one of these: they keep the sentence for hf_error_sentence() in the calling thread and
- * return the result, so that a caller writes `return error_set(...)`.
+ * Each failing road ends in one of these: they keep the sentence for hf_error_sentence() in the calling
+ * thread and return the result, so that a caller writes `return error_set(...)`.
  */
 #include <systemd/sd-bus.h>
 

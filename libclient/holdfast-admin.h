@@ -4,13 +4,14 @@
 /*
  * libholdfast, the rest of the contract
  *
- * Any method of org.holdfast.Keystore1(5) as a value: `holdfast` is made of these calls. The answer is an sd-bus
- * message, read with sd_bus_message_read(3) and freed with sd_bus_message_unref(3). Since those are not locked, a
- * connection used with hf_call() belongs to one thread.
+ * Any method of org.holdfast.Keystore1(5) as a value: `holdfast` is made of these calls. The answer is an
+ * sd-bus message, read with sd_bus_message_read(3) and freed with sd_bus_message_unref(3). Since those are
+ * not locked, a connection used with hf_call() belongs to one thread.
  *
  *         sd_bus_message *reply;
  *         const HfArg args[] = {{.type = HF_ARG_U32, .number = 32}};
- *         r = hf_call(c, &(HfCall){.path = HF_ADMIN_MANAGER, .member = "Random", .args = args, .n_args = 1}, &reply);
+ *         r = hf_call(c, &(HfCall){.path = HF_ADMIN_MANAGER, .member = "Random", .args = args, .n_args = 1},
+ * &reply);
  */
 #include <holdfast.h>
 #include <stdbool.h>
@@ -29,14 +30,15 @@ typedef enum HfArgType {
         HF_ARG_U32 = 'u',
         HF_ARG_U64 = 't',
         HF_ARG_FD = 'h',
-        HF_ARG_BYTES = 'y',    /* ay: one span */
-        HF_ARG_SPANS = 'Y',    /* aay: n_items spans */
-        HF_ARG_STRINGS = 'S',  /* as: ends in NULL */
-        HF_ARG_NUMBERS = 'U',  /* au: n_items */
+        HF_ARG_BYTES = 'y',   /* ay: one span */
+        HF_ARG_SPANS = 'Y',   /* aay: n_items spans */
+        HF_ARG_STRINGS = 'S', /* as: ends in NULL */
+        HF_ARG_NUMBERS = 'U', /* au: n_items */
 } HfArgType;
 
 typedef struct HfArg {
-        const char *option; /* NULL: an argument of its own, in order; else its name in the options that end every call */
+        const char *option; /* NULL: an argument of its own, in order; else its name in the options that end
+                               every call */
         HfArgType type;
         union {
                 const char *string;
@@ -57,8 +59,8 @@ typedef struct HfCall {
         const char *member;
         const HfArg *args;
         size_t n_args;
-        bool idempotent; /* may be sent again if the connection broke under it */
-        bool secret;     /* message and answer are erased when they are freed */
+        bool idempotent;  /* may be sent again if the connection broke under it */
+        bool secret;      /* message and answer are erased when they are freed */
         uint64_t timeout; /* microseconds; 0: the connection's */
 } HfCall;
 

@@ -11,16 +11,17 @@
  *         if (r)
  *                 errx(1, "%s (%s)", hf_error_sentence(), hf_error_to_name(r));
  *
- * Results: every function that can fail returns 0 or one of enum HfResult, all positive. The sentence that belongs to it
- * (what happened, what was not changed, what to do) is hf_error_sentence(), kept per thread like errno.
+ * Results: every function that can fail returns 0 or one of enum HfResult, all positive. The sentence that
+ * belongs to it (what happened, what was not changed, what to do) is hf_error_sentence(), kept per thread
+ * like errno.
  *
  * Buffers: `size_t *len` is the room on the way in and the used length on the way out. Too little room is
  * HF_ERROR_INVALID_ARGS with the needed length in *len; nothing is written then.
  *
  * Threads: every function may be called from any thread; one connection does one synchronous call at a time.
- * fork(): the child gets a connection of its own at its next call; the parent's is neither used nor closed by it.
- * A restarted holdfastd is connected to again by itself. A call whose connection broke after it was sent is repeated
- * only if repeating it changes nothing (describe, public key, list, status); the others say so.
+ * fork(): the child gets a connection of its own at its next call; the parent's is neither used nor closed by
+ * it. A restarted holdfastd is connected to again by itself. A call whose connection broke after it was sent
+ * is repeated only if repeating it changes nothing (describe, public key, list, status); the others say so.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -121,7 +122,8 @@ typedef struct HfSignature {
 
 /* Errors */
 
-/* The sentence of this thread's last failed call, as the daemon sent it where it was the daemon that refused. */
+/* The sentence of this thread's last failed call, as the daemon sent it where it was the daemon that refused.
+ */
 HF_EXPORT const char *hf_error_sentence(void);
 /* The general sentence of a result; never NULL. */
 HF_EXPORT const char *hf_strerror(int result);
@@ -129,15 +131,16 @@ HF_EXPORT const char *hf_strerror(int result);
 HF_EXPORT const char *hf_error_to_name(int result);
 
 /*
- * Connections. Wherever one is taken, NULL is the process's own default connection, which is made at first use and
- * never closed.
+ * Connections. Wherever one is taken, NULL is the process's own default connection, which is made at first
+ * use and never closed.
  */
 
 /* By $HOLDFAST_SOCKET or /run/holdfast/bus; if that does not exist, by the system bus. */
 HF_EXPORT int hf_connect(HfConnection **ret);
 /* By this socket and nothing else; NULL is hf_connect(). */
 HF_EXPORT int hf_connect_to(const char *socket_path, HfConnection **ret);
-/* By the system bus and nothing else. Decrypt, agree, seal and unseal answer HF_ERROR_USE_DIRECT_SOCKET there. */
+/* By the system bus and nothing else. Decrypt, agree, seal and unseal answer HF_ERROR_USE_DIRECT_SOCKET
+ * there. */
 HF_EXPORT int hf_connect_bus(HfConnection **ret);
 /* Closes; calls under way get HF_ERROR_DAEMON_UNAVAILABLE before it returns. Keys opened on it must be closed
  * before. Returns NULL. */
@@ -147,8 +150,8 @@ HF_EXPORT void hf_connection_set_timeout(HfConnection *c, uint64_t usec);
 
 /*
  * In your own event loop: wait on hf_connection_fd() for hf_connection_events(), at most until
- * hf_connection_timeout(), then call hf_connection_dispatch(). Ask for all three anew before each wait: after a
- * reconnect the descriptor is another one.
+ * hf_connection_timeout(), then call hf_connection_dispatch(). Ask for all three anew before each wait: after
+ * a reconnect the descriptor is another one.
  */
 HF_EXPORT int hf_connection_fd(HfConnection *c, int *ret);
 HF_EXPORT int hf_connection_events(HfConnection *c, short *ret); /* POLLIN, POLLOUT */
@@ -182,21 +185,23 @@ HF_EXPORT int hf_key_public(HfKey *key, const char *format, void *buf, size_t *l
 
 /* scheme: an HfScheme, or'ed with flags. HF_SIGNATURE_MAX bytes are always room enough. */
 HF_EXPORT int hf_sign(HfKey *key, unsigned scheme, const void *message, size_t message_len, void *sig,
-        size_t *sig_len);
+                size_t *sig_len);
 /* All or none. `n` is 1 to HF_SIGN_MANY_LIMIT; all of it together fits one bus message (128 KiB). */
 HF_EXPORT int hf_sign_many(HfKey *key, unsigned scheme, const HfSpan *messages, size_t n, HfSignature *ret);
 /* RSA-OAEP with SHA-256; label may be NULL. */
-HF_EXPORT int hf_decrypt(HfKey *key, const void *ciphertext, size_t ciphertext_len, const HfSpan *label, void *buf,
-        size_t *len);
-/* len bytes (1 to 256) from ECDH or X25519 with the peer's SubjectPublicKeyInfo, through HKDF-SHA256 (RFC 5869).
- * salt and info may be NULL. */
-HF_EXPORT int hf_agree(HfKey *key, HfSpan peer, const HfSpan *salt, const HfSpan *info, void *buf, size_t len);
+HF_EXPORT int hf_decrypt(HfKey *key, const void *ciphertext, size_t ciphertext_len, const HfSpan *label,
+                void *buf, size_t *len);
+/* len bytes (1 to 256) from ECDH or X25519 with the peer's SubjectPublicKeyInfo, through HKDF-SHA256 (RFC
+ * 5869). salt and info may be NULL. */
+HF_EXPORT int hf_agree(
+                HfKey *key, HfSpan peer, const HfSpan *salt, const HfSpan *info, void *buf, size_t len);
 /* HMAC-SHA256. */
 HF_EXPORT int hf_mac(HfKey *key, const void *message, size_t message_len, uint8_t mac[HF_MAC_SIZE]);
 /* AES-256-GCM; the result is 28 bytes longer. aad may be NULL. */
 HF_EXPORT int hf_seal(HfKey *key, const void *plaintext, size_t plaintext_len, const HfSpan *aad, void *buf,
-        size_t *len);
-HF_EXPORT int hf_unseal(HfKey *key, const void *sealed, size_t sealed_len, const HfSpan *aad, void *buf, size_t *len);
+                size_t *len);
+HF_EXPORT int hf_unseal(
+                HfKey *key, const void *sealed, size_t sealed_len, const HfSpan *aad, void *buf, size_t *len);
 
 /* Names for a CSR; each list ends in NULL or is NULL. */
 typedef struct HfNames {
@@ -210,16 +215,17 @@ HF_EXPORT int hf_csr(HfKey *key, const char *subject, const HfNames *names, void
 HF_EXPORT int hf_random(HfConnection *c, void *buf, size_t len);
 
 /* In one line, on the default connection. */
-HF_EXPORT int hf_sign_with(const char *key, unsigned scheme, const void *message, size_t message_len,
-        HfSignature *ret);
+HF_EXPORT int hf_sign_with(
+                const char *key, unsigned scheme, const void *message, size_t message_len, HfSignature *ret);
 
 /* result is 0 or an HfResult; sig is NULL on failure and else lives until the callback returns. Called from
- * hf_connection_dispatch() or hf_disconnect(), exactly once, without any lock held: it may call everything here. */
+ * hf_connection_dispatch() or hf_disconnect(), exactly once, without any lock held: it may call everything
+ * here. */
 typedef void (*HfSignCallback)(int result, const uint8_t *sig, size_t sig_len, void *userdata);
 
 /* Sends and returns. Not 0: nothing was sent and there will be no callback. */
 HF_EXPORT int hf_sign_async(HfKey *key, unsigned scheme, const void *message, size_t message_len,
-        HfSignCallback callback, void *userdata);
+                HfSignCallback callback, void *userdata);
 
 #ifdef __cplusplus
 }

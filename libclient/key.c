@@ -37,7 +37,8 @@ HfKey *hf_key_close(HfKey *key)
 int hf_key_describe(HfKey *key, HfDescription **ret)
 {
         return connection_call(key->connection,
-                &(HfCall){.key = key->name, .member = "Describe", .idempotent = true}, description_read, ret);
+                        &(HfCall){.key = key->name, .member = "Describe", .idempotent = true},
+                        description_read, ret);
 }
 
 int hf_key_public(HfKey *key, const char *format, void *buf, size_t *len)
@@ -45,10 +46,10 @@ int hf_key_public(HfKey *key, const char *format, void *buf, size_t *len)
         const HfArg args[] = {{.type = HF_ARG_STRING, .string = format}};
 
         return connection_call(key->connection,
-                &(HfCall){.key = key->name,
-                        .member = "GetPublicKey",
-                        .args = args,
-                        .n_args = ELEMENTSOF(args),
-                        .idempotent = true},
-                room_read, &(Room){buf, len});
+                        &(HfCall){.key = key->name,
+                                        .member = "GetPublicKey",
+                                        .args = args,
+                                        .n_args = ELEMENTSOF(args),
+                                        .idempotent = true},
+                        room_read, &(Room){buf, len});
 }

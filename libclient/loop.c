@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * In a foreign event loop: descriptor, events, timeout, dispatch, and signing with a callback. Answers are taken in
- * under the lock and called back without it, oldest first.
+ * In a foreign event loop: descriptor, events, timeout, dispatch, and signing with a callback. Answers are
+ * taken in under the lock and called back without it, oldest first.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -156,8 +156,8 @@ static int send_locked(HfConnection *c, const HfCall *call, Pending *p)
         return HF_OK;
 }
 
-int hf_sign_async(HfKey *key, unsigned scheme, const void *message, size_t message_len, HfSignCallback callback,
-        void *userdata)
+int hf_sign_async(HfKey *key, unsigned scheme, const void *message, size_t message_len,
+                HfSignCallback callback, void *userdata)
 {
         _cleanup_(connection_unlockp) HfConnection *locked = NULL;
         HfArg data = {.type = HF_ARG_BYTES, .bytes = {message, message_len}}, args[SIGN_ARGS_MAX];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Operations on keys. Each is one call whose answer is bytes for the caller's buffer; none is repeated after its
- * message went out, because each use of a key is a line in the audit log.
+ * Operations on keys. Each is one call whose answer is bytes for the caller's buffer; none is repeated after
+ * its message went out, because each use of a key is a line in the audit log.
  */
 #include "libclient/operation.h"
 
@@ -16,16 +16,16 @@
 #include "libclient/key.h"
 
 static const char *const scheme_names[] = {
-        [HF_SCHEME_USUAL] = "",
-        [HF_ES256] = "ES256",
-        [HF_ES384] = "ES384",
-        [HF_EDDSA] = "EdDSA",
-        [HF_RS256] = "RS256",
-        [HF_RS384] = "RS384",
-        [HF_RS512] = "RS512",
-        [HF_PS256] = "PS256",
-        [HF_PS384] = "PS384",
-        [HF_PS512] = "PS512",
+                [HF_SCHEME_USUAL] = "",
+                [HF_ES256] = "ES256",
+                [HF_ES384] = "ES384",
+                [HF_EDDSA] = "EdDSA",
+                [HF_RS256] = "RS256",
+                [HF_RS384] = "RS384",
+                [HF_RS512] = "RS512",
+                [HF_PS256] = "PS256",
+                [HF_PS384] = "PS384",
+                [HF_PS512] = "PS512",
 };
 
 #define FLAGS (HF_INPUT_DIGEST | HF_ENCODING_P1363)
@@ -44,7 +44,9 @@ int room_read(sd_bus_message *reply, void *userdata)
         *room->len = len;
         if (len > had) {
                 snprintf(sentence, sizeof(sentence),
-                        "The buffer has room for %zu bytes and the result is %zu long. The result was dropped.", had, len);
+                                "The buffer has room for %zu bytes and the result is %zu long. The result "
+                                "was dropped.",
+                                had, len);
                 return error_set(HF_ERROR_INVALID_ARGS, sentence);
         }
         if (len > 0)
@@ -73,11 +75,16 @@ int sign_args(unsigned scheme, const HfArg *data, HfArg *args, size_t *ret_n)
 static int key_call(HfKey *key, const char *member, const HfArg *args, size_t n_args, bool secret, Room room)
 {
         for (size_t i = 0; i < n_args; i++)
-                if (args[i].type == HF_ARG_BYTES && !args[i].option && args[i].bytes.len > HF_MESSAGE_MAX + 64)
+                if (args[i].type == HF_ARG_BYTES && !args[i].option &&
+                                args[i].bytes.len > HF_MESSAGE_MAX + 64)
                         return error_set(HF_ERROR_MESSAGE_TOO_LARGE, NULL);
         return connection_call(key->connection,
-                &(HfCall){.key = key->name, .member = member, .args = args, .n_args = n_args, .secret = secret},
-                room_read, &room);
+                        &(HfCall){.key = key->name,
+                                        .member = member,
+                                        .args = args,
+                                        .n_args = n_args,
+                                        .secret = secret},
+                        room_read, &room);
 }
 
 static HfArg bytes_arg(const void *data, size_t len)
@@ -139,11 +146,12 @@ int hf_sign_many(HfKey *key, unsigned scheme, const HfSpan *messages, size_t n, 
         if (r)
                 return r;
         return connection_call(key->connection,
-                &(HfCall){.key = key->name, .member = "SignMany", .args = args, .n_args = n_args}, read_many,
-                &(ManyReply){ret, n});
+                        &(HfCall){.key = key->name, .member = "SignMany", .args = args, .n_args = n_args},
+                        read_many, &(ManyReply){ret, n});
 }
 
-int hf_decrypt(HfKey *key, const void *ciphertext, size_t ciphertext_len, const HfSpan *label, void *buf, size_t *len)
+int hf_decrypt(HfKey *key, const void *ciphertext, size_t ciphertext_len, const HfSpan *label, void *buf,
+                size_t *len)
 {
         HfArg args[3] = {{.type = HF_ARG_STRING, .string = ""}, bytes_arg(ciphertext, ciphertext_len)};
         size_t n = 2;
@@ -155,7 +163,7 @@ int hf_decrypt(HfKey *key, const void *ciphertext, size_t ciphertext_len, const 
 int hf_agree(HfKey *key, HfSpan peer, const HfSpan *salt, const HfSpan *info, void *buf, size_t len)
 {
         HfArg args[4] = {bytes_arg(peer.data, peer.len),
-                {.option = "length", .type = HF_ARG_U32, .number = len}};
+                        {.option = "length", .type = HF_ARG_U32, .number = len}};
         size_t n = 2, got = len;
         int r;
 
@@ -177,7 +185,8 @@ int hf_mac(HfKey *key, const void *message, size_t message_len, uint8_t mac[HF_M
         return r == HF_OK && got != HF_MAC_SIZE ? error_from_errno(-EBADMSG) : r;
 }
 
-int hf_seal(HfKey *key, const void *plaintext, size_t plaintext_len, const HfSpan *aad, void *buf, size_t *len)
+int hf_seal(HfKey *key, const void *plaintext, size_t plaintext_len, const HfSpan *aad, void *buf,
+                size_t *len)
 {
         HfArg args[2] = {bytes_arg(plaintext, plaintext_len)};
         size_t n = 1;
@@ -224,9 +233,13 @@ int hf_random(HfConnection *c, void *buf, size_t len)
         if (len == 0 || len > HF_RANDOM_MAX)
                 return error_set(HF_ERROR_INVALID_ARGS, NULL);
         r = connection_call(c,
-                &(HfCall){.path = HF_ADMIN_MANAGER, .member = "Random", .args = args, .n_args = 1, .idempotent = true,
-                        .secret = true},
-                room_read, &(Room){buf, &got});
+                        &(HfCall){.path = HF_ADMIN_MANAGER,
+                                        .member = "Random",
+                                        .args = args,
+                                        .n_args = 1,
+                                        .idempotent = true,
+                                        .secret = true},
+                        room_read, &(Room){buf, &got});
         return r == HF_OK && got != len ? error_from_errno(-EBADMSG) : r;
 }
 

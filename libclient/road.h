@@ -4,8 +4,8 @@
 /*
  * Roads to the daemon
  *
- * The direct socket, on which the kernel names the caller and no bus daemon stands between, and the system bus. Which
- * one is tried is decided when a connection is made; both speak the same contract.
+ * The direct socket, on which the kernel names the caller and no bus daemon stands between, and the system
+ * bus. Which one is tried is decided when a connection is made; both speak the same contract.
  */
 #include <systemd/sd-bus.h>
 

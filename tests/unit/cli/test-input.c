@@ -34,8 +34,8 @@ static void test_times_are_dates_moments_or_spans_ago(void **state)
 
 static void test_what_is_no_time_is_refused(void **state)
 {
-        static const char *const bad[] = {"", "yesterday", "-2h", "2 h", "2026-13-01", "2026-11-21x", "99999999999999h",
-                "1900-01-01"};
+        static const char *const bad[] = {"", "yesterday", "-2h", "2 h", "2026-13-01", "2026-11-21x",
+                        "99999999999999h", "1900-01-01"};
         uint64_t t = 42;
 
         (void)state;
@@ -86,8 +86,10 @@ static void test_pem_comes_back_as_it_went(void **state)
 
 static void test_what_is_no_pem_stays_as_it_is(void **state)
 {
-        static const char *const bad[] = {"", "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY----------BEGIN PUBLIC KEY-----",
-                "-----BEGIN PUBLIC KEY-----\n!!!!\n-----END PUBLIC KEY-----", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"};
+        static const char *const bad[] = {"", "-----BEGIN PUBLIC KEY-----",
+                        "-----END PUBLIC KEY----------BEGIN PUBLIC KEY-----",
+                        "-----BEGIN PUBLIC KEY-----\n!!!!\n-----END PUBLIC KEY-----",
+                        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"};
 
         (void)state;
         for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
@@ -102,11 +104,11 @@ static void test_what_is_no_pem_stays_as_it_is(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_times_are_dates_moments_or_spans_ago),
-                cmocka_unit_test(test_what_is_no_time_is_refused),
-                cmocka_unit_test(test_a_file_over_the_limit_is_refused_and_one_of_it_is_taken),
-                cmocka_unit_test(test_pem_comes_back_as_it_went),
-                cmocka_unit_test(test_what_is_no_pem_stays_as_it_is),
+                        cmocka_unit_test(test_times_are_dates_moments_or_spans_ago),
+                        cmocka_unit_test(test_what_is_no_time_is_refused),
+                        cmocka_unit_test(test_a_file_over_the_limit_is_refused_and_one_of_it_is_taken),
+                        cmocka_unit_test(test_pem_comes_back_as_it_went),
+                        cmocka_unit_test(test_what_is_no_pem_stays_as_it_is),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,8 +22,8 @@ static void test_options_and_arguments_come_in_any_order(void **state)
         int first;
 
         (void)state;
-        assert_true(PARSE("scheme output", false, &o, &first, (char *)"key", (char *)"--scheme=ES256", (char *)"file",
-                (char *)"-o", (char *)"out"));
+        assert_true(PARSE("scheme output", false, &o, &first, (char *)"key", (char *)"--scheme=ES256",
+                        (char *)"file", (char *)"-o", (char *)"out"));
         assert_string_equal(o.scheme, "ES256");
         assert_string_equal(o.output, "out");
         assert_int_equal(first, 4);
@@ -93,7 +93,8 @@ static void test_common_options_stand_in_front_of_the_noun(void **state)
         assert_int_equal(first, 2);
 }
 
-/* Every name in a verb's list is an option, no verb is there twice, no two options of a verb share a letter. */
+/* Every name in a verb's list is an option, no verb is there twice, no two options of a verb share a letter.
+ */
 static void test_the_tables_are_sound(void **state)
 {
         const Verb *table;
@@ -127,13 +128,13 @@ static void test_the_tables_are_sound(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_options_and_arguments_come_in_any_order),
-                cmocka_unit_test(test_an_option_of_another_verb_is_refused),
-                cmocka_unit_test(test_a_letter_means_the_option_of_the_verb),
-                cmocka_unit_test(test_a_missing_value_is_refused),
-                cmocka_unit_test(test_repeated_names_are_kept_in_order_up_to_the_limit),
-                cmocka_unit_test(test_common_options_stand_in_front_of_the_noun),
-                cmocka_unit_test(test_the_tables_are_sound),
+                        cmocka_unit_test(test_options_and_arguments_come_in_any_order),
+                        cmocka_unit_test(test_an_option_of_another_verb_is_refused),
+                        cmocka_unit_test(test_a_letter_means_the_option_of_the_verb),
+                        cmocka_unit_test(test_a_missing_value_is_refused),
+                        cmocka_unit_test(test_repeated_names_are_kept_in_order_up_to_the_limit),
+                        cmocka_unit_test(test_common_options_stand_in_front_of_the_noun),
+                        cmocka_unit_test(test_the_tables_are_sound),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

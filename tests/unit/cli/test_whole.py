@@ -46,6 +46,7 @@ class Terminal:
         self.text = b""
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # whatever started the tests may ignore it
             os.execve(stack.program("cli/holdfast"), ["holdfast", *args], stack._environment())
 
     def read_until(self, what, seconds=20):

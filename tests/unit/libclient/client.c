@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A program that uses the library against a running Holdfast: one scenario per argument, 0 if it went as promised.
- * test_client.py starts it and does to the daemon what the scenario is about; "ready" and a line on standard input
- * are how the two wait for each other.
+ * A program that uses the library against a running Holdfast: one scenario per argument, 0 if it went as
+ * promised. test_client.py starts it and does to the daemon what the scenario is about; "ready" and a line on
+ * standard input are how the two wait for each other.
  */
 #include <assert.h>
 #include <errno.h>
@@ -10,6 +10,7 @@
 #include <holdfast-admin.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,7 +67,8 @@ static void run_operations(void)
         CHECK(hf_key_describe(key, &d) == 0);
         CHECK(strcmp(hf_description_string(d, "algorithm"), "p256") == 0);
         CHECK(hf_description_number(d, "frozen", 7) == 0 && hf_description_number(d, "no-such", 7) == 7);
-        CHECK(strcmp(hf_description_item(d, "schemes", 0), "ES256") == 0 && !hf_description_item(d, "schemes", 99));
+        CHECK(strcmp(hf_description_item(d, "schemes", 0), "ES256") == 0 &&
+                        !hf_description_item(d, "schemes", 99));
         public = hf_description_bytes(d, "public");
         CHECK(public.len > 80);
         CHECK(hf_sign_many(key, HF_SCHEME_USUAL, many, 3, sigs) == 0 && sigs[2].len > 60);
@@ -133,7 +135,7 @@ static void *sign_for_ever(void *userdata)
 {
         HfSignature sig;
 
-        while (!*(volatile bool *)userdata)
+        while (!*(_Atomic bool *)userdata)
                 CHECK(sign_once(NULL, &sig) == 0);
         return NULL;
 }
@@ -141,7 +143,7 @@ static void *sign_for_ever(void *userdata)
 /* Threads hold the lock at the moment of the fork; the child must not wait for them. */
 static void run_fork_threads(void)
 {
-        volatile bool stop = false;
+        _Atomic bool stop = false;
         pthread_t threads[3];
         HfSignature sig;
         int status;
@@ -284,7 +286,8 @@ static void run_async(void)
         CHECK(n.good + n.bad == 5);
 }
 
-/* The daemon is stopped, so nothing is answered; then it is killed: each callback comes once, with an error. */
+/* The daemon is stopped, so nothing is answered; then it is killed: each callback comes once, with an error.
+ */
 static void run_async_lost(void)
 {
         Count n = {0};
@@ -357,16 +360,16 @@ static const struct {
         const char *name;
         void (*run)(void);
 } scenarios[] = {
-        {"operations", run_operations},
-        {"fork", run_fork},
-        {"fork-threads", run_fork_threads},
-        {"closed", run_closed},
-        {"threads", run_threads},
-        {"restart", run_restart},
-        {"async", run_async},
-        {"async-lost", run_async_lost},
-        {"sync-lost", run_sync_lost},
-        {"bus", run_bus},
+                {"operations", run_operations},
+                {"fork", run_fork},
+                {"fork-threads", run_fork_threads},
+                {"closed", run_closed},
+                {"threads", run_threads},
+                {"restart", run_restart},
+                {"async", run_async},
+                {"async-lost", run_async_lost},
+                {"sync-lost", run_sync_lost},
+                {"bus", run_bus},
 };
 
 int main(int argc, char **argv)

@@ -34,7 +34,8 @@ static void test_a_number_that_is_no_result_is_internal(void **state)
 
 static void test_the_daemons_own_sentence_is_kept(void **state)
 {
-        const sd_bus_error error = {.name = "org.holdfast.Keystore1.Error.KeyExists", .message = "Key door exists."};
+        const sd_bus_error error = {
+                        .name = "org.holdfast.Keystore1.Error.KeyExists", .message = "Key door exists."};
 
         (void)state;
         assert_int_equal(error_from_bus(-EIO, &error), HF_ERROR_KEY_EXISTS);
@@ -43,7 +44,8 @@ static void test_the_daemons_own_sentence_is_kept(void **state)
 
 static void test_an_error_of_the_bus_gets_our_sentence(void **state)
 {
-        const sd_bus_error error = {.name = "org.freedesktop.DBus.Error.ServiceUnknown", .message = "not provided"};
+        const sd_bus_error error = {
+                        .name = "org.freedesktop.DBus.Error.ServiceUnknown", .message = "not provided"};
 
         (void)state;
         assert_int_equal(error_from_bus(-EHOSTUNREACH, &error), HF_ERROR_DAEMON_UNAVAILABLE);
@@ -81,7 +83,8 @@ static void test_what_is_too_large_is_refused_before_it_is_sent(void **state)
         HfKey *key = NULL;
 
         (void)state;
-        assert_int_equal(hf_sign_with("k", HF_ES256, message, sizeof(message), &sig), HF_ERROR_MESSAGE_TOO_LARGE);
+        assert_int_equal(hf_sign_with("k", HF_ES256, message, sizeof(message), &sig),
+                        HF_ERROR_MESSAGE_TOO_LARGE);
         assert_int_equal(hf_key_open(NULL, "k", &key), HF_OK);
         assert_int_equal(hf_sign_many(key, HF_ES256, many, 0, sigs), HF_ERROR_INVALID_ARGS);
         assert_int_equal(hf_sign_many(key, 99, many, 1, sigs), HF_ERROR_SCHEME_NOT_SUPPORTED);
@@ -112,14 +115,14 @@ static void test_the_sentence_belongs_to_the_thread(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_every_result_has_the_name_of_the_bus_error),
-                cmocka_unit_test(test_a_number_that_is_no_result_is_internal),
-                cmocka_unit_test(test_the_daemons_own_sentence_is_kept),
-                cmocka_unit_test(test_an_error_of_the_bus_gets_our_sentence),
-                cmocka_unit_test(test_a_missing_socket_is_an_unavailable_daemon),
-                cmocka_unit_test(test_names_that_are_none_are_refused_at_once),
-                cmocka_unit_test(test_what_is_too_large_is_refused_before_it_is_sent),
-                cmocka_unit_test(test_the_sentence_belongs_to_the_thread),
+                        cmocka_unit_test(test_every_result_has_the_name_of_the_bus_error),
+                        cmocka_unit_test(test_a_number_that_is_no_result_is_internal),
+                        cmocka_unit_test(test_the_daemons_own_sentence_is_kept),
+                        cmocka_unit_test(test_an_error_of_the_bus_gets_our_sentence),
+                        cmocka_unit_test(test_a_missing_socket_is_an_unavailable_daemon),
+                        cmocka_unit_test(test_names_that_are_none_are_refused_at_once),
+                        cmocka_unit_test(test_what_is_too_large_is_refused_before_it_is_sent),
+                        cmocka_unit_test(test_the_sentence_belongs_to_the_thread),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
