@@ -280,6 +280,46 @@ def test_data_keys_seal_mac_decrypt_and_agree():
     initialised(test)
 
 
+def test_a_key_is_imported_only_where_it_is_allowed():
+    def make(stack):
+        pem = stack.dir / "key.pem"
+        openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", pem)
+        return pem
+
+    def allowed(stack):
+        cli(stack, "key", "import", "old", make(stack))
+        assert as_json(stack, "key", "show", "old")["imported"] is True
+
+    def refused(stack):
+        cli(stack, "key", "import", "old", make(stack), code=4)
+    initialised(allowed, daemon_args=["--import=yes"])
+    initialised(refused)
+
+
+def test_a_backup_comes_back_and_a_rekey_ends_other_slots():
+    with Stack() as one, Stack() as other:
+        one.init()
+        cli(one, "key", "create", "k")
+        cli(one, "slot", "add", "passphrase", "--passphrase-file", "-", input=PASSPHRASE)
+        public = cli(one, "key", "public", "k")
+        backup, code = one.dir / "backup", one.dir / "code"
+        assert as_json(one, "backup", backup)["keys"] == 1
+        assert backup.stat().st_mode & 0o777 == 0o600
+        cli(one, "backup", backup, code=2)  # not over an old one without a word
+        cli(other, "restore", backup, "--yes", "--passphrase-file", "-", input=b"wrong", code=5)
+        cli(other, "restore", backup, "--yes", "--passphrase-file", "-", input=PASSPHRASE)
+        other.wait_state("ready")
+        assert cli(other, "key", "public", "k") == public
+        assert cli(other, "sign", "k", input=b"x")
+
+        cli(one, "rekey", "--yes", "--slot", "credential", "--recovery-file", code)
+        assert sorted(s["kind"] for s in as_json(one, "slot", "list")) == ["credential", "recovery"]
+        cli(one, "lock")
+        cli(one, "unlock", "--passphrase-file", "-", input=PASSPHRASE, code=5)
+        cli(one, "unlock", "--passphrase-file", code)
+        assert cli(one, "key", "public", "k") == public
+
+
 # Policy and audit
 
 def test_refusals_are_named_and_explained():
