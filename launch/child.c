@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -147,4 +148,25 @@ int child_spawn(const ChildSpec *spec, pid_t *ret)
         }
         log_error("%s: cannot be started: %s", spec->path, strerror(-r));
         _exit(EXIT_EXEC);
+}
+
+int child_watch(sd_event *event, pid_t pid, sd_event_child_handler_t handler, void *userdata, sd_event_source **ret)
+{
+        sd_event_source *source;
+        int r;
+
+        r = sd_event_add_child(event, &source, pid, WEXITED, handler, userdata);
+        if (r < 0)
+                return r;
+        /* Not the default ONESHOT: a child that ends under a debugger wakes us before it can be waited for, and that
+         * one shot would be lost. Off and on again, because systemd 252 does not tell epoll of the change otherwise. */
+        r = sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(source, SD_EVENT_ON);
+        if (r < 0) {
+                sd_event_source_unref(source);
+                return r;
+        }
+        *ret = source;
+        return 0;
 }

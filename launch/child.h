@@ -9,6 +9,7 @@
  * privileges; and it is told to end if the launcher should vanish.
  */
 #include <sys/types.h>
+#include <systemd/sd-event.h>
 
 #include "launch/options.h"
 
@@ -24,3 +25,6 @@ typedef struct ChildSpec {
 
 /* 0 or -errno of fork. A program that cannot be executed shows as a child that exits with status 127. */
 int child_spawn(const ChildSpec *spec, pid_t *ret);
+
+/* Calls handler once the child has ended. 0 or -errno. */
+int child_watch(sd_event *event, pid_t pid, sd_event_child_handler_t handler, void *userdata, sd_event_source **ret);

@@ -63,7 +63,7 @@ static int job_begin(Importer *i, ImporterJob *job, int connection)
                 log_warning("import: %s", strerror(-r));
                 return 0; /* the peer sees its connection closed and says so */
         }
-        r = sd_event_add_child(i->event, &job->child, job->pid, WEXITED, on_end, job);
+        r = child_watch(i->event, job->pid, on_end, job, &job->child);
         if (r < 0)
                 return r;
         return sd_event_add_time_relative(i->event, &job->timer, CLOCK_MONOTONIC, IMPORT_TIME_MAX, 0, on_time_over,

@@ -88,7 +88,7 @@ int service_start(Service *s)
                 return r;
         s->started = clock_monotonic();
         s->state = SERVICE_STARTING;
-        return sd_event_add_child(s->event, &s->child, s->pid, WEXITED, on_child, s);
+        return child_watch(s->event, s->pid, on_child, s, &s->child);
 }
 
 void service_notify_ready(Service *s)

@@ -6,6 +6,7 @@ main() takes every function whose name begins with test_, in order, prints one l
 failed) or 77 (all skipped). Names as arguments choose some of them.
 """
 import inspect
+import signal
 import sys
 import time
 import traceback
@@ -19,6 +20,7 @@ def main():
     module = sys.modules["__main__"]
     tests = [(n, f) for n, f in vars(module).items() if n.startswith("test_") and inspect.isfunction(f)]
     tests = [(n, f) for n, f in tests if len(sys.argv) < 2 or n in sys.argv[1:]]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
     failed = skipped = 0
     for name, function in tests:
         began = time.monotonic()

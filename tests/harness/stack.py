@@ -12,6 +12,7 @@ tests that need several call need_root(). Everything started is ended by pid and
 the test fails; then the end of the log is printed.
 """
 import contextlib
+import ctypes
 import os
 import pathlib
 import shutil
@@ -61,6 +62,11 @@ def wait_for(condition, what, seconds=30):
         if time.monotonic() > end:
             raise TimeoutError(what)
         time.sleep(0.01)
+
+
+def end_with_parent():
+    """In a child before exec: SIGTERM if this test is killed, so that nothing is left even then."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def children(pid):
@@ -125,7 +131,7 @@ class Stack:
         read, write = os.pipe()
         with open(self.log_path, "ab") as log:
             self.launcher = subprocess.Popen(self._launch_command(write), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                             pass_fds=[write], env=self._environment())
+                                             pass_fds=[write], env=self._environment(), preexec_fn=end_with_parent)
         os.close(write)
         with os.fdopen(read) as ready:
             line = ready.readline()
@@ -150,9 +156,10 @@ class Stack:
         with open(self.dir / "bus.log", "ab") as log:
             self.bus = subprocess.Popen(["dbus-daemon", f"--config-file={self.dir}/bus.conf", "--nofork", "--nopidfile",
                                          f"--print-address={write}"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                        pass_fds=[write], env={**self._environment(), "LD_PRELOAD": "libnss_wrapper.so",
-                                                               "NSS_WRAPPER_PASSWD": str(self.dir / "passwd"),
-                                                               "NSS_WRAPPER_GROUP": str(self.dir / "group")})
+                                        pass_fds=[write], preexec_fn=end_with_parent,
+                                        env={**self._environment(), "LD_PRELOAD": "libnss_wrapper.so",
+                                             "NSS_WRAPPER_PASSWD": str(self.dir / "passwd"),
+                                             "NSS_WRAPPER_GROUP": str(self.dir / "group")})
         os.close(write)
         with os.fdopen(read) as address:
             if not address.readline():
@@ -262,6 +269,19 @@ class Stack:
 
     def cli(self, *args, uid=None, check=True, **kwargs):
         return self.run([self.program("cli/holdfast"), *args], uid, check, **kwargs)
+
+    # Auditor
+
+    def auditor_key(self):
+        """The checkpoint key as the auditor notes it."""
+        with self.peer(ADMIN) as p:
+            return plain(p.audit("GetKey"))["vkey"]
+
+    def verify(self, log, key, check=True):
+        """An exported log, by a verifier that has no daemon."""
+        path = self.dir / "audit.jsonl"
+        path.write_bytes(log)
+        return self.run([self.program("cli/holdfast"), "audit", "verify", path, *(["--key", key] if key else [])], check=check)
 
     # Policy
 

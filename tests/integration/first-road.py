@@ -107,21 +107,17 @@ def test_an_auditor_verifies_the_export_without_the_daemon():
         with stack.peer(ALICE) as alice:
             for _ in range(10):
                 alice.sign("device-web", MESSAGE)
-        key = stack.dir / "auditor.key"
-        key.write_bytes(stack.cli("audit", "key").stdout)
+        key = stack.auditor_key()
         with stack.peer(ADMIN) as admin:
             log = exported(admin)
         stack.stop()
-        path = stack.dir / "audit.jsonl"
-        path.write_bytes(log)
-        done = stack.cli("audit", "verify", path, "--key", key)
+        done = stack.verify(log, key)
         assert b"checkpoint" in done.stdout + done.stderr
-        assert stack.cli("audit", "verify", path, check=False).returncode == UNKNOWN_SIGNER
+        assert stack.verify(log, None, check=False).returncode == UNKNOWN_SIGNER
 
         count = len(log.splitlines())
         for line in (1, count // 2, count - 1):
-            path.write_bytes(flip(log, line))
-            done = stack.cli("audit", "verify", path, "--key", key, check=False)
+            done = stack.verify(flip(log, line), key, check=False)
             assert done.returncode == VERIFICATION_FAILED, (line, done)
             # seq counts from 0 or from 1; either way the record is named, not just the file
             said = (done.stdout + done.stderr).decode()

@@ -38,9 +38,7 @@ class Trace:
 
     def __init__(self, tids, output, inject=None):
         self.output = output
-        command = ["strace", "-o", output]
-        if len(tids) > 1:
-            command.append("-f")
+        command = ["strace", "-o", output]  # no -f: that would take the other threads too
         if inject:
             call, nth = inject
             command += ["-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={nth}"]
@@ -254,10 +252,7 @@ def audit(stack):
         log = exported(admin)
     assert len(lines(log, "key.sign")) >= Sign.total
     Sign.total = 0
-    key, path = stack.dir / "auditor.key", stack.dir / "audit.jsonl"
-    key.write_bytes(stack.cli("audit", "key").stdout)
-    path.write_bytes(log)
-    stack.cli("audit", "verify", path, "--key", key)
+    stack.verify(log, stack.auditor_key())
 
 
 def test_create_survives_kill_at_every_call():

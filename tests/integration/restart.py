@@ -76,14 +76,7 @@ def test_a_killed_daemon_loses_no_acknowledged_signature():
             log = exported(admin)
         assert acknowledged > 0
         assert len(lines(log, "key.sign")) >= acknowledged
-        verify(stack, log)
-
-
-def verify(stack, log):
-    key, path = stack.dir / "auditor.key", stack.dir / "audit.jsonl"
-    key.write_bytes(stack.cli("audit", "key").stdout)
-    path.write_bytes(log)
-    stack.cli("audit", "verify", path, "--key", key)
+        stack.verify(log, stack.auditor_key())
 
 
 def test_both_programs_run_as_their_own_users_and_undumpable():
