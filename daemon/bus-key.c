@@ -25,9 +25,7 @@ static int read_no_options(Operation *op)
 
 static const char *state_name(const KeyEntry *key)
 {
-        return key->flags & KEY_FLAG_DISABLED  ? "disabled"
-               : key->flags & KEY_FLAG_RETIRED ? "retired"
-                                               : "enabled";
+        return key->flags & KEY_FLAG_RETIRED ? "retired" : key->flags & KEY_FLAG_DISABLED ? "disabled" : "enabled";
 }
 
 static int append_schemes(sd_bus_message *m, const KeyEntry *key)

@@ -230,6 +230,27 @@ static void fail_by_state(Operation *op)
                 operation_fail_because(op, r, "%s (%s)", errors_sentence(r), v->reason);
 }
 
+/* The store is being opened, or is open but the signer is not yet again: that takes a moment and then works
+ * or not, so the caller waits. */
+static bool must_wait(const Operation *op, unsigned states)
+{
+        const Vault *v = &op->daemon->vault;
+
+        if (v->state == VAULT_STARTING)
+                return !(states & VAULT_STARTING);
+        return states == VAULT_READY && v->state == VAULT_READY && !v->signer_open;
+}
+
+static void park(Operation *op)
+{
+        Daemon *d = op->daemon;
+
+        op->queue_next = NULL;
+        *(d->parked_last ? &d->parked_last->queue_next : &d->parked_first) = op;
+        d->parked_last = op;
+        use_patience(d);
+}
+
 static void run(Operation *op)
 {
         const Method *method = op->method;
@@ -245,6 +266,10 @@ static void run(Operation *op)
         }
         if ((method->flags & METHOD_DIRECT) && !op->caller->direct) {
                 operation_fail(op, HF_E_USE_DIRECT_SOCKET);
+                return;
+        }
+        if (must_wait(op, states)) {
+                park(op);
                 return;
         }
         if (!(states & v->state)) {
@@ -263,6 +288,17 @@ static void run(Operation *op)
         r = method->handle(op);
         if (r && r != OPERATION_ANSWERED)
                 operation_fail(op, r);
+}
+
+void bus_run_parked(Daemon *d)
+{
+        Operation *list = d->parked_first, *op;
+
+        d->parked_first = d->parked_last = NULL;
+        while ((op = list)) {
+                list = op->queue_next;
+                run(op);
+        }
 }
 
 static int begin(Daemon *d, sd_bus_message *m, Caller *caller, User *user, Connection *c,

@@ -14,6 +14,9 @@
 
 int bus_dispatch(Daemon *d, sd_bus_message *m, Caller *caller, User *user, Connection *connection);
 
+/* Calls that waited for the signer are run again: it is open, or the state says why it is not. */
+void bus_run_parked(Daemon *d);
+
 /* The tables, one file each. They end at a row without a member. */
 extern const Method manager_methods[], key_methods[], audit_methods[];
 

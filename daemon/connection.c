@@ -83,11 +83,11 @@ static void admit_parked(Daemon *d)
 {
         Connection *oldest = NULL;
 
-        for (Connection *c = d->parked; c; c = c->next)
+        for (Connection *c = d->waiting_connections; c; c = c->next)
                 if (has_place(d, c->user))
                         oldest = c;
         if (oldest) {
-                list_remove(&d->parked, oldest);
+                list_remove(&d->waiting_connections, oldest);
                 oldest->parked = false;
                 start(oldest);
         }
@@ -103,7 +103,7 @@ static void close_connection(Connection *c)
         c->source = sd_event_source_disable_unref(c->source);
         c->again = sd_event_source_disable_unref(c->again);
         if (c->parked)
-                list_remove(&d->parked, c);
+                list_remove(&d->waiting_connections, c);
         if (c->bus) {
                 list_remove(&d->connections, c);
                 d->n_connections--;
@@ -296,7 +296,7 @@ static int accept_one(Listener *l)
                 start(c);
         } else {
                 c->parked = true;
-                list_add(&d->parked, c);
+                list_add(&d->waiting_connections, c);
         }
         return 0;
 }
@@ -369,8 +369,8 @@ void connection_close_all(Daemon *d)
                 free(d->listeners[i]);
         }
         d->n_listeners = 0;
-        while (d->parked)
-                close_connection(d->parked);
+        while (d->waiting_connections)
+                close_connection(d->waiting_connections);
         while (d->connections) {
                 (void)sd_bus_flush(d->connections->bus);
                 close_connection(d->connections);

@@ -43,7 +43,7 @@ struct Daemon {
         /* daemon/connection.c */
         Listener *listeners[DAEMON_LISTENERS_MAX];
         size_t n_listeners;
-        Connection *connections, *parked;
+        Connection *connections, *waiting_connections;
         size_t n_connections;
         SystemBus *system_bus;
 
@@ -57,6 +57,9 @@ struct Daemon {
         void *use_drained_userdata;
         sd_event_source *patience; /* operations wait for the signer only so long */
         sd_event_source *flood;
+
+        /* daemon/bus.c: calls that came while the signer was being restarted */
+        Operation *parked_first, *parked_last;
 
         /* daemon/operation.c: replies that wait for their line to be durable, in the order of the lines */
         Operation *waiting_first, *waiting_last;

@@ -127,6 +127,8 @@ void audit_line_caller(AuditLine *line, const Caller *caller, const char *rule);
 int use_start(Operation *op);
 /* Gives the signer what it has room for, fairly. */
 void use_pump(Daemon *d);
+/* Whoever waits for the signer waits so long and not longer. */
+void use_patience(Daemon *d);
 /* No further use is given to the signer; `drained` is called when the last one is back, perhaps at once. Ends
  * with d->use_held = false. */
 void use_hold(Daemon *d, void (*drained)(void *userdata), void *userdata);

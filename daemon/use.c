@@ -84,13 +84,28 @@ void use_fail_queued(Daemon *d, int r)
 static int on_patience(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Daemon *d = userdata;
+        Operation *op;
 
         (void)source;
         (void)usec;
         d->patience = sd_event_source_disable_unref(d->patience);
-        if (d->n_queued && !signer_client_is_up(d->signer))
-                use_fail_queued(d, HF_E_SIGNER_UNAVAILABLE);
+        if (d->vault.signer_open)
+                return 0;
+        use_fail_queued(d, HF_E_SIGNER_UNAVAILABLE);
+        while ((op = d->parked_first)) {
+                d->parked_first = op->queue_next;
+                if (!d->parked_first)
+                        d->parked_last = NULL;
+                operation_fail(op, HF_E_SIGNER_UNAVAILABLE);
+        }
         return 0;
+}
+
+void use_patience(Daemon *d)
+{
+        if (!d->patience)
+                (void)sd_event_add_time_relative(
+                                d->event, &d->patience, CLOCK_MONOTONIC, PATIENCE_USEC, 0, on_patience, d);
 }
 
 /* ---- one item ---- */
@@ -254,7 +269,7 @@ static void send_item(Operation *op)
 void use_pump(Daemon *d)
 {
         while (d->turn_first && !d->sealing && !d->use_held && d->vault.state == VAULT_READY &&
-                        signer_client_has_room(d->signer)) {
+                        d->vault.signer_open && signer_client_has_room(d->signer)) {
                 User *u = turn_pop(d);
                 Operation *op = u->queue_first;
 
@@ -272,9 +287,8 @@ void use_pump(Daemon *d)
                 }
                 user_unref(d, u);
         }
-        if (d->turn_first && !signer_client_is_up(d->signer) && !d->patience)
-                (void)sd_event_add_time_relative(
-                                d->event, &d->patience, CLOCK_MONOTONIC, PATIENCE_USEC, 0, on_patience, d);
+        if (d->turn_first && !d->vault.signer_open)
+                use_patience(d);
 }
 
 /* ---- counted uses ---- */

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "crypto/digest.h"
+#include "daemon/bus.h"
 #include "daemon/change.h"
 #include "daemon/checkpoint.h"
 #include "daemon/operation.h"
@@ -76,6 +77,8 @@ void vault_set_state(Daemon *d, VaultState state, int error, const char *reason)
         else
                 log_info("the store is %s%s%s", vault_state_to_string(state), v->reason[0] ? ": " : "",
                                 v->reason);
+        if (state != VAULT_STARTING)
+                bus_run_parked(d);
 }
 
 /* ---- the log's events ---- */
@@ -153,6 +156,7 @@ static void take_over(Daemon *d, VaultJob *j)
         memcpy(v->slots_hash, j->slots_hash, 32);
         v->opened = clock_monotonic();
         v->opened_seq = j->unlock_seq;
+        v->signer_open = true;
         hash_keys(&j->keys, v->keys_hash);
         if (secret_new(sizeof(j->keys), &v->keys) == 0)
                 memcpy(v->keys->data, &j->keys, sizeof(j->keys));
@@ -239,6 +243,7 @@ static void resume(VaultJob *j)
                 vault_job_tell(j, HF_E_UNLOCK_FAILED);
                 return;
         }
+        d->vault.signer_open = true;
         vault_set_state(d, VAULT_READY, 0, NULL);
         checkpoint_request(d, on_sealed_open, j);
         use_pump(d);
@@ -411,15 +416,20 @@ void vault_signer_up(Daemon *d, const SignerHello *hello)
         Vault *v = &d->vault;
 
         (void)hello;
-        if (v->state == VAULT_STARTING)
+        if (v->state == VAULT_STARTING) {
                 vault_look(d);
-        else if (v->store && !v->locked_by_hand && vault_unlock(d, false, -EBADF, NULL, on_looked, d))
+                return;
+        }
+        if (v->store)
+                (void)vault_read_slots(d, buffer_bytes(&v->slots)); /* an answer may have been lost */
+        if (v->store && !v->locked_by_hand && vault_unlock(d, false, -EBADF, NULL, on_looked, d))
                 log_warning("the signer is back, but could not be asked to open the store");
 }
 
 void vault_signer_down(Daemon *d)
 {
         log_warning("the signer went away");
+        d->vault.signer_open = false;
         d->vault.init_pending = false;
 }
 
