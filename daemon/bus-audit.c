@@ -2,15 +2,19 @@
 /* The interface org.holdfast.Keystore1.Audit: reading the log and handing it out. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "audit/note.h"
 #include "audit/reader.h"
+#include "base/clock.h"
 #include "daemon/bus.h"
 #include "daemon/checkpoint.h"
 #include "dbus/names.h"
 
+#define EXPORT_PAUSE_MS 10000                   /* how long a reader may pause ... */
+#define EXPORT_USEC_MAX (600ULL * USEC_PER_SEC) /* ... and how long an export may take in all */
 #define READ_LINES_MAX 1000
 #define READ_BYTES_MAX (96 * 1024) /* of one answer, under the message limit */
 
@@ -197,6 +201,7 @@ typedef struct Export {
         AuditReader *reader;
         int fd;
         uint64_t from;
+        uint64_t deadline;
 } Export;
 
 static const OptionSpec export_options[] = {{"from", OPTION_U64, offsetof(ReadOptions, from)}, {0}};
@@ -208,15 +213,28 @@ static void export_free(Export *e)
         free(e);
 }
 
-/* In the worker: the reader has its own descriptor and stops at what was durable when it began. */
+/* A reader at the other end may be slow or asleep: nobody else waits for it, and it is not waited for for
+ * ever. */
+static int wait_writable(const Export *e)
+{
+        struct pollfd p = {.fd = e->fd, .events = POLLOUT};
+
+        if (clock_monotonic() > e->deadline || poll(&p, 1, EXPORT_PAUSE_MS) <= 0)
+                return HF_E_TIMED_OUT;
+        return 0;
+}
+
+/* In a worker of its own; the reader has its own descriptor and stops at what was durable when it began. */
 static int run_export(void *userdata)
 {
         Export *e = userdata;
         int r;
 
-        do
+        do {
                 r = audit_reader_export(e->reader, e->fd, 1 << 20);
-        while (r == 0);
+                if (r == -EAGAIN)
+                        r = wait_writable(e);
+        } while (r == 0);
         return r == HF_E_NOTHING_TO_DO ? 0 : r;
 }
 
@@ -252,7 +270,7 @@ static void begin_export(void *userdata, int result)
         (void)result; /* without a signer the tail is unsealed, which the verifier says */
         result = v->audit_fd < 0 ? HF_E_STORE_LOCKED : audit_reader_new(v->audit_fd, &filter, &e->reader);
         if (!result)
-                result = worker_post(op->daemon->worker, run_export, on_exported, e);
+                result = worker_post(op->daemon->exporter, run_export, on_exported, e);
         if (result) {
                 export_free(e);
                 operation_fail(op, result);
@@ -287,10 +305,13 @@ static int handle_export(Operation *op)
         e = calloc(1, sizeof(*e));
         if (!e)
                 return -ENOMEM;
-        *e = (Export){.op = op, .from = o.from, .fd = fcntl(fd, F_DUPFD_CLOEXEC, 3)};
-        if (e->fd < 0) {
+        *e = (Export){.op = op,
+                        .from = o.from,
+                        .fd = fcntl(fd, F_DUPFD_CLOEXEC, 3),
+                        .deadline = clock_monotonic() + EXPORT_USEC_MAX};
+        if (e->fd < 0 || fcntl(e->fd, F_SETFL, fcntl(e->fd, F_GETFL) | O_NONBLOCK) < 0) {
                 export_free(e);
-                return -errno;
+                return -EMFILE;
         }
         if (!v->log || v->state != VAULT_READY) {
                 begin_export(e, 0);

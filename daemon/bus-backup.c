@@ -146,7 +146,7 @@ static int check_output(int fd)
 
         if (flags < 0 || fstat(fd, &st) < 0 || (flags & O_PATH) || (flags & O_ACCMODE) == O_RDONLY)
                 return HF_E_INVALID_FD;
-        return S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode) ? 0 : HF_E_INVALID_FD;
+        return S_ISREG(st.st_mode) ? 0 : HF_E_INVALID_FD; /* nothing that can keep the store waiting */
 }
 
 int backup_handle_backup(Operation *op)

@@ -33,7 +33,8 @@ struct Daemon {
         int exit_code;
 
         SignerClient *signer;
-        Worker *worker;
+        Worker *worker;   /* of the store */
+        Worker *exporter; /* writes to descriptors of callers, who may be slow */
         Vault vault;
 
         Policy *policy;

@@ -296,6 +296,8 @@ static int start(Daemon *d)
         if (r >= 0)
                 r = worker_new(d->event, &d->worker);
         if (r >= 0)
+                r = worker_new(d->event, &d->exporter);
+        if (r >= 0)
                 r = policy_limits_new(POLICY_LIMITS_USUAL, &d->limits);
         if (r >= 0)
                 r = daemon_load_policy(d, NULL, &problem);
@@ -320,10 +322,11 @@ static int start(Daemon *d)
 static void stop(Daemon *d)
 {
         d->system_bus = system_bus_free(d->system_bus);
+        d->exporter = worker_free(d->exporter);
+        d->worker = worker_free(d->worker); /* before the store it may be working on */
         vault_close(d);
         connection_close_all(d);
         d->signer = signer_client_free(d->signer);
-        d->worker = worker_free(d->worker);
         d->limits = policy_limits_free(d->limits);
         d->policy = policy_unref(d->policy);
         buffer_deinit(&d->vault.slots);
