@@ -1,0 +1,330 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+Speed and size of Holdfast beside its peers, as one table: run.py sign | keys | idle  (all three without an argument).
+
+sign   P-256 signatures with the durable log on, in rounds interleaved with openssl speed, ssh-agent and SoftHSM2
+keys   the same with 10 and with many keys in the store (HOLDFAST_BENCH_KEYS, 100,000 unless told otherwise)
+idle   wake-ups and memory of all processes while nothing happens
+
+Each runs on a private Holdfast with a policy of 50 rules and its segments on a disk. Each ends by exporting and
+verifying the log, and fails unless the log has exactly as many key.sign lines as signatures came back. A missed target
+is said in the table and does not fail the run: machines differ, and the table is what is wanted.
+"""
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from peer import Refused
+from stack import ADMIN, ALICE, BUILD, Stack, skip, wait_for
+
+ROUNDS = int(os.environ.get("HOLDFAST_BENCH_ROUNDS", "5"))
+KEYS = int(os.environ.get("HOLDFAST_BENCH_KEYS", "100000"))
+RULES = 50
+SOFTHSM = "/usr/lib/softhsm/libsofthsm2.so"
+P11_KIT_CLIENT = "/usr/lib/%s-linux-gnu/pkcs11/p11-kit-client.so" % os.uname().machine
+MIB = 1 << 20
+
+
+def rules():
+    """The rule that allows is the last one, behind 49 that are nearly right."""
+    others = [f"allow user={ALICE} key=other-{i}-* op=sign" if i % 2 else f"allow user={50000 + i} key=device-* op=sign"
+              for i in range(RULES - 2)]
+    return "\n".join([f"allow user={ADMIN} op=all", *others, f"allow user={ALICE} key=device-* op=sign"]) + "\n"
+
+
+class Table:
+    def __init__(self, title):
+        self.title = title
+        self.rows = []
+
+    def add(self, figure, value, unit, target=None, at_least=False):
+        """target: a value in the same unit, None where there is none."""
+        if target is None:
+            self.rows.append((figure, f"{value:,.4g} {unit}", "", "", ""))
+            return
+        ratio = value / target if target else float("inf") if value else 1
+        met = value >= target if at_least else value <= target
+        by = abs(1 - ratio) * 100 if target else value
+        verdict = "met" if met else f"MISSED by {by:.0f} %" if target else f"MISSED by {value:g}"
+        sign = ">=" if at_least else "<="
+        self.rows.append((figure, f"{value:,.4g} {unit}", f"{sign} {target:,.4g}", f"{ratio:.2f}", verdict))
+
+    def show(self):
+        rows = [("figure", "measured", "target", "ratio", ""), *self.rows]
+        widths = [max(len(r[i]) for r in rows) for i in range(5)]
+        print(f"\n{self.title}\n")
+        for row in rows:
+            print("  ".join([row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in (1, 2, 3)), row[4]]).rstrip())
+        print(flush=True)
+
+
+class Bench:
+    """A Holdfast under load; counts what came back."""
+
+    def __init__(self, stack):
+        self.stack = stack
+        self.signed = 0
+        self.load = self.copy("bench-load")
+
+    def copy(self, name):
+        source, target = BUILD / "tests/bench" / name, self.stack.dir / "bin/tests/bench" / name
+        if not source.exists():
+            skip(f"{name} is not built")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return shutil.copy(source, target)
+
+    def pids(self, bus=False):
+        pids = [self.stack.daemon_pid(), self.stack.signer_pid()]
+        return ",".join(str(p) for p in pids + ([self.stack.bus.pid] if bus else []))
+
+    def run(self, *mode, seconds=1.0, calls=0, first=0, keys=1, bus=False, uid=ALICE):
+        done = self.stack.run([self.load, "-t", seconds, "-c", calls, "-k", first, "-n", keys, "-p", self.pids(bus),
+                               *(["-b"] if bus else []), *mode], uid)
+        result = json.loads(done.stdout)
+        result["rate"] = result["count"] / result["seconds"]
+        if mode[0] != "create":
+            self.signed += result["count"]
+        return result
+
+    def finish(self):
+        """Exports, verifies, counts; gives the verifier's records a second and its memory in bytes."""
+        log, key = self.stack.dir / "audit.jsonl", self.stack.dir / "auditor.key"
+        key.write_text(self.stack.auditor_key() + "\n")
+        self.stack.cli("--quiet", "audit", "export", log)
+        with open(log, "rb") as f:
+            events = [json.loads(line)["event"] for line in f]
+        process = subprocess.Popen([self.stack.program("cli/holdfast"), "--quiet", "audit", "verify", log, "--key", key],
+                                   stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = status
+        assert status == 0, f"the log does not verify ({status})"
+        uses = events.count("key.sign")
+        assert uses == self.signed, f"{uses} key.sign lines, but {self.signed} signatures came back"
+        print(f"the log verifies; its {uses:,} key.sign lines are the {self.signed:,} signatures that came back")
+        return {"records": len(events), "rate": len(events) / (usage.ru_utime + usage.ru_stime), "memory": usage.ru_maxrss * 1024}
+
+
+# Peers
+
+def openssl_speed():
+    """P-256 signatures a second of one core."""
+    out = subprocess.run(["openssl", "speed", "-seconds", "1", "ecdsap256"], capture_output=True, text=True, check=True).stdout
+    line = next(line for line in out.splitlines() if "ecdsa (nistp256)" in line)
+    return float(line.split()[-2])
+
+
+class Agent:
+    def __init__(self, bench, directory):
+        self.socket, self.client = directory / "agent", bench.copy("bench-peer-agent")
+        key = directory / "agent-key"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-b", "256", "-N", "", "-f", key], check=True)
+        self.agent = subprocess.Popen(["ssh-agent", "-D", "-a", self.socket], stdout=subprocess.DEVNULL)
+        wait_for(self.socket.exists, "ssh-agent")
+        subprocess.run(["ssh-add", "-q", key], check=True, env={**os.environ, "SSH_AUTH_SOCK": str(self.socket)})
+
+    def run(self, seconds):
+        return run_peer([self.client, "-t", seconds, self.socket])
+
+    def close(self):
+        self.agent.kill()
+        self.agent.wait()
+
+
+class SoftHsm:
+    """In the caller's process, and behind p11-kit server."""
+
+    def __init__(self, bench, directory):
+        self.client = bench.copy("bench-peer-pkcs11")
+        config = directory / "softhsm2.conf"
+        (directory / "tokens").mkdir()
+        config.write_text(f"directories.tokendir = {directory}/tokens\nlog.level = ERROR\n")
+        self.env = {**os.environ, "SOFTHSM2_CONF": str(config), "P11_KIT_SERVER_ADDRESS": f"unix:path={directory}/p11"}
+        subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", "bench", "--pin", "1234", "--so-pin", "12345678"],
+                       check=True, env=self.env, stdout=subprocess.DEVNULL)
+        subprocess.run([self.client, "-g", SOFTHSM, "1234"], check=True, env=self.env)
+        self.server = subprocess.Popen(["p11-kit", "server", "-f", "-n", directory / "p11", "--provider", SOFTHSM,
+                                        "pkcs11:token=bench"], env=self.env, stdout=subprocess.DEVNULL)
+        wait_for((directory / "p11").exists, "p11-kit server")
+
+    def run(self, seconds, threads=1, remote=False):
+        return run_peer([self.client, "-t", seconds, "-n", threads, P11_KIT_CLIENT if remote else SOFTHSM, "1234"], self.env)
+
+    def close(self):
+        self.server.terminate()
+        self.server.wait()
+
+
+def run_peer(command, env=None):
+    done = subprocess.run([str(c) for c in command], capture_output=True, env=env)
+    assert done.returncode == 0, f"{command[0]}: {done.stderr.decode()}"
+    result = json.loads(done.stdout)
+    return {**result, "rate": result["count"] / result["seconds"]}
+
+
+# Measures
+
+def one_round(bench, agent, hsm):
+    """Short and in turn, so that what else the machine does meets all alike."""
+    return {
+        "openssl": openssl_speed(),
+        "one": bench.run("one"),
+        "hsm": hsm.run(0.5),
+        "remote": hsm.run(0.5, remote=True),
+        "agent": agent.run(0.5),
+        "flight": bench.run("flight", "16"),
+        "remote16": hsm.run(0.5, threads=16, remote=True),
+        "many": bench.run("many", "256"),
+        "bus": bench.run("one", bus=True, seconds=0.5),
+        "one again": bench.run("one", seconds=0.5),
+    }
+
+
+def median(rounds, figure):
+    return statistics.median(figure(r) for r in rounds)
+
+
+def fill_sign_table(rounds, audit):
+    t = Table(f"P-256 signatures, durable log, {RULES} rules; medians of {len(rounds)} rounds")
+    limit = median(rounds, lambda r: r["openssl"])
+    p50 = {name: median(rounds, lambda r, n=name: r[n]["p50"]) for name in ("one", "hsm", "remote", "agent", "bus")}
+    t.add("openssl speed, one core", limit, "/s")
+    t.add("ssh-agent, p50", p50["agent"], "us")
+    t.add("SoftHSM2 in the process, p50", p50["hsm"], "us")
+    t.add("SoftHSM2 behind p11-kit, p50", p50["remote"], "us")
+    t.add("SoftHSM2 behind p11-kit, 16 threads", median(rounds, lambda r: r["remote16"]["rate"]), "/s")
+    t.add("one caller, p50: not slower than p11-kit", p50["one"], "us", p50["remote"])
+    t.add("                 at most half of ssh-agent", p50["one"], "us", p50["agent"] / 2)
+    t.add("      (stretch)  SoftHSM2 in the process", p50["one"], "us", p50["hsm"])
+    t.add("16 in flight: 0.55 of one core", median(rounds, lambda r: r["flight"]["rate"]), "/s", 0.55 * limit, at_least=True)
+    t.add("              2 x p11-kit, 16 threads", median(rounds, lambda r: r["flight"]["rate"]), "/s",
+          2 * median(rounds, lambda r: r["remote16"]["rate"]), at_least=True)
+    cpu = median(rounds, lambda r: r["flight"]["cpu"] / r["flight"]["count"] * 1e6)
+    t.add("16 in flight: CPU a signature, all processes", cpu, "us", 150)
+    t.add("      (stretch)", cpu, "us", 120)
+    t.add("one caller: CPU a signature, all processes", median(rounds, lambda r: r["one"]["cpu"] / r["one"]["count"] * 1e6), "us")
+    t.add("SignMany of 256: 0.85 of one core", median(rounds, lambda r: r["many"]["rate"]), "/s", 0.85 * limit, at_least=True)
+    t.add("SignMany of 256: CPU a signature", median(rounds, lambda r: r["many"]["cpu"] / r["many"]["count"] * 1e6), "us")
+    t.add("system bus, p50 more than direct", median(rounds, lambda r: r["bus"]["p50"] - r["one again"]["p50"]), "us", 120)
+    t.add(f"audit verify, {audit['records']:,} records", audit["rate"], "/s a core", 300000, at_least=True)
+    t.add("audit verify, memory", audit["memory"] / MIB, "MiB")
+    return t
+
+
+def measure_sign():
+    with Stack(rules=rules()) as stack, tempfile.TemporaryDirectory(dir=stack.dir) as directory:
+        bench, directory = Bench(stack), pathlib.Path(directory)
+        stack.init()
+        bench.run("create", "1", uid=ADMIN)
+        peers = Agent(bench, directory), SoftHsm(bench, directory)
+        try:
+            bench.run("flight", "16", seconds=0.3)
+            rounds = [one_round(bench, *peers) for _ in range(ROUNDS)]
+        finally:
+            for peer in peers:
+                peer.close()
+        fill_sign_table(rounds, bench.finish()).show()
+
+
+def memory(pid, field):
+    """Rss or Pss in bytes."""
+    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return 1024 * int(next(line for line in text.splitlines() if line.startswith(field + ":")).split()[1])
+
+
+def first_signature(stack, bench):
+    """Seconds from the start of the launcher to a signature."""
+    stack.stop()
+    began = time.monotonic()
+    stack.start()
+
+    def sign():
+        try:
+            with stack.peer(ALICE) as peer:
+                return peer.sign("device-3", b"first")
+        except (OSError, Refused):
+            return None
+    wait_for(sign, "the first signature")
+    bench.signed += 1
+    return time.monotonic() - began
+
+
+def measure_keys():
+    with Stack(bus=False, rules=rules()) as stack:
+        bench = Bench(stack)
+        stack.init()
+        bench.run("create", "8", keys=10, uid=ADMIN)
+        few = [bench.run("one", keys=10) for _ in range(ROUNDS)]
+        made = bench.run("create", "8", first=10, keys=KEYS - 10, uid=ADMIN)
+        warm, cold = [], []
+        for i in range(ROUNDS):
+            # Keys that nobody has touched: each is opened for the first time.
+            cold.append(bench.run("one", first=10 + i * 500, keys=500, calls=500, seconds=60))
+            bench.run("one", keys=10, calls=10)
+            warm.append(bench.run("one", keys=10))
+        size = memory(stack.daemon_pid(), "Rss")
+        start = first_signature(stack, bench)
+        fresh = memory(stack.daemon_pid(), "Rss")
+        bench.finish()
+        few_p50, warm_p50 = median(few, lambda r: r["p50"]), median(warm, lambda r: r["p50"])
+        t = Table(f"{KEYS:,} keys in the store")
+        t.add("10 keys: p50 of a warm key", few_p50, "us")
+        t.add(f"{KEYS:,} keys: p50 of a warm key", warm_p50, "us", few_p50 * 1.1)
+        t.add("a cold key, p50 more", median(cold, lambda r: r["p50"]) - warm_p50, "us", 150)
+        t.add("start to first signature", start, "s", 1.5)
+        t.add("holdfastd, resident", size / MIB, "MiB", 64)
+        t.add("holdfastd, resident after a restart", fresh / MIB, "MiB", 64)
+        t.add("making a key, 8 callers", 1e6 / made["rate"], "us")
+        t.show()
+
+
+def switches(pid):
+    total = 0
+    for status in pathlib.Path(f"/proc/{pid}/task").glob("*/status"):
+        total += sum(int(line.split()[1]) for line in status.read_text().splitlines() if "ctxt_switches" in line)
+    return total
+
+
+def measure_idle():
+    with Stack(bus=False, rules=rules()) as stack:
+        bench = Bench(stack)
+        stack.init()
+        bench.run("create", "1", keys=1, uid=ADMIN)
+        bench.run("one", calls=100)
+        bench.finish()  # the export seals the log: nothing is left to do
+        pids = {"holdfast-launch": stack.launcher.pid, "holdfastd": stack.daemon_pid(), "holdfast-signer": stack.signer_pid()}
+        time.sleep(1)
+        before = {name: switches(pid) for name, pid in pids.items()}
+        time.sleep(10)
+        t = Table("idle, 10 s")
+        for name, pid in pids.items():
+            t.add(f"{name}: wake-ups", switches(pid) - before[name], "", 0)
+        for name, pid in pids.items():
+            t.add(f"{name}: PSS", memory(pid, "Pss") / MIB, "MiB")
+        t.add("all processes: PSS", sum(memory(pid, "Pss") for pid in pids.values()) / MIB, "MiB", 24)
+        t.show()
+
+
+def main():
+    # The sync of the log is what is measured, so not in memory.
+    if on_tmpfs(tempfile.gettempdir()):
+        tempfile.tempdir = str(BUILD)
+        if on_tmpfs(BUILD):
+            print("note: there is no disk here; the log is in memory, and figures with its sync are too good")
+    measures = {"sign": measure_sign, "keys": measure_keys, "idle": measure_idle}
+    for name in sys.argv[1:] or measures:
+        measures[name]()
+
+
+def on_tmpfs(path):
+    return subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True).stdout.strip() == "tmpfs"
+
+
+if __name__ == "__main__":
+    main()
