@@ -22,8 +22,11 @@ static void test_pem_is_what_openssl_writes(void **state)
 
                 export_to(public_of(k, &p), "pem", "k.pem");
                 export_to(public_of(k, &p), "spki", "k.der");
-                assert_int_equal(run("openssl pkey -pubin -in k.pem -pubout -out again.pem && cmp k.pem again.pem"), 0);
-                assert_int_equal(run("openssl pkey -pubin -inform der -in k.der -pubout -out again.pem && cmp k.pem again.pem"),
+                assert_int_equal(run("openssl pkey -pubin -in k.pem -pubout -out again.pem && cmp k.pem "
+                                     "again.pem"),
+                                0);
+                assert_int_equal(run("openssl pkey -pubin -inform der -in k.der -pubout -out again.pem && "
+                                     "cmp k.pem again.pem"),
                                 0);
         }
 }
@@ -34,7 +37,8 @@ static void test_ssh_keygen_reads_our_line(void **state)
                 KeyAlgorithm algorithm;
                 const char *says;
         } keys[] = {{KEY_P256, "256 .* a comment (ECDSA)"}, {KEY_P384, "384 .* a comment (ECDSA)"},
-                {KEY_ED25519, "256 .* a comment (ED25519)"}, {KEY_RSA2048, "2048 .* a comment (RSA)"}};
+                        {KEY_ED25519, "256 .* a comment (ED25519)"},
+                        {KEY_RSA2048, "2048 .* a comment (RSA)"}};
 
         (void)state;
         for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
@@ -45,7 +49,8 @@ static void test_ssh_keygen_reads_our_line(void **state)
                 export_to(public_of(k, &p), "pem", "k.pem");
                 assert_int_equal(run("ssh-keygen -l -f k.pub | grep -q '^%s$'", keys[i].says), 0);
                 if (keys[i].algorithm != KEY_ED25519) /* ssh-keygen has no PKCS8 form of those */
-                        assert_int_equal(run("ssh-keygen -i -m PKCS8 -f k.pem | cut -d' ' -f2 >a && cut -d' ' -f2 k.pub | cmp - a"),
+                        assert_int_equal(run("ssh-keygen -i -m PKCS8 -f k.pem | cut -d' ' -f2 >a && cut -d' "
+                                             "' -f2 k.pub | cmp - a"),
                                         0);
         }
 }
@@ -60,9 +65,12 @@ static void test_jose_and_rfc7638_agree_with_our_jwk(void **state)
                 Public p;
 
                 export_to(public_of(k, &p), "jwk", "k.jwk");
-                /* The thumbprint hashes exactly the members in our order: so our bytes must have that hash. */
+                /* The thumbprint hashes exactly the members in our order: so our bytes must have that hash.
+                 */
                 assert_int_equal(run("test \"$(jose jwk thp -i k.jwk -a S256)\" = "
-                                     "\"$(openssl dgst -sha256 -binary k.jwk | base64 | tr '+/' '-_' | tr -d =)\""), 0);
+                                     "\"$(openssl dgst -sha256 -binary k.jwk | base64 | tr '+/' '-_' | tr -d "
+                                     "=)\""),
+                                0);
         }
 }
 
@@ -72,9 +80,11 @@ static void test_ed25519_jwk_is_the_published_one(void **state)
         _cleanup_buffer_ Buffer b = BUFFER_INIT(4096);
 
         (void)state;
-        assert_int_equal(pubkey_export(HEX("302a300506032b6570032100"
-                                           "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"),
-                                         "jwk", "", &b), 0);
+        assert_int_equal(
+                        pubkey_export(HEX("302a300506032b6570032100"
+                                          "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"),
+                                        "jwk", "", &b),
+                        0);
         assert_bytes(buffer_bytes(&b), bytes_str("{\"crv\":\"Ed25519\",\"kty\":\"OKP\","
                                                  "\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}"));
 }
@@ -125,19 +135,26 @@ static void test_what_is_too_weak_or_unknown_is_refused_by_name(void **state)
                 const char *command;
                 int want;
         } keys[] = {
-                {"openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024", HF_E_WEAK_KEY},
-                {"openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2047", HF_E_WEAK_KEY},
-                {"openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -pkeyopt rsa_keygen_pubexp:3", HF_E_WEAK_KEY},
-                {"openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2560", HF_E_ALGORITHM_NOT_SUPPORTED},
-                {"openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:secp224r1", HF_E_WEAK_KEY},
-                {"openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -pkeyopt ec_param_enc:explicit",
-                        HF_E_WEAK_KEY},
-                {"openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:secp256k1", HF_E_ALGORITHM_NOT_SUPPORTED},
-                {"openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-521", HF_E_ALGORITHM_NOT_SUPPORTED},
-                {"openssl genpkey -algorithm ED448", HF_E_ALGORITHM_NOT_SUPPORTED},
-                {"openssl genpkey -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048", HF_E_ALGORITHM_NOT_SUPPORTED},
-                {"openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256", 0},
-                {"openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048", 0},
+                        {"openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024", HF_E_WEAK_KEY},
+                        {"openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2047", HF_E_WEAK_KEY},
+                        {"openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -pkeyopt "
+                         "rsa_keygen_pubexp:3",
+                                        HF_E_WEAK_KEY},
+                        {"openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2560",
+                                        HF_E_ALGORITHM_NOT_SUPPORTED},
+                        {"openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:secp224r1", HF_E_WEAK_KEY},
+                        {"openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -pkeyopt "
+                         "ec_param_enc:explicit",
+                                        HF_E_WEAK_KEY},
+                        {"openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:secp256k1",
+                                        HF_E_ALGORITHM_NOT_SUPPORTED},
+                        {"openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-521",
+                                        HF_E_ALGORITHM_NOT_SUPPORTED},
+                        {"openssl genpkey -algorithm ED448", HF_E_ALGORITHM_NOT_SUPPORTED},
+                        {"openssl genpkey -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048",
+                                        HF_E_ALGORITHM_NOT_SUPPORTED},
+                        {"openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256", 0},
+                        {"openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048", 0},
         };
 
         (void)state;
@@ -170,10 +187,11 @@ static void test_der_and_flat_signatures_turn_into_each_other(void **state)
         static const struct {
                 const char *flat, *der;
         } pairs[] = {
-                {"0001", "3006020100020101"},
-                {"0080", "300702010002020080"},
-                {"00ff0001", "300702020" "0ff020101"},
-                {"7fff8000", "300902027fff0203008000"},
+                        {"0001", "3006020100020101"},
+                        {"0080", "300702010002020080"},
+                        {"00ff0001", "300702020"
+                                     "0ff020101"},
+                        {"7fff8000", "300902027fff0203008000"},
         };
         uint8_t der[128], flat[96];
         size_t len;
@@ -190,9 +208,26 @@ static void test_der_and_flat_signatures_turn_into_each_other(void **state)
 static void test_der_that_is_not_canonical_is_refused(void **state)
 {
         static const char *const bad[] = {
-                "", "30", "3000", "30060201000201", "30060201000201010a", "300602010002018", "3007020100020200010a",
-                "30070201000202000" "1", "3006020180020101", "310602010002010", "3006030100020101", "30810602010002010" "1",
-                "300502000201" "01", "3003020100", "3080020100020101" "0000", "300602010002ff01",
+                        "",
+                        "30",
+                        "3000",
+                        "30060201000201",
+                        "30060201000201010a",
+                        "300602010002018",
+                        "3007020100020200010a",
+                        "30070201000202000"
+                        "1",
+                        "3006020180020101",
+                        "310602010002010",
+                        "3006030100020101",
+                        "30810602010002010"
+                        "1",
+                        "300502000201"
+                        "01",
+                        "3003020100",
+                        "3080020100020101"
+                        "0000",
+                        "300602010002ff01",
         };
         uint8_t flat[96] = {0x77};
 
@@ -201,7 +236,8 @@ static void test_der_that_is_not_canonical_is_refused(void **state)
                 if (strlen(bad[i]) % 2 == 0)
                         assert_int_equal(ecdsa_der_to_p1363(HEX(bad[i]), 1, flat), HF_E_INVALID_ARGS);
         assert_int_equal(ecdsa_der_to_p1363(HEX("3007020200ff020101"), 1, flat), 0);
-        assert_int_equal(ecdsa_der_to_p1363(HEX("300802020100020200ff"), 1, flat), HF_E_INVALID_ARGS); /* r too long */
+        assert_int_equal(ecdsa_der_to_p1363(HEX("300802020100020200ff"), 1, flat),
+                        HF_E_INVALID_ARGS); /* r too long */
         assert_int_equal(ecdsa_der_to_p1363(HEX("3006020100020101"), 49, flat), HF_E_INVALID_ARGS);
 }
 
@@ -227,36 +263,44 @@ static void test_signatures_of_stock_openssl_verify_and_ours_there(void **state)
 
         (void)state;
         put_file("message", bytes_str("message"));
-        assert_int_equal(privkey_sign(k, &(SignParams){.scheme = SCHEME_ES256}, bytes_str("message"), signature, &len), 0);
+        assert_int_equal(privkey_sign(k, &(SignParams){.scheme = SCHEME_ES256}, bytes_str("message"),
+                                         signature, &len),
+                        0);
         put_file("signature", BYTES(signature, len));
         export_to(public_of(k, &p), "pem", "k.pem");
-        assert_int_equal(run("openssl dgst -sha256 -verify k.pem -signature signature message >/dev/null"), 0);
+        assert_int_equal(
+                        run("openssl dgst -sha256 -verify k.pem -signature signature message >/dev/null"), 0);
 
         assert_int_equal(run("openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out o.pem && "
                              "openssl pkey -in o.pem -pubout -outform der -out o.der && "
-                             "openssl dgst -sha256 -sign o.pem -out o.sig message"), 0);
-        assert_int_equal(pubkey_verify(get_file("o.der", &der), SCHEME_ES256, bytes_str("message"), get_file("o.sig", &sig)), 0);
-        assert_int_equal(pubkey_verify(BYTES(der.data, der.len), SCHEME_ES256, bytes_str("message"), BYTES(signature, len)),
+                             "openssl dgst -sha256 -sign o.pem -out o.sig message"),
+                        0);
+        assert_int_equal(pubkey_verify(get_file("o.der", &der), SCHEME_ES256, bytes_str("message"),
+                                         get_file("o.sig", &sig)),
+                        0);
+        assert_int_equal(pubkey_verify(BYTES(der.data, der.len), SCHEME_ES256, bytes_str("message"),
+                                         BYTES(signature, len)),
                         HF_E_KEY_MISMATCH);
-        assert_int_equal(pubkey_verify(BYTES(der.data, der.len), SCHEME_ES384, bytes_str("message"), BYTES(signature, len)),
+        assert_int_equal(pubkey_verify(BYTES(der.data, der.len), SCHEME_ES384, bytes_str("message"),
+                                         BYTES(signature, len)),
                         HF_E_SCHEME_NOT_SUPPORTED);
 }
 
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_pem_is_what_openssl_writes),
-                cmocka_unit_test(test_ssh_keygen_reads_our_line),
-                cmocka_unit_test(test_jose_and_rfc7638_agree_with_our_jwk),
-                cmocka_unit_test(test_ed25519_jwk_is_the_published_one),
-                cmocka_unit_test(test_forms_that_do_not_exist_are_refused),
-                cmocka_unit_test(test_an_export_beyond_the_limit_leaves_the_buffer_as_it_was),
-                cmocka_unit_test(test_what_is_too_weak_or_unknown_is_refused_by_name),
-                cmocka_unit_test(test_bytes_that_are_no_key_are_refused),
-                cmocka_unit_test(test_der_and_flat_signatures_turn_into_each_other),
-                cmocka_unit_test(test_der_that_is_not_canonical_is_refused),
-                cmocka_unit_test(test_flat_signatures_of_odd_size_are_refused),
-                cmocka_unit_test(test_signatures_of_stock_openssl_verify_and_ours_there),
+                        cmocka_unit_test(test_pem_is_what_openssl_writes),
+                        cmocka_unit_test(test_ssh_keygen_reads_our_line),
+                        cmocka_unit_test(test_jose_and_rfc7638_agree_with_our_jwk),
+                        cmocka_unit_test(test_ed25519_jwk_is_the_published_one),
+                        cmocka_unit_test(test_forms_that_do_not_exist_are_refused),
+                        cmocka_unit_test(test_an_export_beyond_the_limit_leaves_the_buffer_as_it_was),
+                        cmocka_unit_test(test_what_is_too_weak_or_unknown_is_refused_by_name),
+                        cmocka_unit_test(test_bytes_that_are_no_key_are_refused),
+                        cmocka_unit_test(test_der_and_flat_signatures_turn_into_each_other),
+                        cmocka_unit_test(test_der_that_is_not_canonical_is_refused),
+                        cmocka_unit_test(test_flat_signatures_of_odd_size_are_refused),
+                        cmocka_unit_test(test_signatures_of_stock_openssl_verify_and_ours_there),
         };
 
         return cmocka_run_group_tests(tests, enter_directory, leave_directory);
