@@ -19,6 +19,7 @@
  * KEY_WRAPPED_MAX, or the buffer's limit), -ENOMEM. */
 int envelope_seal(const uint8_t wrapping[static 32], const KeyAttributes *attributes, Bytes raw, Buffer *ret);
 /* Opens into `ret`, which lies in secret memory and has room for `size` bytes; the caller erases it. 0, or
- * (`ret` is then zeroed or as it was) HF_E_KEY_MISMATCH: another wrapping key, other attributes, or not the bytes that were written. */
+ * (`ret` is then zeroed or as it was) HF_E_KEY_MISMATCH: another wrapping key, other attributes, or not the bytes that
+ * were written. */
 int envelope_open(const uint8_t wrapping[static 32], const KeyAttributes *attributes, Bytes wrapped, uint8_t *ret,
         size_t size, size_t *ret_len);

@@ -2,14 +2,14 @@
 
 /* A new store: a random master, the slots that open it, and the keys holdfastd builds the store with. */
 #include <errno.h>
-#include <sodium.h>
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "crypto/random.h"
 #include "signer/call.h"
 
-static int add_slot(Call *call, Slots *slots, SlotParams params, const uint8_t master[static MASTER_SIZE], size_t *fd,
-        uint32_t *ret_id)
+static int add_slot(Call *call, Slots *slots, SlotParams params, const uint8_t master[static MASTER_SIZE],
+                size_t *fd, uint32_t *ret_id)
 {
         uint8_t secret[SECRET_FD_MAX];
         size_t len = 0;
@@ -23,8 +23,8 @@ static int add_slot(Call *call, Slots *slots, SlotParams params, const uint8_t m
         return r;
 }
 
-int call_make_slots(Call *call, const SignerInit *init, const uint8_t master[static MASTER_SIZE], Slots *slots,
-        uint32_t *ret_slot)
+int call_make_slots(Call *call, const SignerInit *init, const uint8_t master[static MASTER_SIZE],
+                Slots *slots, uint32_t *ret_slot)
 {
         SlotParams first = {.kind = init->kind, .label = init->label, .created = clock_wall()};
         SlotParams recovery = {.kind = SLOT_RECOVERY, .label = "recovery", .created = first.created};
@@ -57,7 +57,7 @@ int op_init(Call *call)
                 return HF_E_STORE_INITIALISED;
 
         slots_init(&slots, &init.store_id, v->machine);
-        randombytes_buf(master, sizeof(master));
+        random_bytes(master, sizeof(master));
         r = call_make_slots(call, &init, master, &slots, &slot);
         if (!r) {
                 vault_shut(v);

@@ -2,9 +2,9 @@
 
 /* Random bytes of the kernel's generator. */
 #include <errno.h>
-#include <sodium.h>
 
 #include "base/error.h"
+#include "crypto/random.h"
 #include "signer/call.h"
 
 int op_random(Call *call)
@@ -21,7 +21,7 @@ int op_random(Call *call)
         if (r)
                 return r;
         (void)wire_put_u32(call->reply, n);
-        randombytes_buf(call->reply->data + call->reply->len, n);
+        random_bytes(call->reply->data + call->reply->len, n);
         call->reply->len += n;
         return 0;
 }

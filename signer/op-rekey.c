@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A new master beside the old one: holdfastd has every envelope made anew, writes the last checkpoint of the old
- * key, which names the next, and then says which of the two shall stay.
+ * A new master beside the old one: holdfastd has every envelope made anew, writes the last checkpoint of the
+ * old key, which names the next, and then says which of the two shall stay.
  */
 #include <errno.h>
-#include <sodium.h>
 
 #include "base/error.h"
+#include "crypto/random.h"
 #include "signer/call.h"
 
 static int make(Call *call, const Slots *former, const SignerInit *init, Slots *ret)
@@ -19,7 +19,7 @@ static int make(Call *call, const Slots *former, const SignerInit *init, Slots *
 
         slots_init(ret, &v->store_id, v->machine);
         ret->next_id = former->next_id; /* an id is never used again */
-        randombytes_buf(master, sizeof(master));
+        random_bytes(master, sizeof(master));
         r = call_make_slots(call, init, master, ret, &slot);
         if (!r) {
                 vault_prepare(v, master);
@@ -44,7 +44,7 @@ int op_rekey(Call *call)
         if (r)
                 return r;
         if (!uuid_equal(&former.store_id, &call->signer->vault.store_id) ||
-                !uuid_equal(&init.store_id, &call->signer->vault.store_id))
+                        !uuid_equal(&init.store_id, &call->signer->vault.store_id))
                 return HF_E_STORE_FOREIGN;
         r = make(call, &former, &init, &slots);
         return r ? r : call_put_slots(call, &slots);
