@@ -2,8 +2,8 @@
 #include "peer.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -37,7 +38,7 @@ void peer_setup(Peer *p)
         strcpy(p->dir, "/tmp/hf-signer-XXXXXX");
         assert_non_null(mkdtemp(p->dir));
         snprintf(p->socket_path, sizeof(p->socket_path), "%s/signer", p->dir);
-        write_text(p, "holdfast.unlock", "0123456789abcdef0123456789abcdef");
+        write_text(p, "holdfast.unlock", PEER_CREDENTIAL);
         write_text(p, "machine-id", "11111111222222223333333344444444\n");
         uuid_generate(&p->store_id);
         p->packet = malloc(LINK_MESSAGE_MAX);
@@ -61,6 +62,7 @@ static void run_signer(const Peer *p, int socket_fd, int ready_fd)
         dup2(socket_fd, 3);
         (void)ready_fd;
         snprintf(text, sizeof(text), "%d", (int)getpid());
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody behind */
         setenv("LISTEN_PID", text, 1);
         setenv("LISTEN_FDS", "1", 1);
         setenv("CREDENTIALS_DIRECTORY", p->dir, 1);

@@ -12,6 +12,8 @@
 #include "crypto/attributes.h"
 #include "link/signer.h"
 
+#define PEER_CREDENTIAL "the credential of this one device" /* at least 32 bytes */
+
 typedef struct Peer {
         char dir[64];
         char socket_path[96];
