@@ -25,6 +25,7 @@ typedef struct Peer {
         Buffer slots;      /* the slots file as holdfastd would have it on disk */
         uint8_t *packet;
         const char *extra; /* one more option of the signer, or NULL */
+        int no_secret_memory; /* a kernel without memfd_secret */
         uid_t uid;         /* the uid the signer expects */
 } Peer;
 

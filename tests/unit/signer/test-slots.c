@@ -544,6 +544,27 @@ static void test_ld_variables_keep_it_from_starting(void **state)
         assert_int_equal(WEXITSTATUS(status), 1);
 }
 
+static void test_without_memfd_secret_it_works_and_says_so(void **state)
+{
+        SignerOpened opened;
+        SignerHello hello;
+        SignerOperation op;
+        Peer *p = *state;
+        PeerKey k;
+        Bytes out;
+
+        peer_kill(p);
+        p->no_secret_memory = 1;
+        peer_start(p);
+        peer_init(p, &opened);
+        assert_int_equal(peer_hello(p, &hello), 0);
+        assert_int_equal(hello.memory, SECRET_MEMORY_LOCKED);
+        peer_key_init(&k, KEY_P256, PURPOSE_SIGN, 0);
+        assert_int_equal(peer_generate(p, &k), 0);
+        op = peer_operation(p, &k, SIGNER_OP_SIGN, SCHEME_ES256, bytes_str("m"));
+        assert_int_equal(peer_operate(p, &op, &out), 0);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -562,6 +583,7 @@ int main(void)
                 TEST(test_a_checkpoint_note_is_what_the_format_says),
                 TEST(test_rekey_makes_everything_anew),
                 TEST(test_another_uid_is_refused),
+                TEST(test_without_memfd_secret_it_works_and_says_so),
                 TEST(test_ld_variables_keep_it_from_starting),
         };
 
