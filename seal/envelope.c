@@ -57,15 +57,15 @@ int envelope_seal(const uint8_t wrapping[static 32], const KeyAttributes *attrib
         p[0] = ENVELOPE_FORMAT;
         randombytes_buf(p + 1, NONCE_SIZE);
         record_key(wrapping, attributes, key);
-        crypto_aead_xchacha20poly1305_ietf_encrypt(p + 1 + NONCE_SIZE, NULL, raw.data, raw.len, ad.data, ad.len, NULL,
-                p + 1, key);
+        crypto_aead_xchacha20poly1305_ietf_encrypt(
+                        p + 1 + NONCE_SIZE, NULL, raw.data, raw.len, ad.data, ad.len, NULL, p + 1, key);
         secret_erase(key, sizeof(key));
         ret->len += raw.len + ENVELOPE_OVERHEAD;
         return 0;
 }
 
-int envelope_open(const uint8_t wrapping[static 32], const KeyAttributes *attributes, Bytes wrapped, uint8_t *ret,
-        size_t size, size_t *ret_len)
+int envelope_open(const uint8_t wrapping[static 32], const KeyAttributes *attributes, Bytes wrapped,
+                uint8_t *ret, size_t size, size_t *ret_len)
 {
         uint8_t key[32], space[KEY_ATTRIBUTES_MAX];
         unsigned long long len;
@@ -73,7 +73,7 @@ int envelope_open(const uint8_t wrapping[static 32], const KeyAttributes *attrib
         int r;
 
         if (wrapped.len < ENVELOPE_OVERHEAD || wrapped.len - ENVELOPE_OVERHEAD > size ||
-                wrapped.data[0] != ENVELOPE_FORMAT)
+                        wrapped.data[0] != ENVELOPE_FORMAT)
                 return HF_E_KEY_MISMATCH;
         r = encode(attributes, space, &ad);
         if (r)
@@ -81,7 +81,7 @@ int envelope_open(const uint8_t wrapping[static 32], const KeyAttributes *attrib
 
         record_key(wrapping, attributes, key);
         r = crypto_aead_xchacha20poly1305_ietf_decrypt(ret, &len, NULL, wrapped.data + 1 + NONCE_SIZE,
-                wrapped.len - 1 - NONCE_SIZE, ad.data, ad.len, wrapped.data + 1, key);
+                        wrapped.len - 1 - NONCE_SIZE, ad.data, ad.len, wrapped.data + 1, key);
         secret_erase(key, sizeof(key));
         if (r)
                 return HF_E_KEY_MISMATCH;

@@ -4,18 +4,18 @@
 /*
  * Keys out of the master
  *
- * The master opens no record itself; four keys derived from it do, each for one purpose (libsodium crypto_kdf,
- * contexts in keys.c). Which process may see which is said in docs/architecture.md, section 5.
+ * The master opens no record itself; four keys derived from it do, each for one purpose (libsodium
+ * crypto_kdf, contexts in keys.c). Which process may see which is said in docs/architecture.md, section 5.
  */
 #include <stdint.h>
 
 #define MASTER_SIZE 32
 
 typedef struct SealKeys {
-        uint8_t database[32];        /* to holdfastd: raw key of the store */
-        uint8_t log[32];             /* to holdfastd: log lines, row tags, state */
-        uint8_t wrapping[32];        /* the signer only: envelopes */
-        uint8_t checkpoint[32];      /* the signer only: Ed25519 seed */
+        uint8_t database[32];   /* to holdfastd: raw key of the store */
+        uint8_t log[32];        /* to holdfastd: log lines, row tags, state */
+        uint8_t wrapping[32];   /* the signer only: envelopes */
+        uint8_t checkpoint[32]; /* the signer only: Ed25519 seed */
         uint8_t checkpoint_public[32];
 } SealKeys;
 

@@ -6,8 +6,8 @@
 #include "base/error.h"
 #include "base/secret.h"
 
-#define CODE_LETTERS 32  /* 160 bits */
-#define CHECK_LETTERS 3  /* 15 bits */
+#define CODE_LETTERS 32 /* 160 bits */
+#define CHECK_LETTERS 3 /* 15 bits */
 #define ALL_LETTERS (CODE_LETTERS + CHECK_LETTERS)
 #define GROUP 5
 
@@ -33,7 +33,8 @@ static uint32_t check_value(const uint8_t code[static RECOVERY_ENTROPY])
 static uint8_t five_bits(const uint8_t *code, size_t letter)
 {
         size_t bit = letter * 5;
-        uint32_t two = (uint32_t)code[bit / 8] << 8 | (bit / 8 + 1 < RECOVERY_ENTROPY ? code[bit / 8 + 1] : 0);
+        uint32_t two = (uint32_t)code[bit / 8] << 8 |
+                       (bit / 8 + 1 < RECOVERY_ENTROPY ? code[bit / 8 + 1] : 0);
 
         return (uint8_t)(two >> (11 - bit % 8) & 31);
 }

@@ -4,9 +4,10 @@
 /*
  * Recovery codes
  *
- * 160 random bits that a person can write down: 32 letters of Crockford's base32 and three more that check them,
- * in seven groups of five. I, L, O and U are no letters of it; lower case, O for 0, I and L for 1, and any dashes or
- * white space are read as they were meant. The check tells a slip of the pen from a code of another store.
+ * 160 random bits that a person can write down: 32 letters of Crockford's base32 and three more that check
+ * them, in seven groups of five. I, L, O and U are no letters of it; lower case, O for 0, I and L for 1, and
+ * any dashes or white space are read as they were meant. The check tells a slip of the pen from a code of
+ * another store.
  */
 #include "base/bytes.h"
 

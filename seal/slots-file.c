@@ -15,7 +15,8 @@ static const uint8_t magic[8] = {'H', 'F', 'S', 'L', 'O', 'T', 'S', '\n'};
 #define HEADER_SIZE (8 + 4 + 16 + 32 + 4 + 4)
 #define SLOT_SPACE 512
 
-_Static_assert(HEADER_SIZE + CHECK_SIZE + SLOTS_MAX * SLOT_SPACE <= SLOTS_FILE_MAX, "a full file fits its limit");
+_Static_assert(HEADER_SIZE + CHECK_SIZE + SLOTS_MAX * SLOT_SPACE <= SLOTS_FILE_MAX,
+                "a full file fits its limit");
 
 /* The first 64 bits of BLAKE2b-256: against bit rot, not against people. */
 static void check_value(Bytes b, uint8_t ret[static CHECK_SIZE])
@@ -30,10 +31,11 @@ static int put_slot(const Slot *s, Buffer *b)
 {
         int r;
 
-        if ((r = wire_put_u32(b, s->id)) || (r = wire_put_u8(b, (uint8_t)s->kind)) || (r = wire_put_string(b, s->label)) ||
-                (r = wire_put_u64(b, s->created)) || (r = wire_put_u32(b, s->memory)) ||
-                (r = wire_put_u32(b, s->passes)) || (r = wire_put_raw(b, s->salt, sizeof(s->salt))) ||
-                (r = wire_put_raw(b, s->nonce, sizeof(s->nonce))))
+        if ((r = wire_put_u32(b, s->id)) || (r = wire_put_u8(b, (uint8_t)s->kind)) ||
+                        (r = wire_put_string(b, s->label)) || (r = wire_put_u64(b, s->created)) ||
+                        (r = wire_put_u32(b, s->memory)) || (r = wire_put_u32(b, s->passes)) ||
+                        (r = wire_put_raw(b, s->salt, sizeof(s->salt))) ||
+                        (r = wire_put_raw(b, s->nonce, sizeof(s->nonce))))
                 return r;
         return wire_put_raw(b, s->wrapped, sizeof(s->wrapped));
 }
@@ -43,8 +45,9 @@ static int put_header(const Slots *s, Buffer *b)
         int r;
 
         if ((r = wire_put_raw(b, magic, sizeof(magic))) || (r = wire_put_u32(b, SLOTS_FORMAT)) ||
-                (r = wire_put_raw(b, s->store_id.b, 16)) || (r = wire_put_raw(b, s->machine, sizeof(s->machine))) ||
-                (r = wire_put_u32(b, s->next_id)))
+                        (r = wire_put_raw(b, s->store_id.b, 16)) ||
+                        (r = wire_put_raw(b, s->machine, sizeof(s->machine))) ||
+                        (r = wire_put_u32(b, s->next_id)))
                 return r;
         return wire_put_u32(b, (uint32_t)s->n);
 }
@@ -76,7 +79,7 @@ static bool parameters_fit(const Slot *s)
 {
         if (s->kind == SLOT_PASSPHRASE)
                 return s->memory >= SLOT_MEMORY_MIN && s->memory <= SLOT_MEMORY_MAX && s->passes >= 1 &&
-                        s->passes <= SLOT_PASSES_MAX;
+                       s->passes <= SLOT_PASSES_MAX;
         return s->memory == 0 && s->passes == 0;
 }
 
@@ -114,7 +117,7 @@ static bool slot_is_valid(const Slots *s, size_t at)
                 return false;
         for (size_t i = 0; i < at; i++)
                 if (!s->slots[i].damaged &&
-                        (s->slots[i].id == slot->id || strcmp(s->slots[i].label, slot->label) == 0))
+                                (s->slots[i].id == slot->id || strcmp(s->slots[i].label, slot->label) == 0))
                         return false;
         return true;
 }

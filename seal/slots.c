@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Wrapping the master and taking it out again. A passphrase goes through Argon2id; a credential and a recovery code
- * are random and long, so BLAKE2b with salt and a domain of its own is enough and costs nothing at boot.
+ * Wrapping the master and taking it out again. A passphrase goes through Argon2id; a credential and a
+ * recovery code are random and long, so BLAKE2b with salt and a domain of its own is enough and costs nothing
+ * at boot.
  */
 #include "seal/slots.h"
 
@@ -15,9 +16,11 @@
 
 #define AD_MAX 256
 
-_Static_assert(crypto_pwhash_SALTBYTES == 16 && crypto_generichash_blake2b_SALTBYTES == 16, "one salt for both");
+_Static_assert(crypto_pwhash_SALTBYTES == 16 && crypto_generichash_blake2b_SALTBYTES == 16,
+                "one salt for both");
 _Static_assert(sizeof(((Slot *)0)->nonce) == crypto_aead_xchacha20poly1305_ietf_NPUBBYTES, "XChaCha20");
-_Static_assert(sizeof(((Slot *)0)->wrapped) == MASTER_SIZE + crypto_aead_xchacha20poly1305_ietf_ABYTES, "Poly1305");
+_Static_assert(sizeof(((Slot *)0)->wrapped) == MASTER_SIZE + crypto_aead_xchacha20poly1305_ietf_ABYTES,
+                "Poly1305");
 
 void slots_init(Slots *s, const Uuid *store_id, const uint8_t machine[static SLOTS_MACHINE_SIZE])
 {
@@ -32,8 +35,8 @@ void slots_machine(Bytes machine_id, uint8_t ret[static SLOTS_MACHINE_SIZE])
 
         while (machine_id.len > 0 && machine_id.data[machine_id.len - 1] == '\n')
                 machine_id.len--;
-        crypto_generichash_blake2b_salt_personal(ret, SLOTS_MACHINE_SIZE, machine_id.data, machine_id.len, NULL, 0, NULL,
-                personal);
+        crypto_generichash_blake2b_salt_personal(
+                        ret, SLOTS_MACHINE_SIZE, machine_id.data, machine_id.len, NULL, 0, NULL, personal);
 }
 
 bool slots_machine_matches(const Slots *s, const uint8_t machine[static SLOTS_MACHINE_SIZE])
@@ -50,10 +53,10 @@ void slots_list(const Slots *s, const uint8_t machine[static SLOTS_MACHINE_SIZE]
                 if (slot->damaged)
                         continue; /* nothing in it can be believed */
                 ret->slots[ret->n] = (SlotEntry){
-                        .id = slot->id,
-                        .kind = slot->kind,
-                        .unattended = slot->kind == SLOT_CREDENTIAL,
-                        .created = slot->created,
+                                .id = slot->id,
+                                .kind = slot->kind,
+                                .unattended = slot->kind == SLOT_CREDENTIAL,
+                                .created = slot->created,
                 };
                 memcpy(ret->slots[ret->n++].label, slot->label, sizeof(slot->label));
         }
@@ -70,7 +73,7 @@ const Slot *slots_find(const Slots *s, uint32_t id)
 static int kek_fast(const char personal[static 16], Bytes secret, const Slot *slot, uint8_t ret[static 32])
 {
         if (crypto_generichash_blake2b_salt_personal(ret, 32, secret.data, secret.len, NULL, 0, slot->salt,
-                    (const uint8_t *)personal) < 0)
+                            (const uint8_t *)personal) < 0)
                 return HF_E_INTERNAL;
         return 0;
 }
@@ -79,7 +82,7 @@ static int kek_slow(Bytes secret, const Slot *slot, uint8_t ret[static 32])
 {
         /* Fails only where the memory is not to be had. */
         if (crypto_pwhash(ret, 32, (const char *)secret.data, secret.len, slot->salt, slot->passes,
-                    (size_t)slot->memory << 10, crypto_pwhash_ALG_ARGON2ID13) < 0)
+                            (size_t)slot->memory << 10, crypto_pwhash_ALG_ARGON2ID13) < 0)
                 return -ENOMEM;
         return 0;
 }
@@ -116,9 +119,9 @@ static int slot_ad(const Uuid *store_id, const Slot *slot, uint8_t space[static 
         int r;
 
         if ((r = wire_put_raw(&b, "holdfast slot", 13)) || (r = wire_put_raw(&b, store_id->b, 16)) ||
-                (r = wire_put_u32(&b, slot->id)) || (r = wire_put_u8(&b, (uint8_t)slot->kind)) ||
-                (r = wire_put_string(&b, slot->label)) || (r = wire_put_u64(&b, slot->created)) ||
-                (r = wire_put_u32(&b, slot->memory)) || (r = wire_put_u32(&b, slot->passes)))
+                        (r = wire_put_u32(&b, slot->id)) || (r = wire_put_u8(&b, (uint8_t)slot->kind)) ||
+                        (r = wire_put_string(&b, slot->label)) || (r = wire_put_u64(&b, slot->created)) ||
+                        (r = wire_put_u32(&b, slot->memory)) || (r = wire_put_u32(&b, slot->passes)))
                 return r;
         *ret = buffer_bytes(&b);
         return 0;
@@ -136,8 +139,8 @@ static int slot_wrap(const Uuid *store_id, Slot *slot, Bytes secret, const uint8
         if (!r)
                 r = slot_kek(slot, secret, kek);
         if (!r)
-                crypto_aead_xchacha20poly1305_ietf_encrypt(slot->wrapped, NULL, master, MASTER_SIZE, ad.data, ad.len,
-                        NULL, slot->nonce, kek);
+                crypto_aead_xchacha20poly1305_ietf_encrypt(slot->wrapped, NULL, master, MASTER_SIZE, ad.data,
+                                ad.len, NULL, slot->nonce, kek);
         secret_erase(kek, sizeof(kek));
         return r;
 }
@@ -155,8 +158,8 @@ int slot_open(const Slots *s, const Slot *slot, Bytes secret, uint8_t ret_master
                 r = slot_kek(slot, secret, kek);
         if (r == HF_E_INVALID_ARGS)
                 r = HF_E_UNLOCK_FAILED; /* a secret no such slot could have: wrong */
-        if (!r && crypto_aead_xchacha20poly1305_ietf_decrypt(master, NULL, NULL, slot->wrapped, sizeof(slot->wrapped),
-                          ad.data, ad.len, slot->nonce, kek) < 0)
+        if (!r && crypto_aead_xchacha20poly1305_ietf_decrypt(master, NULL, NULL, slot->wrapped,
+                                  sizeof(slot->wrapped), ad.data, ad.len, slot->nonce, kek) < 0)
                 r = HF_E_UNLOCK_FAILED;
         if (!r)
                 memcpy(ret_master, master, MASTER_SIZE);
@@ -179,7 +182,8 @@ static int slot_parameters(const SlotParams *params, Slot *slot)
                 return params->memory || params->passes ? HF_E_INVALID_ARGS : 0;
         slot->memory = params->memory ? params->memory : SLOT_MEMORY_USUAL;
         slot->passes = params->passes ? params->passes : SLOT_PASSES_USUAL;
-        if (slot->memory < SLOT_MEMORY_MIN || slot->memory > SLOT_MEMORY_MAX || slot->passes > SLOT_PASSES_MAX)
+        if (slot->memory < SLOT_MEMORY_MIN || slot->memory > SLOT_MEMORY_MAX ||
+                        slot->passes > SLOT_PASSES_MAX)
                 return HF_E_INVALID_ARGS;
         return 0;
 }

@@ -4,11 +4,12 @@
 /*
  * The slots file
  *
- * The master, wrapped once for each way of opening it (docs/formats/slots.md). The file is not secret and comes from
- * a disk that anybody may have written to: it is parsed once, strictly and within bounds, into a Slots; nothing
- * else ever looks at its bytes. Header and slots carry short check values against bit rot, so that a damaged slot
- * is told from a wrong passphrase and the other slots still open. They do not authenticate: the AEAD of the slot
- * does, and holdfastd compares the hash of the whole file with its database.
+ * The master, wrapped once for each way of opening it (docs/formats/slots.md). The file is not secret and
+ * comes from a disk that anybody may have written to: it is parsed once, strictly and within bounds, into a
+ * Slots; nothing else ever looks at its bytes. Header and slots carry short check values against bit rot, so
+ * that a damaged slot is told from a wrong passphrase and the other slots still open. They do not
+ * authenticate: the AEAD of the slot does, and holdfastd compares the hash of the whole file with its
+ * database.
  */
 #include "base/bytes.h"
 #include "base/uuid.h"
@@ -17,8 +18,8 @@
 
 #define SLOTS_FORMAT 1
 #define SLOTS_MACHINE_SIZE 32
-#define SLOT_CREDENTIAL_MIN 16     /* bytes */
-#define SLOT_MEMORY_MIN 8192u      /* Argon2id, KiB */
+#define SLOT_CREDENTIAL_MIN 16 /* bytes */
+#define SLOT_MEMORY_MIN 8192u  /* Argon2id, KiB */
 #define SLOT_MEMORY_MAX (256u << 10)
 #define SLOT_MEMORY_USUAL (64u << 10)
 #define SLOT_PASSES_MAX 10u
@@ -28,13 +29,13 @@ typedef struct Slot {
         uint32_t id;
         SlotKind kind;
         char label[NAME_SIZE];
-        uint64_t created;      /* microseconds since 1970 */
-        uint32_t memory;       /* Argon2id: KiB and passes; 0 for the kinds that need no slow derivation */
+        uint64_t created; /* microseconds since 1970 */
+        uint32_t memory;  /* Argon2id: KiB and passes; 0 for the kinds that need no slow derivation */
         uint32_t passes;
         uint8_t salt[16];
         uint8_t nonce[24];
         uint8_t wrapped[MASTER_SIZE + 16];
-        uint8_t check[8];      /* as it stood in the file */
+        uint8_t check[8]; /* as it stood in the file */
         bool damaged;
 } Slot;
 
@@ -64,14 +65,16 @@ bool slots_machine_matches(const Slots *s, const uint8_t machine[static SLOTS_MA
 /* NULL where there is none. */
 const Slot *slots_find(const Slots *s, uint32_t id);
 
-/* 0; HF_E_INVALID_NAME (label); HF_E_SLOT_EXISTS (label taken); HF_E_LIMIT_EXCEEDED (SLOTS_MAX); HF_E_NOT_SUPPORTED
- * (kinds of the TPM); HF_E_INVALID_ARGS (an empty secret, a short credential, parameters out of range); -ENOMEM. */
+/* 0; HF_E_INVALID_NAME (label); HF_E_SLOT_EXISTS (label taken); HF_E_LIMIT_EXCEEDED (SLOTS_MAX);
+ * HF_E_NOT_SUPPORTED (kinds of the TPM); HF_E_INVALID_ARGS (an empty secret, a short credential, parameters
+ * out of range); -ENOMEM. */
 int slots_add(Slots *s, const SlotParams *params, const uint8_t master[static MASTER_SIZE], uint32_t *ret_id);
 /* HF_E_NO_SUCH_SLOT, HF_E_LAST_SLOT. */
 int slots_remove(Slots *s, uint32_t id);
 /* The same slot with a new secret, salt and nonce. HF_E_NO_SUCH_SLOT and as slots_add(). */
 int slots_change(Slots *s, uint32_t id, Bytes secret, const uint8_t master[static MASTER_SIZE]);
-/* 0; HF_E_UNLOCK_FAILED (wrong secret); HF_E_STORE_DAMAGED (this slot is); HF_E_NOT_SUPPORTED (its kind is); -ENOMEM. */
+/* 0; HF_E_UNLOCK_FAILED (wrong secret); HF_E_STORE_DAMAGED (this slot is); HF_E_NOT_SUPPORTED (its kind is);
+ * -ENOMEM. */
 int slot_open(const Slots *s, const Slot *slot, Bytes secret, uint8_t ret_master[static MASTER_SIZE]);
 
 /* One machine, told from another by the content of its machine-id file. */

@@ -54,7 +54,7 @@ static uint32_t class_of(size_t size)
         uint32_t class = 0;
 
         while (class < CLASSES && class_size(class) < size)
-                class++;
+                class ++;
         return class;
 }
 
@@ -201,7 +201,8 @@ bool arena_is_tight(Arena *a)
         return used > size - size / 4;
 }
 
-/* OpenSSL's callbacks carry no context, so this one pointer is a global. Set once before there are threads. */
+/* OpenSSL's callbacks carry no context, so this one pointer is a global. Set once before there are threads.
+ */
 static Arena *installed;
 
 static void *hook_malloc(size_t size, const char *file, int line)

@@ -4,10 +4,10 @@
 /*
  * Arena: OpenSSL's heap in secret memory
  *
- * OpenSSL copies key material into dozens of small allocations, so all of its heap lies in one piece of secret
- * memory (base/secret.h), mapped before the system-call filter closes. Blocks come in size classes with a free list
- * each; a block is erased when it is freed. There is no coalescing: what a signer allocates is the same few sizes
- * again and again. Thread-safe.
+ * OpenSSL copies key material into dozens of small allocations, so all of its heap lies in one piece of
+ * secret memory (base/secret.h), mapped before the system-call filter closes. Blocks come in size classes
+ * with a free list each; a block is erased when it is freed. There is no coalescing: what a signer allocates
+ * is the same few sizes again and again. Thread-safe.
  */
 #include <stdbool.h>
 #include <stddef.h>

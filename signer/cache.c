@@ -97,7 +97,7 @@ static CacheEntry *entry_find(Cache *c, const Uuid *uuid)
 static bool entry_matches(const CacheEntry *e, const CacheRecord *record)
 {
         return bytes_equal(BYTES(e->record, e->attributes_len), record->attributes) &&
-                bytes_equal(BYTES(e->record + e->attributes_len, e->wrapped_len), record->wrapped);
+               bytes_equal(BYTES(e->record + e->attributes_len, e->wrapped_len), record->wrapped);
 }
 
 /* An idle copy, or one more. */

@@ -4,10 +4,10 @@
 /*
  * Opened keys
  *
- * Opening an envelope costs as much as three signatures, so the last keys used stay open. An entry answers only to
- * the very attributes and the very envelope it was opened with: a record that differs by a bit is opened anew, and
- * then refused. A PrivKey is used by one worker at a time, so an entry keeps as many as were ever busy at once.
- * Thread-safe.
+ * Opening an envelope costs as much as three signatures, so the last keys used stay open. An entry answers
+ * only to the very attributes and the very envelope it was opened with: a record that differs by a bit is
+ * opened anew, and then refused. A PrivKey is used by one worker at a time, so an entry keeps as many as were
+ * ever busy at once. Thread-safe.
  */
 #include <stdbool.h>
 

@@ -109,7 +109,8 @@ static int new_code(const Call *call, size_t at, uint8_t ret[static SECRET_FD_MA
         return write_code(call->fds[at], ret);
 }
 
-int call_slot_secret(Call *call, SlotKind kind, size_t *at, uint8_t ret[static SECRET_FD_MAX], size_t *ret_len)
+int call_slot_secret(
+                Call *call, SlotKind kind, size_t *at, uint8_t ret[static SECRET_FD_MAX], size_t *ret_len)
 {
         const VaultSecrets *secrets = call->signer->vault.secrets;
 
@@ -117,7 +118,7 @@ int call_slot_secret(Call *call, SlotKind kind, size_t *at, uint8_t ret[static S
         case SLOT_CREDENTIAL:
                 if (secrets->credential_len < SLOT_CREDENTIAL_MIN) {
                         snprintf(call->reasons, sizeof(call->reasons), "credential: %s",
-                                secrets->credential_len ? "too-short" : "missing");
+                                        secrets->credential_len ? "too-short" : "missing");
                         return HF_E_UNLOCK_FAILED;
                 }
                 memcpy(ret, secrets->credential, secrets->credential_len);

@@ -4,9 +4,10 @@
 /*
  * One request, as a handler sees it
  *
- * A handler runs on a secret stack, reads `body` and the descriptors (which stay the frame's), appends to `reply`
- * (secret memory, erased after sending) and returns a result: 0, HF_E_... (the reply is then only that), -EPROTO for
- * a body that is not what link/signer.h says, which costs the peer its connection, or another -errno.
+ * A handler runs on a secret stack, reads `body` and the descriptors (which stay the frame's), appends to
+ * `reply` (secret memory, erased after sending) and returns a result: 0, HF_E_... (the reply is then only
+ * that), -EPROTO for a body that is not what link/signer.h says, which costs the peer its connection, or
+ * another -errno.
  */
 #include "base/secret.h"
 #include "crypto/attributes.h"
@@ -30,25 +31,25 @@ typedef struct Call {
         Bytes body;
         const int *fds;
         size_t n_fds;
-        Ledger ledger;                     /* as it was when the request arrived */
-        int accepted;                      /* what the ledger said to a use or a checkpoint */
-        const SignerOperation *operation;  /* OPERATE: decoded by the frame */
-        const KeyAttributes *attributes;   /* and its attributes */
+        Ledger ledger;                    /* as it was when the request arrived */
+        int accepted;                     /* what the ledger said to a use or a checkpoint */
+        const SignerOperation *operation; /* OPERATE: decoded by the frame */
+        const KeyAttributes *attributes;  /* and its attributes */
         Buffer *reply;
-        char reasons[1024];                /* after HF_E_UNLOCK_FAILED */
+        char reasons[1024]; /* after HF_E_UNLOCK_FAILED */
 } Call;
 
 typedef enum CallLock {
-        CALL_ALONE = 1,  /* changes what is open */
-        CALL_SHARED,     /* uses it */
-        CALL_FREE,       /* takes the lock itself for a short time, because it computes for long */
+        CALL_ALONE = 1, /* changes what is open */
+        CALL_SHARED,    /* uses it */
+        CALL_FREE,      /* takes the lock itself for a short time, because it computes for long */
 } CallLock;
 
 typedef enum CallCost {
-        COST_QUICK = 1,  /* well below a millisecond */
-        COST_MEDIUM,     /* a few milliseconds at most */
-        COST_HEAVY,      /* never takes the last free worker */
-        COST_ARGON,      /* the same, and one at a time: 64 MiB each */
+        COST_QUICK = 1, /* well below a millisecond */
+        COST_MEDIUM,    /* a few milliseconds at most */
+        COST_HEAVY,     /* never takes the last free worker */
+        COST_ARGON,     /* the same, and one at a time: 64 MiB each */
 } CallCost;
 
 typedef struct RequestInfo {
@@ -66,17 +67,19 @@ void call_unlock(Call *call);
 /* A slots file out of a body. -EPROTO, or as slots_parse(). */
 int call_get_slots(WireReader *r, Slots *ret);
 int call_put_slots(Call *call, const Slots *slots);
-/* The secret behind descriptor `at`: HF_E_INVALID_FD if it is not there or not a sealed memfd. `ret` is on the
- * secret stack. */
+/* The secret behind descriptor `at`: HF_E_INVALID_FD if it is not there or not a sealed memfd. `ret` is on
+ * the secret stack. */
 int call_get_secret(const Call *call, size_t at, uint8_t ret[static SECRET_FD_MAX], size_t *ret_len);
 /* Attributes out of a body: -EPROTO if there is no block, HF_E_INVALID_ARGS if it does not decode. */
 int call_get_attributes(WireReader *r, KeyAttributes *ret);
-/* Master and slots of a new store, as SIGNER_INIT describes them: fds, recovery code and all. `slots` is initialised. */
-int call_make_slots(Call *call, const SignerInit *init, const uint8_t master[static MASTER_SIZE], Slots *slots,
-        uint32_t *ret_slot);
-/* A secret for a slot of this kind, wherever it comes from: descriptor `*at` (moved on), the own credential, or a new
- * recovery code, which goes out on the pipe. */
-int call_slot_secret(Call *call, SlotKind kind, size_t *at, uint8_t ret[static SECRET_FD_MAX], size_t *ret_len);
+/* Master and slots of a new store, as SIGNER_INIT describes them: fds, recovery code and all. `slots` is
+ * initialised. */
+int call_make_slots(Call *call, const SignerInit *init, const uint8_t master[static MASTER_SIZE],
+                Slots *slots, uint32_t *ret_slot);
+/* A secret for a slot of this kind, wherever it comes from: descriptor `*at` (moved on), the own credential,
+ * or a new recovery code, which goes out on the pipe. */
+int call_slot_secret(
+                Call *call, SlotKind kind, size_t *at, uint8_t ret[static SECRET_FD_MAX], size_t *ret_len);
 int call_put_opened(Call *call, const SealKeys *keys, uint32_t slot);
 
 /* NULL for a type that has no row: there is no such request. */

@@ -16,44 +16,54 @@ typedef struct Rule {
         struct scmp_arg_cmp argument;
 } Rule;
 
-#define ANY(name, reason) {.shown = {.call = (name), .why = (reason)}}
+#define ANY(name, reason)                                                                                    \
+        {                                                                                                    \
+                .shown = {.call = (name), .why = (reason) }                                                  \
+        }
 #define ONLY(name, reason, at, cmp, a, b)                                                                    \
-        {.shown = {.call = (name), .why = (reason)}, .limited = true, .argument = {(at), (cmp), (a), (b)}}
+        {                                                                                                    \
+                .shown = {.call = (name), .why = (reason)}, .limited = true, .argument = {                   \
+                        (at),                                                                                \
+                        (cmp),                                                                               \
+                        (a),                                                                                 \
+                        (b)                                                                                  \
+                }                                                                                            \
+        }
 #define NO_EXEC(name, reason) ONLY(name, reason, 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)
 
 static const Rule rules[] = {
-        ANY("read", "a passed descriptor"),
-        ANY("pread64", "a passed secret"),
-        ANY("write", "standard error, a recovery pipe, the notify socket"),
-        ANY("close", "a passed descriptor"),
-        ANY("fstat", "a passed descriptor"),
-        ONLY("newfstatat", "fstat on some machines", 3, SCMP_CMP_EQ, AT_EMPTY_PATH, 0),
-        ONLY("fcntl", "seals of a passed secret", 1, SCMP_CMP_EQ, F_GET_SEALS, 0),
-        ANY("accept4", "the peer"),
-        ANY("getsockopt", "who the peer is"),
-        ANY("recvmsg", "requests"),
-        ANY("sendmsg", "replies"),
-        ANY("shutdown", "a peer that is given up"),
-        ANY("poll", "waiting"),
-        ANY("ppoll", "waiting"),
-        ANY("futex", "locks"),
-        ANY("getrandom", "keys and nonces"),
-        ANY("clock_gettime", "where the vDSO has none"),
-        ANY("gettimeofday", "where the vDSO has none"),
-        ANY("getpid", "OpenSSL's check for a fork"),
-        ANY("gettid", "abort()"),
-        ANY("sched_yield", "locks"),
-        ANY("brk", "heap"),
-        NO_EXEC("mmap", "heap, Argon2id"),
-        NO_EXEC("mprotect", "heap"),
-        ANY("munmap", "heap, Argon2id"),
-        ANY("mremap", "heap"),
-        ANY("madvise", "heap"),
-        ANY("rt_sigprocmask", "switching stacks"),
-        ANY("rt_sigreturn", "end of a signal"),
-        ANY("restart_syscall", "a wait that was stopped"),
-        ANY("exit", "a thread's end"),
-        ANY("exit_group", "the end"),
+                ANY("read", "a passed descriptor"),
+                ANY("pread64", "a passed secret"),
+                ANY("write", "standard error, a recovery pipe, the notify socket"),
+                ANY("close", "a passed descriptor"),
+                ANY("fstat", "a passed descriptor"),
+                ONLY("newfstatat", "fstat on some machines", 3, SCMP_CMP_EQ, AT_EMPTY_PATH, 0),
+                ONLY("fcntl", "seals of a passed secret", 1, SCMP_CMP_EQ, F_GET_SEALS, 0),
+                ANY("accept4", "the peer"),
+                ANY("getsockopt", "who the peer is"),
+                ANY("recvmsg", "requests"),
+                ANY("sendmsg", "replies"),
+                ANY("shutdown", "a peer that is given up"),
+                ANY("poll", "waiting"),
+                ANY("ppoll", "waiting"),
+                ANY("futex", "locks"),
+                ANY("getrandom", "keys and nonces"),
+                ANY("clock_gettime", "where the vDSO has none"),
+                ANY("gettimeofday", "where the vDSO has none"),
+                ANY("getpid", "OpenSSL's check for a fork"),
+                ANY("gettid", "abort()"),
+                ANY("sched_yield", "locks"),
+                ANY("brk", "heap"),
+                NO_EXEC("mmap", "heap, Argon2id"),
+                NO_EXEC("mprotect", "heap"),
+                ANY("munmap", "heap, Argon2id"),
+                ANY("mremap", "heap"),
+                ANY("madvise", "heap"),
+                ANY("rt_sigprocmask", "switching stacks"),
+                ANY("rt_sigreturn", "end of a signal"),
+                ANY("restart_syscall", "a wait that was stopped"),
+                ANY("exit", "a thread's end"),
+                ANY("exit_group", "the end"),
 };
 
 /* A name that this kernel's machine does not have is left out. */
@@ -78,7 +88,8 @@ static int fill(scmp_filter_ctx ctx)
                         return r;
         }
         /* abort() signals the own process, and no other. */
-        r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+        r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+                        SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
         if (r < 0)
                 return r;
         r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);

@@ -4,9 +4,9 @@
 /*
  * The system-call filter
  *
- * Once it is closed the signer can read and write the descriptors it has, take those it is sent, wait, and manage
- * its memory; it cannot open, connect, execute or look at another process. Anything else ends the process. The
- * table is in filter.c and docs/formats/link.md names it.
+ * Once it is closed the signer can read and write the descriptors it has, take those it is sent, wait, and
+ * manage its memory; it cannot open, connect, execute or look at another process. Anything else ends the
+ * process. The table is in filter.c and docs/formats/link.md names it.
  */
 #include <stddef.h>
 

@@ -33,7 +33,7 @@ int harden_process(int keep)
         if (close_range((unsigned)keep, ~0U, 0) < 0)
                 return -errno;
         if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
-                prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+                        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 return -errno;
         return 0;
 }
@@ -78,7 +78,8 @@ void notify_open(Notify *n)
         if (path[0] == '@')
                 sa.sun_path[0] = '\0';
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0 || connect(fd, (struct sockaddr *)&sa, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
+        if (fd < 0 || connect(fd, (struct sockaddr *)&sa,
+                                      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
                 return;
         n->fd = TAKE_FD(fd);
         if (!getenv("WATCHDOG_PID") || env_number("WATCHDOG_PID") == (uint64_t)getpid())

@@ -4,10 +4,11 @@
 /*
  * Ledger: what this signer has done, counted where nobody else can
  *
- * Each use of a key cites the sequence number of the log line that records it. The ledger takes them in the order
- * of arrival: they rise, and go no further than SIGNER_UNSEALED_MAX lines past the last checkpoint. A checkpoint
- * covers all that was accepted before it, so a holdfastd that somebody has taken over can neither leave out lines of
- * uses it has had nor go on for long without a checkpoint. Pure arithmetic; the one lock around it is the caller's.
+ * Each use of a key cites the sequence number of the log line that records it. The ledger takes them in the
+ * order of arrival: they rise, and go no further than SIGNER_UNSEALED_MAX lines past the last checkpoint. A
+ * checkpoint covers all that was accepted before it, so a holdfastd that somebody has taken over can neither
+ * leave out lines of uses it has had nor go on for long without a checkpoint. Pure arithmetic; the one lock
+ * around it is the caller's.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,7 +28,8 @@ typedef struct Ledger {
 
 /* A new life: random, nothing counted. */
 void ledger_begin(Ledger *l, const Uuid *store_id);
-/* 0 and one more use, or HF_E_SIGNER_FAILED: seq does not rise, lies within a checkpoint, or too far past it. */
+/* 0 and one more use, or HF_E_SIGNER_FAILED: seq does not rise, lies within a checkpoint, or too far past it.
+ */
 int ledger_accept(Ledger *l, uint64_t seq);
 /* 0, or HF_E_SIGNER_FAILED: smaller than the last one, or without a use that was accepted. */
 int ledger_checkpoint(Ledger *l, uint64_t size);

@@ -3,10 +3,10 @@
 /*
  * holdfast-signer: the one process that holds open keys
  *
- * Started with its listening socket as descriptor 3. In order: takes away from itself what it will not need, maps its
- * secret memory, makes OpenSSL and libsodium look up all they ever will, reads credential and machine-id, starts
- * its workers, closes the system-call filter, says READY=1, and works. With --import it is another, short-lived
- * program under the same filter: see import.h.
+ * Started with its listening socket as descriptor 3. In order: takes away from itself what it will not need,
+ * maps its secret memory, makes OpenSSL and libsodium look up all they ever will, reads credential and
+ * machine-id, starts its workers, closes the system-call filter, says READY=1, and works. With --import it is
+ * another, short-lived program under the same filter: see import.h.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +27,8 @@
 #include "signer/import.h"
 #include "signer/serve.h"
 
-#define ARENA_MAX (32u << 20)  /* what 1,024 cached keys of all kinds and their workers' copies take at most */
+#define ARENA_MAX (32u << 20) /* what 1,024 cached keys of all kinds and their workers' copies take at most  \
+                               */
 #define ARENA_LOCKED_MAX (8u << 20)
 #define ARENA_MIN (1u << 20)
 #define MACHINE_ID_MAX 256
@@ -44,17 +45,16 @@ typedef struct Options {
 
 static int usage(FILE *to)
 {
-        fprintf(to,
-                "holdfast-signer [OPTION...]\n\n"
-                "Holds the open keys of Holdfast. Expects its listening socket as descriptor 3.\n\n"
-                "  --peer-uid=N         the uid that may connect\n"
-                "  --peer-user=NAME     the same by name (default: holdfast)\n"
-                "  --credential=PATH    instead of $CREDENTIALS_DIRECTORY/holdfast.unlock\n"
-                "  --machine-id=PATH    instead of /etc/machine-id\n"
-                "  --workers=N          threads (default: as many as cores, at least 2)\n"
-                "  --import             take in one PKCS#8 key from the connection on descriptor 3\n"
-                "  --allow-ld-environment  start although LD_ variables are set (sanitizers)\n"
-                "  --help, --version\n");
+        fprintf(to, "holdfast-signer [OPTION...]\n\n"
+                    "Holds the open keys of Holdfast. Expects its listening socket as descriptor 3.\n\n"
+                    "  --peer-uid=N         the uid that may connect\n"
+                    "  --peer-user=NAME     the same by name (default: holdfast)\n"
+                    "  --credential=PATH    instead of $CREDENTIALS_DIRECTORY/holdfast.unlock\n"
+                    "  --machine-id=PATH    instead of /etc/machine-id\n"
+                    "  --workers=N          threads (default: as many as cores, at least 2)\n"
+                    "  --import             take in one PKCS#8 key from the connection on descriptor 3\n"
+                    "  --allow-ld-environment  start although LD_ variables are set (sanitizers)\n"
+                    "  --help, --version\n");
         return to == stderr ? 2 : 0;
 }
 
@@ -82,20 +82,29 @@ static bool resolve_peer(const char *name, Options *o)
         return true;
 }
 
-enum { OPT_PEER_UID = 1, OPT_PEER_USER, OPT_CREDENTIAL, OPT_MACHINE_ID, OPT_WORKERS, OPT_IMPORT, OPT_ALLOW_LD, OPT_HELP,
-        OPT_VERSION };
+enum {
+        OPT_PEER_UID = 1,
+        OPT_PEER_USER,
+        OPT_CREDENTIAL,
+        OPT_MACHINE_ID,
+        OPT_WORKERS,
+        OPT_IMPORT,
+        OPT_ALLOW_LD,
+        OPT_HELP,
+        OPT_VERSION
+};
 
 static const struct option long_options[] = {
-        {"peer-uid", required_argument, NULL, OPT_PEER_UID},
-        {"peer-user", required_argument, NULL, OPT_PEER_USER},
-        {"credential", required_argument, NULL, OPT_CREDENTIAL},
-        {"machine-id", required_argument, NULL, OPT_MACHINE_ID},
-        {"workers", required_argument, NULL, OPT_WORKERS},
-        {"import", no_argument, NULL, OPT_IMPORT},
-        {"allow-ld-environment", no_argument, NULL, OPT_ALLOW_LD},
-        {"help", no_argument, NULL, OPT_HELP},
-        {"version", no_argument, NULL, OPT_VERSION},
-        {},
+                {"peer-uid", required_argument, NULL, OPT_PEER_UID},
+                {"peer-user", required_argument, NULL, OPT_PEER_USER},
+                {"credential", required_argument, NULL, OPT_CREDENTIAL},
+                {"machine-id", required_argument, NULL, OPT_MACHINE_ID},
+                {"workers", required_argument, NULL, OPT_WORKERS},
+                {"import", no_argument, NULL, OPT_IMPORT},
+                {"allow-ld-environment", no_argument, NULL, OPT_ALLOW_LD},
+                {"help", no_argument, NULL, OPT_HELP},
+                {"version", no_argument, NULL, OPT_VERSION},
+                {},
 };
 
 /* -1 to go on, else the exit code. */
@@ -293,8 +302,8 @@ static int signer_main(const Options *o, Signer *signer, Server *server, const S
                 r = filter_close();
         if (r)
                 return failed("start", r);
-        log_info("ready: secret memory %s, system-call filter on, no core, not dumpable, %u workers", memory_text(),
-                server_workers(server));
+        log_info("ready: secret memory %s, system-call filter on, no core, not dumpable, %u workers",
+                        memory_text(), server_workers(server));
         notify_send(&params->notify, "READY=1");
         server_run(server);
 }
@@ -310,8 +319,9 @@ static int check_socket(const Options *o, ServerParams *params)
         }
         params->listen_fd = LISTEN_FD_FIRST;
         if (getsockopt(LISTEN_FD_FIRST, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET ||
-                getsockopt(LISTEN_FD_FIRST, SOL_SOCKET, SO_ACCEPTCONN, &listening, &listening_size) < 0 ||
-                !!listening == o->import) {
+                        getsockopt(LISTEN_FD_FIRST, SOL_SOCKET, SO_ACCEPTCONN, &listening, &listening_size) <
+                                        0 ||
+                        !!listening == o->import) {
                 log_error("descriptor 3 is not the socket it should be");
                 return 1;
         }

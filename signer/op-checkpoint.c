@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A signed note over the log (C2SP signed-note; docs/formats/audit.md, "Checkpoint"). The signer puts in what only it
- * knows: its life, how many operations it has done, and the key that follows. The ledger has judged the size when
- * the request arrived, and the number of operations is of that moment as well: later uses are later lines.
+ * A signed note over the log (C2SP signed-note; docs/formats/audit.md, "Checkpoint"). The signer puts in what
+ * only it knows: its life, how many operations it has done, and the key that follows. The ledger has judged
+ * the size when the request arrived, and the number of operations is of that moment as well: later uses are
+ * later lines.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -54,8 +55,10 @@ static int put_text(const Call *call, const SignerCheckpoint *c, const char *ori
         hex_encode(call->ledger.life, sizeof(call->ledger.life), life);
         if (c->counter >= 0)
                 snprintf(counter, sizeof(counter), "%" PRId64, c->counter);
-        r = buffer_printf(note, "%s\n%" PRIu64 "\n%s\nstate %s\ncounter %s\nepoch %" PRIu64 "\nlife %s\nops %" PRIu64 "\n",
-                origin, c->size, head, state, counter, c->epoch, life, call->ledger.ops);
+        r = buffer_printf(note,
+                        "%s\n%" PRIu64 "\n%s\nstate %s\ncounter %s\nepoch %" PRIu64 "\nlife %s\nops %" PRIu64
+                        "\n",
+                        origin, c->size, head, state, counter, c->epoch, life, call->ledger.ops);
         if (!r && c->succession) {
                 char next[VKEY_SIZE];
 

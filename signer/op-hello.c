@@ -11,12 +11,12 @@ int op_hello(Call *call)
         WireReader r = wire_reader(call->body);
         uint32_t version = wire_get_u32(&r);
         SignerHello hello = {
-                .version = LINK_VERSION,
-                .served = call->ledger.served,
-                .ops = call->ledger.ops,
-                .open = call->signer->vault.open,
-                .memory = (uint8_t)secret_memory_kind(),
-                .machine_known = call->signer->vault.machine_known,
+                        .version = LINK_VERSION,
+                        .served = call->ledger.served,
+                        .ops = call->ledger.ops,
+                        .open = call->signer->vault.open,
+                        .memory = (uint8_t)secret_memory_kind(),
+                        .machine_known = call->signer->vault.machine_known,
         };
 
         if (wire_done(&r))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Keys come into being, and their envelopes are made anew when their state changes. The rules about what may change
- * are checked here, against the attributes that the envelope itself vouches for.
+ * Keys come into being, and their envelopes are made anew when their state changes. The rules about what may
+ * change are checked here, against the attributes that the envelope itself vouches for.
  */
 #include <errno.h>
 
@@ -79,7 +79,8 @@ int op_generate(Call *call)
                 r = call_lock_open(call);
         if (r)
                 return r;
-        call_unlock(call); /* asked early: nobody should wait for primes and then hear that it was for nothing */
+        call_unlock(call); /* asked early: nobody should wait for primes and then hear that it was for nothing
+                            */
         r = privkey_generate(a.algorithm, &key);
         return r ? r : finish_key(call, &a, key);
 }
@@ -129,9 +130,9 @@ int op_import(Call *call)
 
 static bool same_but_state(const KeyAttributes *a, const KeyAttributes *b)
 {
-        return uuid_equal(&a->uuid, &b->uuid) && strcmp(a->name, b->name) == 0 && a->algorithm == b->algorithm &&
-                a->purpose == b->purpose && a->protection == b->protection && a->created == b->created &&
-                bytes_equal(key_attributes_public(a), key_attributes_public(b));
+        return uuid_equal(&a->uuid, &b->uuid) && strcmp(a->name, b->name) == 0 &&
+               a->algorithm == b->algorithm && a->purpose == b->purpose && a->protection == b->protection &&
+               a->created == b->created && bytes_equal(key_attributes_public(a), key_attributes_public(b));
 }
 
 /* Version up by one; disabled comes and goes, frozen and retired only come. */

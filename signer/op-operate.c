@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A use of a key. Whatever holdfastd has decided, the signer asks again what the attributes allow, because the
- * envelope vouches for them and nobody vouches for holdfastd.
+ * A use of a key. Whatever holdfastd has decided, the signer asks again what the attributes allow, because
+ * the envelope vouches for them and nobody vouches for holdfastd.
  */
 #include <errno.h>
 
@@ -36,9 +36,9 @@ static int do_sign(Call *call, PrivKey *key)
 {
         const SignerOperation *op = call->operation;
         SignParams params = {
-                .scheme = op->scheme,
-                .digest = op->flags & SIGNER_FLAG_DIGEST,
-                .p1363 = op->flags & SIGNER_FLAG_P1363,
+                        .scheme = op->scheme,
+                        .digest = op->flags & SIGNER_FLAG_DIGEST,
+                        .p1363 = op->flags & SIGNER_FLAG_P1363,
         };
         size_t len = 0;
         uint8_t *out;
@@ -120,12 +120,12 @@ typedef struct Use {
 } Use;
 
 static const Use uses[_SIGNER_OP_MAX] = {
-        [SIGNER_OP_SIGN] = {PURPOSE_SIGN, do_sign},
-        [SIGNER_OP_DECRYPT] = {PURPOSE_DECRYPT, do_decrypt},
-        [SIGNER_OP_AGREE] = {PURPOSE_AGREE, do_agree},
-        [SIGNER_OP_MAC] = {PURPOSE_MAC, do_mac},
-        [SIGNER_OP_SEAL] = {PURPOSE_SEAL, do_seal},
-        [SIGNER_OP_UNSEAL] = {PURPOSE_SEAL, do_unseal},
+                [SIGNER_OP_SIGN] = {PURPOSE_SIGN, do_sign},
+                [SIGNER_OP_DECRYPT] = {PURPOSE_DECRYPT, do_decrypt},
+                [SIGNER_OP_AGREE] = {PURPOSE_AGREE, do_agree},
+                [SIGNER_OP_MAC] = {PURPOSE_MAC, do_mac},
+                [SIGNER_OP_SEAL] = {PURPOSE_SEAL, do_seal},
+                [SIGNER_OP_UNSEAL] = {PURPOSE_SEAL, do_unseal},
 };
 
 static int check_allowed(const KeyAttributes *a, const SignerOperation *op)

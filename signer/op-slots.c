@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The slots file, looked at and changed. The signer stores nothing: holdfastd sends the file, gets it back changed
- * and commits it. Only the slots of the store that is open can be changed.
+ * The slots file, looked at and changed. The signer stores nothing: holdfastd sends the file, gets it back
+ * changed and commits it. Only the slots of the store that is open can be changed.
  */
 #include <errno.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Opening and shutting. The slow derivation runs outside the vault's lock, so that other callers' signatures go on
- * while somebody tries a passphrase.
+ * Opening and shutting. The slow derivation runs outside the vault's lock, so that other callers' signatures
+ * go on while somebody tries a passphrase.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -13,8 +13,8 @@
 #include "signer/call.h"
 
 typedef struct Attempt {
-        bool given;    /* a secret came along */
-        bool is_code;  /* it has the form of a recovery code, */
+        bool given;   /* a secret came along */
+        bool is_code; /* it has the form of a recovery code, */
         uint8_t code[RECOVERY_ENTROPY];
         size_t len;
         uint8_t secret[SECRET_FD_MAX];
@@ -71,7 +71,7 @@ static const char *failure_name(int r)
 }
 
 static int try_slot(Call *call, const Slots *slots, const Slot *slot, const Attempt *a,
-        uint8_t ret[static MASTER_SIZE])
+                uint8_t ret[static MASTER_SIZE])
 {
         const char *why;
         Bytes secret;
@@ -88,13 +88,14 @@ static int try_slot(Call *call, const Slots *slots, const Slot *slot, const Atte
                         return 0;
                 why = failure_name(r);
         }
-        reason(call, "%s%u %s: %s", call->reasons[0] ? "; " : "", slot->id, slot_kind_to_string(slot->kind), why);
+        reason(call, "%s%u %s: %s", call->reasons[0] ? "; " : "", slot->id, slot_kind_to_string(slot->kind),
+                        why);
         return HF_E_UNLOCK_FAILED;
 }
 
 /* A recovery code costs nothing to try, so slots of that kind come before passphrases. */
 static int try_slots(Call *call, const Slots *slots, const Attempt *a, uint32_t *ret_slot,
-        uint8_t ret[static MASTER_SIZE])
+                uint8_t ret[static MASTER_SIZE])
 {
         for (int pass = 0; pass < 2; pass++)
                 for (size_t i = 0; i < slots->n; i++) {
@@ -135,9 +136,9 @@ static int check_first(Call *call, const Slots *slots, bool attended, bool given
         pthread_rwlock_rdlock(&v->lock);
         if (v->open && !given) {
                 *ret_answered = true;
-                r = uuid_equal(&v->store_id, &slots->store_id) ?
-                        call_put_opened(call, &v->secrets->keys, v->slot) :
-                        HF_E_STORE_FOREIGN;
+                r = uuid_equal(&v->store_id, &slots->store_id)
+                                    ? call_put_opened(call, &v->secrets->keys, v->slot)
+                                    : HF_E_STORE_FOREIGN;
         } else if (!attended && v->shut) {
                 reason(call, "locked by order");
                 r = HF_E_UNLOCK_FAILED;
@@ -244,8 +245,8 @@ int op_recovery_check(Call *call)
 }
 
 /*
- * Everything goes, and what the workers' stacks still hold of it. A life ends here only if all its uses are under a
- * checkpoint: else whoever holds the peer's end could hide uses by locking.
+ * Everything goes, and what the workers' stacks still hold of it. A life ends here only if all its uses are
+ * under a checkpoint: else whoever holds the peer's end could hide uses by locking.
  */
 int op_lock(Call *call)
 {

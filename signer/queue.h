@@ -4,14 +4,14 @@
 /*
  * Fair queue
  *
- * Jobs wait by the uid they are for, and the uids take turns: one that sends a thousand delays another by one job,
- * not by a thousand. Bounded per uid and in all. No lock of its own.
+ * Jobs wait by the uid they are for, and the uids take turns: one that sends a thousand delays another by one
+ * job, not by a thousand. Bounded per uid and in all. No lock of its own.
  */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define QUEUE_UID_MAX 1024u  /* jobs waiting for one uid */
+#define QUEUE_UID_MAX 1024u /* jobs waiting for one uid */
 #define QUEUE_ALL_MAX 8192u
 
 /* First member of what is queued. */
@@ -24,7 +24,7 @@ typedef struct QueueUid QueueUid;
 
 typedef struct Queue {
         size_t n;
-        QueueUid *turn;         /* whose turn it is; the waiting uids are a ring */
+        QueueUid *turn; /* whose turn it is; the waiting uids are a ring */
         QueueUid *buckets[256];
 } Queue;
 

@@ -59,18 +59,18 @@ struct Server {
 
         pthread_mutex_t lock; /* of all below */
         pthread_cond_t wake;
-        bool gate;            /* open: work may begin */
-        unsigned arrived;     /* workers that wait at it */
+        bool gate;        /* open: work may begin */
+        unsigned arrived; /* workers that wait at it */
         pthread_cond_t arrival;
         bool leading;
         unsigned idle;
-        unsigned heavy;       /* workers in COST_HEAVY and COST_ARGON */
+        unsigned heavy; /* workers in COST_HEAVY and COST_ARGON */
         bool argon;
         Queue quick_jobs, heavy_jobs, argon_jobs;
         size_t queued_bytes;
         Connection *connection;
 
-        uint8_t *packet;      /* the leader's */
+        uint8_t *packet; /* the leader's */
         unsigned n_workers;
         Worker workers[WORKERS_MAX];
 };
@@ -94,7 +94,8 @@ static void drop_connection(Server *s, Connection *c)
         connection_unref(c);
 }
 
-/* The newest connection of the right uid is the one: holdfastd has been restarted, and its old end may linger. */
+/* The newest connection of the right uid is the one: holdfastd has been restarted, and its old end may
+ * linger. */
 static void accept_peer(Server *s)
 {
         _cleanup_close_ int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -296,7 +297,8 @@ static void run_inside(void *argument)
         run->result = handle(&run->call, j->info);
 }
 
-/* Turns the result into the reply: 0 and the body, or the result alone, or with the reasons of a failed unlock. */
+/* Turns the result into the reply: 0 and the body, or the result alone, or with the reasons of a failed
+ * unlock. */
 static void finish_reply(Run *run)
 {
         Buffer *b = &run->worker->reply;
@@ -320,15 +322,15 @@ static int run_job(Worker *w, Job *j)
         int r;
 
         run.call = (Call){
-                .signer = w->server->signer,
-                .body = BYTES(j->body, j->size),
-                .fds = j->fds,
-                .n_fds = j->n_fds,
-                .ledger = j->ledger,
-                .accepted = j->accepted,
-                .operation = &j->operation,
-                .attributes = j->has_attributes ? &j->attributes : NULL,
-                .reply = &w->reply,
+                        .signer = w->server->signer,
+                        .body = BYTES(j->body, j->size),
+                        .fds = j->fds,
+                        .n_fds = j->n_fds,
+                        .ledger = j->ledger,
+                        .accepted = j->accepted,
+                        .operation = &j->operation,
+                        .attributes = j->has_attributes ? &j->attributes : NULL,
+                        .reply = &w->reply,
         };
         (void)link_begin(&w->reply, SIGNER_REPLY, j->header.job);
         (void)wire_put_u32(&w->reply, 0);
@@ -367,8 +369,8 @@ static void lead(Server *s)
 {
         Connection *c = s->connection;
         struct pollfd p[2] = {
-                {.fd = s->listen_fd, .events = POLLIN},
-                {.fd = c ? c->fd : -1, .events = POLLIN},
+                        {.fd = s->listen_fd, .events = POLLIN},
+                        {.fd = c ? c->fd : -1, .events = POLLIN},
         };
 
         s->leading = true;

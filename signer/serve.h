@@ -5,9 +5,10 @@
  * Workers: leader and followers
  *
  * At least two threads, all alike. The one that leads waits on the sockets, reads what there is into the fair
- * queues, and then takes the first job itself: when a single caller is there, his request goes through without
- * a hop between threads. Before a job of any length, or when more than one waits, another worker is woken to lead.
- * Long jobs never take the last free worker. Replies go out straight from the worker that made them.
+ * queues, and then takes the first job itself: when a single caller is there, his request goes through
+ * without a hop between threads. Before a job of any length, or when more than one waits, another worker is
+ * woken to lead. Long jobs never take the last free worker. Replies go out straight from the worker that made
+ * them.
  */
 #include <sys/types.h>
 
@@ -19,8 +20,8 @@ typedef struct Server Server;
 typedef struct ServerParams {
         Signer *signer;
         int listen_fd;
-        uid_t peer;          /* the one uid that may connect */
-        unsigned workers;    /* 0: as many as cores, at least 2 */
+        uid_t peer;       /* the one uid that may connect */
+        unsigned workers; /* 0: as many as cores, at least 2 */
         Notify notify;
 } ServerParams;
 

@@ -8,7 +8,8 @@
 
 #include "base/secret.h"
 
-/* At the upper end of the secret memory, so that a stack that grows too deep meets the guard page below it. */
+/* At the upper end of the secret memory, so that a stack that grows too deep meets the guard page below it.
+ */
 typedef struct Contexts {
         ucontext_t template, inside, outside;
         void (*f)(void *argument);

@@ -4,10 +4,10 @@
 /*
  * Secret stacks
  *
- * Whatever touches a secret runs on a stack of secret memory, since functions leave copies behind on the stack they
- * ran on. A pthread cannot have such a stack (its descriptor would lie there too, and a shared futex on secret
- * memory fails), so each worker keeps its ordinary one and switches with ucontext for the time of a job. Guard
- * pages on both sides come from secret_map().
+ * Whatever touches a secret runs on a stack of secret memory, since functions leave copies behind on the
+ * stack they ran on. A pthread cannot have such a stack (its descriptor would lie there too, and a shared
+ * futex on secret memory fails), so each worker keeps its ordinary one and switches with ucontext for the
+ * time of a job. Guard pages on both sides come from secret_map().
  */
 #include <stddef.h>
 

@@ -4,9 +4,9 @@
 /*
  * Vault: master and derived keys of the store that is open
  *
- * Its secrets lie on pages of their own in secret memory. Handlers that use them hold the lock shared for the time
- * of their job, those that change what is open hold it alone; the table in requests.c says which is which, so a
- * handler takes no lock itself.
+ * Its secrets lie on pages of their own in secret memory. Handlers that use them hold the lock shared for the
+ * time of their job, those that change what is open hold it alone; the table in requests.c says which is
+ * which, so a handler takes no lock itself.
  */
 #include <pthread.h>
 #include <stdbool.h>
@@ -24,7 +24,7 @@ typedef struct VaultSecrets {
         SealKeys keys;
         uint8_t next_master[MASTER_SIZE]; /* a rekey under way */
         SealKeys next;
-        size_t credential_len;            /* 0: none was given */
+        size_t credential_len; /* 0: none was given */
         uint8_t credential[CREDENTIAL_MAX];
 } VaultSecrets;
 
@@ -33,10 +33,10 @@ typedef struct Vault {
         VaultSecrets *secrets;
         bool open;
         bool has_next;
-        bool fresh;           /* made by SIGNER_INIT and not unlocked since: may be made once more */
-        bool shut;            /* locked by order: no unattended try until the next attended one */
+        bool fresh; /* made by SIGNER_INIT and not unlocked since: may be made once more */
+        bool shut;  /* locked by order: no unattended try until the next attended one */
         Uuid store_id;
-        uint32_t slot;        /* the one that opened it */
+        uint32_t slot; /* the one that opened it */
         bool machine_known;
         uint8_t machine[SLOTS_MACHINE_SIZE]; /* zeros: not known */
 } Vault;

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "link/link.h"
 
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "base/cleanup.h"
 
@@ -106,8 +107,10 @@ static void send_raw(int fd, const void *data, size_t len, const int *passed, si
                 uint8_t space[CMSG_SPACE(sizeof(int) * 16)];
         } control = {};
         struct iovec iov = {.iov_base = (void *)data, .iov_len = len};
-        struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space,
-                .msg_controllen = CMSG_SPACE(sizeof(int) * n)};
+        struct msghdr mh = {.msg_iov = &iov,
+                        .msg_iovlen = 1,
+                        .msg_control = control.space,
+                        .msg_controllen = CMSG_SPACE(sizeof(int) * n)};
         struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
 
         c->cmsg_level = SOL_SOCKET;
@@ -209,12 +212,12 @@ static void test_a_listening_path_is_private_and_reusable(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_a_message_arrives_with_its_descriptors),
-                cmocka_unit_test(test_malformed_headers_are_refused_and_descriptors_closed),
-                cmocka_unit_test(test_too_many_descriptors_are_refused_and_none_leaks),
-                cmocka_unit_test(test_sizes_at_and_above_the_limit),
-                cmocka_unit_test(test_nothing_there_and_nobody_there_are_told_apart),
-                cmocka_unit_test(test_a_listening_path_is_private_and_reusable),
+                        cmocka_unit_test(test_a_message_arrives_with_its_descriptors),
+                        cmocka_unit_test(test_malformed_headers_are_refused_and_descriptors_closed),
+                        cmocka_unit_test(test_too_many_descriptors_are_refused_and_none_leaks),
+                        cmocka_unit_test(test_sizes_at_and_above_the_limit),
+                        cmocka_unit_test(test_nothing_there_and_nobody_there_are_told_apart),
+                        cmocka_unit_test(test_a_listening_path_is_private_and_reusable),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

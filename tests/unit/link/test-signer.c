@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "link/signer.h"
 
-#include <stdarg.h>
 #include <setjmp.h>
+#include <stdarg.h>
+
 #include <cmocka.h>
 
 #include "base/error.h"
@@ -10,16 +11,16 @@
 static void test_an_operation_reads_back(void **state)
 {
         SignerOperation op = {
-                .seq = UINT64_MAX,
-                .uid = 1000,
-                .op = SIGNER_OP_AGREE,
-                .scheme = 11,
-                .flags = 3,
-                .length = 32,
-                .attributes = bytes_str("attributes"),
-                .wrapped = bytes_str("wrapped"),
-                .payload = bytes_str("payload"),
-                .aux = bytes_str("aux"),
+                        .seq = UINT64_MAX,
+                        .uid = 1000,
+                        .op = SIGNER_OP_AGREE,
+                        .scheme = 11,
+                        .flags = 3,
+                        .length = 32,
+                        .attributes = bytes_str("attributes"),
+                        .wrapped = bytes_str("wrapped"),
+                        .payload = bytes_str("payload"),
+                        .aux = bytes_str("aux"),
         };
         Buffer b = BUFFER_INIT(1024);
         SignerOperation back;
@@ -62,7 +63,13 @@ static void test_an_unknown_operation_is_refused(void **state)
 
 static void test_a_checkpoint_and_an_init_read_back(void **state)
 {
-        SignerCheckpoint c = {.size = 5, .head = {1}, .state = {2}, .counter = -1, .epoch = 3, .succession = true}, c2;
+        SignerCheckpoint c = {.size = 5,
+                                         .head = {1},
+                                         .state = {2},
+                                         .counter = -1,
+                                         .epoch = 3,
+                                         .succession = true},
+                         c2;
         SignerInit i = {.store_id = {{4}}, .kind = SLOT_PASSPHRASE, .unattended = true, .label = "admin"}, i2;
         Buffer b = BUFFER_INIT(1024);
 
@@ -92,7 +99,8 @@ static void test_a_slot_list_is_bounded(void **state)
 
         (void)state;
         for (size_t i = 0; i < SLOTS_MAX; i++)
-                l.slots[i] = (SlotEntry){.id = (uint32_t)i + 1, .kind = SLOT_RECOVERY, .label = "x", .created = i};
+                l.slots[i] = (SlotEntry){
+                                .id = (uint32_t)i + 1, .kind = SLOT_RECOVERY, .label = "x", .created = i};
         assert_int_equal(slot_list_encode(&l, &b), 0);
         r = wire_reader(buffer_bytes(&b));
         assert_int_equal(slot_list_decode(&r, &back), 0);
@@ -120,11 +128,11 @@ static void test_kinds_have_names(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_an_operation_reads_back),
-                cmocka_unit_test(test_an_unknown_operation_is_refused),
-                cmocka_unit_test(test_a_checkpoint_and_an_init_read_back),
-                cmocka_unit_test(test_a_slot_list_is_bounded),
-                cmocka_unit_test(test_kinds_have_names),
+                        cmocka_unit_test(test_an_operation_reads_back),
+                        cmocka_unit_test(test_an_unknown_operation_is_refused),
+                        cmocka_unit_test(test_a_checkpoint_and_an_init_read_back),
+                        cmocka_unit_test(test_a_slot_list_is_bounded),
+                        cmocka_unit_test(test_kinds_have_names),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seal/envelope.h"
 
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
 #include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
 
 #include "base/error.h"
 
@@ -13,14 +14,14 @@ static const uint8_t wrapping[32] = {1, 2, 3};
 static KeyAttributes some_attributes(void)
 {
         KeyAttributes a = {
-                .version = 1,
-                .name = "device-tls",
-                .algorithm = KEY_P256,
-                .purpose = PURPOSE_SIGN,
-                .protection = PROTECTION_SOFTWARE,
-                .created = 42,
-                .public_len = 3,
-                .public = {1, 2, 3},
+                        .version = 1,
+                        .name = "device-tls",
+                        .algorithm = KEY_P256,
+                        .purpose = PURPOSE_SIGN,
+                        .protection = PROTECTION_SOFTWARE,
+                        .created = 42,
+                        .public_len = 3,
+                        .public = {1, 2, 3},
         };
 
         a.uuid.b[0] = 7;
@@ -105,7 +106,8 @@ static void test_another_wrapping_key_does_not_open_it(void **state)
 
         (void)state;
         seal(&a, &b);
-        assert_int_equal(envelope_open(other, &a, buffer_bytes(&b), raw, sizeof(raw), &len), HF_E_KEY_MISMATCH);
+        assert_int_equal(envelope_open(other, &a, buffer_bytes(&b), raw, sizeof(raw), &len),
+                        HF_E_KEY_MISMATCH);
         assert_int_equal(len, 99);
         buffer_deinit(&b);
 }
@@ -119,9 +121,12 @@ static void test_sizes_are_bounded(void **state)
         size_t len;
 
         (void)state;
-        assert_int_equal(envelope_seal(wrapping, &a, BYTES(much, KEY_WRAPPED_MAX - ENVELOPE_OVERHEAD + 1), &b), -EMSGSIZE);
+        assert_int_equal(
+                        envelope_seal(wrapping, &a, BYTES(much, KEY_WRAPPED_MAX - ENVELOPE_OVERHEAD + 1), &b),
+                        -EMSGSIZE);
         seal(&a, &b);
-        assert_int_equal(envelope_open(wrapping, &a, buffer_bytes(&b), small, sizeof(small), &len), HF_E_KEY_MISMATCH);
+        assert_int_equal(envelope_open(wrapping, &a, buffer_bytes(&b), small, sizeof(small), &len),
+                        HF_E_KEY_MISMATCH);
         buffer_deinit(&b);
 }
 
@@ -141,12 +146,12 @@ static void test_two_envelopes_of_one_key_differ(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_what_was_sealed_opens),
-                cmocka_unit_test(test_every_flipped_bit_is_a_mismatch),
-                cmocka_unit_test(test_other_attributes_do_not_open_it),
-                cmocka_unit_test(test_another_wrapping_key_does_not_open_it),
-                cmocka_unit_test(test_sizes_are_bounded),
-                cmocka_unit_test(test_two_envelopes_of_one_key_differ),
+                        cmocka_unit_test(test_what_was_sealed_opens),
+                        cmocka_unit_test(test_every_flipped_bit_is_a_mismatch),
+                        cmocka_unit_test(test_other_attributes_do_not_open_it),
+                        cmocka_unit_test(test_another_wrapping_key_does_not_open_it),
+                        cmocka_unit_test(test_sizes_are_bounded),
+                        cmocka_unit_test(test_two_envelopes_of_one_key_differ),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

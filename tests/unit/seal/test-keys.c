@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seal/keys.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "base/bytes.h"
 #include "crypto/digest.h"
@@ -62,9 +63,9 @@ static void test_derivation_is_the_documented_one(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_the_same_master_gives_the_same_keys_and_all_differ),
-                cmocka_unit_test(test_the_checkpoint_key_signs),
-                cmocka_unit_test(test_derivation_is_the_documented_one),
+                        cmocka_unit_test(test_the_same_master_gives_the_same_keys_and_all_differ),
+                        cmocka_unit_test(test_the_checkpoint_key_signs),
+                        cmocka_unit_test(test_derivation_is_the_documented_one),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,8 +2,9 @@
 #include "seal/recovery.h"
 
 #include <ctype.h>
-#include <stdarg.h>
 #include <setjmp.h>
+#include <stdarg.h>
+
 #include <cmocka.h>
 
 #include "base/error.h"
@@ -72,9 +73,13 @@ static void test_one_wrong_letter_is_noticed(void **state)
 static void test_what_is_no_code_is_refused(void **state)
 {
         static const char *const cases[] = {
-                "", "-", "correct horse battery staple", "00000-00000-00000-00000-00000-00000-0000",
-                "00000-00000-00000-00000-00000-00000-000000", "UUUUU-00000-00000-00000-00000-00000-00000",
-                "\xff\xff\xff\xff",
+                        "",
+                        "-",
+                        "correct horse battery staple",
+                        "00000-00000-00000-00000-00000-00000-0000",
+                        "00000-00000-00000-00000-00000-00000-000000",
+                        "UUUUU-00000-00000-00000-00000-00000-00000",
+                        "\xff\xff\xff\xff",
         };
         uint8_t back[RECOVERY_ENTROPY];
 
@@ -86,10 +91,10 @@ static void test_what_is_no_code_is_refused(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_a_code_reads_back),
-                cmocka_unit_test(test_it_is_read_as_people_write),
-                cmocka_unit_test(test_one_wrong_letter_is_noticed),
-                cmocka_unit_test(test_what_is_no_code_is_refused),
+                        cmocka_unit_test(test_a_code_reads_back),
+                        cmocka_unit_test(test_it_is_read_as_people_write),
+                        cmocka_unit_test(test_one_wrong_letter_is_noticed),
+                        cmocka_unit_test(test_what_is_no_code_is_refused),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "seal/slots.h"
 
-#include <stdarg.h>
 #include <setjmp.h>
-#include <cmocka.h>
 #include <sodium.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include <cmocka.h>
 
 #include "base/error.h"
 #include "seal/recovery.h"
@@ -82,7 +83,8 @@ static void test_a_wrong_secret_does_not_open(void **state)
         assert_int_equal(out[0], 1);
 }
 
-/* Never another master, never another answer: a flip is an error of the file, or the slot's own, or of no effect. */
+/* Never another master, never another answer: a flip is an error of the file, or the slot's own, or of no
+ * effect. */
 static void test_every_flipped_bit_is_noticed(void **state)
 {
         Buffer b = BUFFER_INIT(SLOTS_FILE_MAX);
@@ -299,17 +301,17 @@ static void test_a_newer_format_is_named(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_every_slot_opens_the_same_master_after_reading_back),
-                cmocka_unit_test(test_a_wrong_secret_does_not_open),
-                cmocka_unit_test(test_every_flipped_bit_is_noticed),
-                cmocka_unit_test(test_every_shorter_and_longer_file_is_damaged),
-                cmocka_unit_test(test_a_damaged_slot_is_kept_and_stays_damaged),
-                cmocka_unit_test(test_slots_cannot_be_mixed),
-                cmocka_unit_test(test_hostile_fields_are_refused),
-                cmocka_unit_test(test_limits_and_names),
-                cmocka_unit_test(test_a_changed_slot_opens_by_the_new_secret_alone),
-                cmocka_unit_test(test_machines_are_told_apart),
-                cmocka_unit_test(test_a_newer_format_is_named),
+                        cmocka_unit_test(test_every_slot_opens_the_same_master_after_reading_back),
+                        cmocka_unit_test(test_a_wrong_secret_does_not_open),
+                        cmocka_unit_test(test_every_flipped_bit_is_noticed),
+                        cmocka_unit_test(test_every_shorter_and_longer_file_is_damaged),
+                        cmocka_unit_test(test_a_damaged_slot_is_kept_and_stays_damaged),
+                        cmocka_unit_test(test_slots_cannot_be_mixed),
+                        cmocka_unit_test(test_hostile_fields_are_refused),
+                        cmocka_unit_test(test_limits_and_names),
+                        cmocka_unit_test(test_a_changed_slot_opens_by_the_new_secret_alone),
+                        cmocka_unit_test(test_machines_are_told_apart),
+                        cmocka_unit_test(test_a_newer_format_is_named),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

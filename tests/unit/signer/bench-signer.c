@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * How fast the real signer signs: P-256 with 1 and 16 in flight, and what a signature costs it in CPU time, as the
- * kernel accounts it to its process.
+ * How fast the real signer signs: P-256 with 1 and 16 in flight, and what a signature costs it in CPU time,
+ * as the kernel accounts it to its process.
  */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "base/clock.h"
 #include "peer.h"
@@ -31,7 +32,9 @@ static double cpu_us(pid_t pid)
         assert_non_null(fgets(line, sizeof(line), f));
         fclose(f);
         after = strrchr(line, ')');
-        assert_int_equal(sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system), 2);
+        assert_int_equal(sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+                                         &system),
+                        2);
         return (double)(user + system) * 1e6 / (double)sysconf(_SC_CLK_TCK);
 }
 
@@ -45,7 +48,8 @@ static void run(Peer *p, const PeerKey *k, Scheme scheme, unsigned in_flight, un
 
         while (done < total) {
                 while (sent < total && sent - done < in_flight) {
-                        SignerOperation op = peer_operation(p, k, SIGNER_OP_SIGN, scheme, BYTES_ARRAY(message));
+                        SignerOperation op =
+                                        peer_operation(p, k, SIGNER_OP_SIGN, scheme, BYTES_ARRAY(message));
 
                         (void)peer_send_operation(p, &op);
                         if (++sent % CHECKPOINT_EVERY == 0)
@@ -63,8 +67,8 @@ static void run(Peer *p, const PeerKey *k, Scheme scheme, unsigned in_flight, un
         }
         elapsed = clock_monotonic() - start;
         cpu = cpu_us(p->pid) - cpu;
-        printf("%-8s %2u in flight: %8.0f/s, %6.1f us each, signer CPU %6.1f us\n", scheme_info(scheme)->name, in_flight,
-                total * 1e6 / (double)elapsed, (double)elapsed / total, cpu / total);
+        printf("%-8s %2u in flight: %8.0f/s, %6.1f us each, signer CPU %6.1f us\n", scheme_info(scheme)->name,
+                        in_flight, total * 1e6 / (double)elapsed, (double)elapsed / total, cpu / total);
 }
 
 int main(void)

@@ -5,11 +5,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <seccomp.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -17,6 +16,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -176,7 +177,10 @@ int peer_call(Peer *p, uint16_t type, Bytes body, const int *fds, size_t n_fds, 
 
 void peer_init(Peer *p, SignerOpened *ret)
 {
-        SignerInit init = {.store_id = p->store_id, .kind = SLOT_CREDENTIAL, .unattended = true, .label = "device"};
+        SignerInit init = {.store_id = p->store_id,
+                        .kind = SLOT_CREDENTIAL,
+                        .unattended = true,
+                        .label = "device"};
         _cleanup_buffer_ Buffer b = BUFFER_INIT(1024);
         WireReader reader;
         Bytes reply, file;
@@ -234,14 +238,14 @@ void peer_key_encode(PeerKey *k)
 void peer_key_init(PeerKey *k, KeyAlgorithm algorithm, KeyPurpose purpose, uint32_t flags)
 {
         *k = (PeerKey){.attributes = {
-                .version = 1,
-                .name = "device-tls",
-                .algorithm = algorithm,
-                .purpose = purpose,
-                .protection = PROTECTION_SOFTWARE,
-                .flags = flags,
-                .created = 1,
-        }};
+                                       .version = 1,
+                                       .name = "device-tls",
+                                       .algorithm = algorithm,
+                                       .purpose = purpose,
+                                       .protection = PROTECTION_SOFTWARE,
+                                       .flags = flags,
+                                       .created = 1,
+                       }};
         uuid_generate(&k->attributes.uuid);
         peer_key_encode(k);
 }
@@ -272,13 +276,13 @@ int peer_generate(Peer *p, PeerKey *k)
 SignerOperation peer_operation(Peer *p, const PeerKey *k, SignerOp op, Scheme scheme, Bytes payload)
 {
         return (SignerOperation){
-                .seq = p->seq++,
-                .uid = 1000,
-                .op = op,
-                .scheme = (uint8_t)scheme,
-                .attributes = BYTES(k->encoded, k->encoded_len),
-                .wrapped = BYTES(k->wrapped, k->wrapped_len),
-                .payload = payload,
+                        .seq = p->seq++,
+                        .uid = 1000,
+                        .op = op,
+                        .scheme = (uint8_t)scheme,
+                        .attributes = BYTES(k->encoded, k->encoded_len),
+                        .wrapped = BYTES(k->wrapped, k->wrapped_len),
+                        .payload = payload,
         };
 }
 

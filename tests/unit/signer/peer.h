@@ -4,8 +4,8 @@
 /*
  * The other end, for tests
  *
- * Starts the real holdfast-signer with a socket, a credential and a machine-id in a directory of its own, and speaks
- * to it as holdfastd would. Every call either works or fails the test that made it.
+ * Starts the real holdfast-signer with a socket, a credential and a machine-id in a directory of its own, and
+ * speaks to it as holdfastd would. Every call either works or fails the test that made it.
  */
 #include <sys/types.h>
 
@@ -18,15 +18,15 @@ typedef struct Peer {
         char dir[64];
         char socket_path[96];
         pid_t pid;
-        int fd;            /* connection, or -EBADF */
+        int fd; /* connection, or -EBADF */
         uint64_t job;
-        uint64_t seq;      /* of the next use */
+        uint64_t seq; /* of the next use */
         Uuid store_id;
-        Buffer slots;      /* the slots file as holdfastd would have it on disk */
+        Buffer slots; /* the slots file as holdfastd would have it on disk */
         uint8_t *packet;
-        const char *extra; /* one more option of the signer, or NULL */
+        const char *extra;    /* one more option of the signer, or NULL */
         int no_secret_memory; /* a kernel without memfd_secret */
-        uid_t uid;         /* the uid the signer expects */
+        uid_t uid;            /* the uid the signer expects */
 } Peer;
 
 /* A directory with credential and machine-id, no signer yet. */

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "signer/arena.h"
 
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #define SIZE (1u << 20)
 
@@ -155,11 +156,11 @@ static void test_threads_do_not_step_on_each_other(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_blocks_are_aligned_and_do_not_overlap),
-                cmocka_unit_test(test_a_freed_block_is_erased_and_used_again),
-                cmocka_unit_test(test_realloc_keeps_the_content_and_erases_what_it_leaves),
-                cmocka_unit_test(test_a_full_arena_says_no_and_recovers),
-                cmocka_unit_test(test_threads_do_not_step_on_each_other),
+                        cmocka_unit_test(test_blocks_are_aligned_and_do_not_overlap),
+                        cmocka_unit_test(test_a_freed_block_is_erased_and_used_again),
+                        cmocka_unit_test(test_realloc_keeps_the_content_and_erases_what_it_leaves),
+                        cmocka_unit_test(test_a_full_arena_says_no_and_recovers),
+                        cmocka_unit_test(test_threads_do_not_step_on_each_other),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

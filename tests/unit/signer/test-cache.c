@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "signer/cache.h"
 
-#include <stdarg.h>
 #include <setjmp.h>
+#include <stdarg.h>
+
 #include <cmocka.h>
 
 #include "base/error.h"
 
 static CacheRecord record(uint8_t n, const char *attributes, const char *wrapped)
 {
-        return (CacheRecord){.uuid = {{n}}, .attributes = bytes_str(attributes), .wrapped = bytes_str(wrapped)};
+        return (CacheRecord){
+                        .uuid = {{n}}, .attributes = bytes_str(attributes), .wrapped = bytes_str(wrapped)};
 }
 
 static void add(Cache *c, CacheRecord r, CacheLease *ret)
@@ -140,11 +142,11 @@ static void test_a_tight_heap_keeps_one_key(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_only_the_very_same_record_is_a_hit),
-                cmocka_unit_test(test_two_workers_do_not_share_a_key),
-                cmocka_unit_test(test_the_least_recently_used_goes_first),
-                cmocka_unit_test(test_a_key_on_lease_outlives_its_entry),
-                cmocka_unit_test(test_a_tight_heap_keeps_one_key),
+                        cmocka_unit_test(test_only_the_very_same_record_is_a_hit),
+                        cmocka_unit_test(test_two_workers_do_not_share_a_key),
+                        cmocka_unit_test(test_the_least_recently_used_goes_first),
+                        cmocka_unit_test(test_a_key_on_lease_outlives_its_entry),
+                        cmocka_unit_test(test_a_tight_heap_keeps_one_key),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Every system call number in a child of its own under the real filter: it ends the child, or it is in the table. */
+/* Every system call number in a child of its own under the real filter: it ends the child, or it is in the
+ * table. */
 #include "signer/filter.h"
 
+#include <seccomp.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
-#include <setjmp.h>
-#include <cmocka.h>
-#include <seccomp.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,13 +19,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cmocka.h>
+
 #define LAST_NUMBER 500
 
-/* Newer kernels let these two past any filter on x86_64: they answer nobody but the kernel's own trampolines. */
+/* Newer kernels let these two past any filter on x86_64: they answer nobody but the kernel's own trampolines.
+ */
 #define URETPROBE 335
 #define UPROBE 336
 
-/* True when the child got past it: it did not end by SIGSYS. A call that hangs is stopped by the alarm of before. */
+/* True when the child got past it: it did not end by SIGSYS. A call that hangs is stopped by the alarm of
+ * before. */
 static bool passes(long number, long a, long b, long c, long d)
 {
         struct rlimit none = {};
@@ -105,9 +109,9 @@ static void test_each_rule_says_why(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_every_other_system_call_ends_the_process),
-                cmocka_unit_test(test_limited_calls_pass_only_as_limited),
-                cmocka_unit_test(test_each_rule_says_why),
+                        cmocka_unit_test(test_every_other_system_call_ends_the_process),
+                        cmocka_unit_test(test_limited_calls_pass_only_as_limited),
+                        cmocka_unit_test(test_each_rule_says_why),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

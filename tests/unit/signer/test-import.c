@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* The one-shot importer and the signer, as holdfastd puts them together. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -163,7 +164,9 @@ static void test_an_rsa_key_comes_in_whole(void **state)
         close(file);
         op = peer_operation(p, &k, SIGNER_OP_SIGN, SCHEME_PS256, message);
         assert_int_equal(peer_operate(p, &op, &signature), 0);
-        assert_int_equal(pubkey_verify(key_attributes_public(&k.attributes), SCHEME_PS256, message, signature), 0);
+        assert_int_equal(
+                        pubkey_verify(key_attributes_public(&k.attributes), SCHEME_PS256, message, signature),
+                        0);
         EVP_PKEY_free(pkey);
 }
 
@@ -221,7 +224,8 @@ static void test_what_may_not_come_in_is_refused_by_name(void **state)
                 assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
                 assert_int_equal(wire_put_block(&b, BYTES(k.encoded, k.encoded_len)), 0);
                 assert_int_equal(wire_put_u8(&b, 0), 0);
-                assert_int_equal(peer_call(p, SIGNER_IMPORT, buffer_bytes(&b), &pair[0], 1, &reply), HF_E_INVALID_ARGS);
+                assert_int_equal(peer_call(p, SIGNER_IMPORT, buffer_bytes(&b), &pair[0], 1, &reply),
+                                HF_E_INVALID_ARGS);
                 close(pair[0]);
                 close(pair[1]);
         }
@@ -256,11 +260,11 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-                TEST(test_an_imported_key_signs_as_the_original),
-                TEST(test_an_rsa_key_comes_in_whole),
-                TEST(test_the_kind_of_a_key_is_what_its_file_says),
-                TEST(test_what_may_not_come_in_is_refused_by_name),
-                TEST(test_a_packet_that_is_no_key_is_refused_by_the_signer),
+                        TEST(test_an_imported_key_signs_as_the_original),
+                        TEST(test_an_rsa_key_comes_in_whole),
+                        TEST(test_the_kind_of_a_key_is_what_its_file_says),
+                        TEST(test_what_may_not_come_in_is_refused_by_name),
+                        TEST(test_a_packet_that_is_no_key_is_refused_by_the_signer),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

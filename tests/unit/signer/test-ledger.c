@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "signer/ledger.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
+
 #include <cmocka.h>
 
 #include "base/error.h"
@@ -77,10 +78,10 @@ static void test_a_checkpoint_covers_all_and_never_shrinks(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_numbers_rise_strictly),
-                cmocka_unit_test(test_a_life_may_begin_at_zero),
-                cmocka_unit_test(test_uses_end_where_checkpoints_stay_away),
-                cmocka_unit_test(test_a_checkpoint_covers_all_and_never_shrinks),
+                        cmocka_unit_test(test_numbers_rise_strictly),
+                        cmocka_unit_test(test_a_life_may_begin_at_zero),
+                        cmocka_unit_test(test_uses_end_where_checkpoints_stay_away),
+                        cmocka_unit_test(test_a_checkpoint_covers_all_and_never_shrinks),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What root finds when it reads all of the running signer's memory: no key, in any of the forms OpenSSL keeps one,
- * and none of what opens keys. That the scan can find something is shown by looking for what may be found: the
- * public half, which lies in ordinary memory.
+ * What root finds when it reads all of the running signer's memory: no key, in any of the forms OpenSSL keeps
+ * one, and none of what opens keys. That the scan can find something is shown by looking for what may be
+ * found: the public half, which lies in ordinary memory.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
 #include <fcntl.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "base/cleanup.h"
 #include "base/secret.h"
@@ -68,7 +69,9 @@ static void search(Haystack *h, const uint8_t *p, size_t len)
 {
         h->scanned += len;
         for (size_t i = 0; i < h->n; i++)
-                for (const uint8_t *at = p; (at = memmem(at, len - (size_t)(at - p), h->needles[i].bytes, NEEDLE_LEN)); at++)
+                for (const uint8_t *at = p;
+                                (at = memmem(at, len - (size_t)(at - p), h->needles[i].bytes, NEEDLE_LEN));
+                                at++)
                         h->needles[i].found++;
 }
 
@@ -110,7 +113,8 @@ static size_t open_envelope(const SealKeys *keys, const PeerKey *k, uint8_t raw[
         size_t len;
 
         assert_int_equal(envelope_open(keys->wrapping, &k->attributes, BYTES(k->wrapped, k->wrapped_len), raw,
-                                 KEY_WRAPPED_MAX, &len), 0);
+                                         KEY_WRAPPED_MAX, &len),
+                        0);
         return len;
 }
 
@@ -210,7 +214,7 @@ static void test_root_finds_no_key_in_the_running_signer(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_root_finds_no_key_in_the_running_signer),
+                        cmocka_unit_test(test_root_finds_no_key_in_the_running_signer),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* The real process over its socket: keys, uses, and what is refused. */
+#include <errno.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
-#include <errno.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "base/error.h"
 #include "crypto/pubkey.h"
@@ -50,8 +51,9 @@ static void sign_and_verify(Peer *p, KeyAlgorithm algorithm, Scheme scheme)
         op = peer_operation(p, &k, SIGNER_OP_SIGN, scheme, message);
         assert_int_equal(peer_operate(p, &op, &signature), 0);
         assert_int_equal(pubkey_verify(key_attributes_public(&k.attributes), scheme, message, signature), 0);
-        assert_int_not_equal(
-                pubkey_verify(key_attributes_public(&k.attributes), scheme, bytes_str("another"), signature), 0);
+        assert_int_not_equal(pubkey_verify(key_attributes_public(&k.attributes), scheme, bytes_str("another"),
+                                             signature),
+                        0);
 }
 
 static void test_signatures_verify_with_the_public_half(void **state)
@@ -104,12 +106,14 @@ static void test_mac_seal_and_agree_work(void **state)
         peer_key_init(&y, KEY_X25519, PURPOSE_AGREE, 0);
         assert_int_equal(peer_generate(p, &x), 0);
         assert_int_equal(peer_generate(p, &y), 0);
-        op = peer_operation(p, &x, SIGNER_OP_AGREE, SCHEME_ECDH_HKDF_256, key_attributes_public(&y.attributes));
+        op = peer_operation(
+                        p, &x, SIGNER_OP_AGREE, SCHEME_ECDH_HKDF_256, key_attributes_public(&y.attributes));
         op.length = 32;
         assert_int_equal(peer_operate(p, &op, &out), 0);
         assert_int_equal(out.len, 32);
         memcpy(secret, out.data, 32);
-        op = peer_operation(p, &y, SIGNER_OP_AGREE, SCHEME_ECDH_HKDF_256, key_attributes_public(&x.attributes));
+        op = peer_operation(
+                        p, &y, SIGNER_OP_AGREE, SCHEME_ECDH_HKDF_256, key_attributes_public(&x.attributes));
         op.length = 32;
         assert_int_equal(peer_operate(p, &op, &out), 0);
         assert_memory_equal(out.data, secret, 32);
@@ -190,13 +194,17 @@ static void test_a_key_does_only_what_it_was_made_for(void **state)
 
         assert_int_equal(try_use(p, &sign, SIGNER_OP_SIGN, SCHEME_ES256, 0, 32), 0);
         assert_int_equal(try_use(p, &digest, SIGNER_OP_SIGN, SCHEME_ES256, SIGNER_FLAG_DIGEST, 32), 0);
+        assert_int_equal(try_use(p, &sign, SIGNER_OP_SIGN, SCHEME_ES256, SIGNER_FLAG_DIGEST, 32),
+                        HF_E_PURPOSE_NOT_PERMITTED);
         assert_int_equal(
-                try_use(p, &sign, SIGNER_OP_SIGN, SCHEME_ES256, SIGNER_FLAG_DIGEST, 32), HF_E_PURPOSE_NOT_PERMITTED);
-        assert_int_equal(try_use(p, &digest, SIGNER_OP_SIGN, SCHEME_ES256, 0, 32), HF_E_PURPOSE_NOT_PERMITTED);
-        assert_int_equal(try_use(p, &digest, SIGNER_OP_SIGN, SCHEME_ES256, SIGNER_FLAG_DIGEST, 31), HF_E_INVALID_ARGS);
+                        try_use(p, &digest, SIGNER_OP_SIGN, SCHEME_ES256, 0, 32), HF_E_PURPOSE_NOT_PERMITTED);
+        assert_int_equal(try_use(p, &digest, SIGNER_OP_SIGN, SCHEME_ES256, SIGNER_FLAG_DIGEST, 31),
+                        HF_E_INVALID_ARGS);
         assert_int_equal(try_use(p, &agree, SIGNER_OP_SIGN, SCHEME_ES256, 0, 32), HF_E_PURPOSE_NOT_PERMITTED);
-        assert_int_equal(try_use(p, &sign, SIGNER_OP_AGREE, SCHEME_ECDH_HKDF_256, 0, 32), HF_E_PURPOSE_NOT_PERMITTED);
-        assert_int_equal(try_use(p, &agree, SIGNER_OP_MAC, SCHEME_ECDH_HKDF_256, 0, 32), HF_E_PURPOSE_NOT_PERMITTED);
+        assert_int_equal(try_use(p, &sign, SIGNER_OP_AGREE, SCHEME_ECDH_HKDF_256, 0, 32),
+                        HF_E_PURPOSE_NOT_PERMITTED);
+        assert_int_equal(try_use(p, &agree, SIGNER_OP_MAC, SCHEME_ECDH_HKDF_256, 0, 32),
+                        HF_E_PURPOSE_NOT_PERMITTED);
         assert_int_equal(try_use(p, &sign, SIGNER_OP_SIGN, SCHEME_ES384, 0, 32), HF_E_SCHEME_NOT_SUPPORTED);
         assert_int_equal(try_use(p, &sign, SIGNER_OP_SIGN, 200, 0, 32), HF_E_SCHEME_NOT_SUPPORTED);
         assert_int_equal(try_use(p, &sign, SIGNER_OP_SIGN, SCHEME_ES256, 1u << 9, 32), HF_E_INVALID_ARGS);
@@ -241,8 +249,9 @@ static void test_state_changes_go_only_where_they_may(void **state)
         assert_int_equal(rewrap(p, &on, 4, KEY_FLAG_RETIRED, &retired), 0);
         assert_int_equal(rewrap(p, &retired, 5, 0, &other), HF_E_INVALID_ARGS);
         assert_int_equal(rewrap(p, &retired, 5, KEY_FLAG_RETIRED | KEY_FLAG_FROZEN, &frozen), 0);
-        assert_int_equal(rewrap(p, &frozen, 6, KEY_FLAG_RETIRED | KEY_FLAG_FROZEN | KEY_FLAG_DISABLED, &other),
-                HF_E_KEY_FROZEN);
+        assert_int_equal(
+                        rewrap(p, &frozen, 6, KEY_FLAG_RETIRED | KEY_FLAG_FROZEN | KEY_FLAG_DISABLED, &other),
+                        HF_E_KEY_FROZEN);
         assert_int_equal(try_use(p, &frozen, SIGNER_OP_SIGN, SCHEME_ES256, 0, 8), 0);
 
         assert_int_equal(rewrap(p, &k, 1, KEY_FLAG_DISABLED, &other), HF_E_INVALID_ARGS);
@@ -330,27 +339,28 @@ static void test_a_malformed_packet_costs_the_connection_and_nothing_else(void *
                 const char *body;
                 size_t len;
         } cases[] = {
-                {0, "", 0},
-                {99, "", 0},
-                {SIGNER_REPLY, "", 0},
-                {SIGNER_HELLO, "", 0},
-                {SIGNER_HELLO, "\1\0\0\0\0", 5},
-                {SIGNER_INIT, "x", 1},
-                {SIGNER_UNLOCK, "\377\377\377\377", 4},
-                {SIGNER_LOCK, "x", 1},
-                {SIGNER_SLOTS, "\0\0\0\0x", 5},
-                {SIGNER_GENERATE, "\1\0", 2},
-                {SIGNER_REWRAP, "\0\0\0\0\0\0\0\0", 8},
-                {SIGNER_OPERATE, "\0", 1},
-                {SIGNER_CHECKPOINT, "\0", 1},
-                {SIGNER_RANDOM, "\1\0\0\0\0", 5},
-                {SIGNER_REKEY, "", 0},
+                        {0, "", 0},
+                        {99, "", 0},
+                        {SIGNER_REPLY, "", 0},
+                        {SIGNER_HELLO, "", 0},
+                        {SIGNER_HELLO, "\1\0\0\0\0", 5},
+                        {SIGNER_INIT, "x", 1},
+                        {SIGNER_UNLOCK, "\377\377\377\377", 4},
+                        {SIGNER_LOCK, "x", 1},
+                        {SIGNER_SLOTS, "\0\0\0\0x", 5},
+                        {SIGNER_GENERATE, "\1\0", 2},
+                        {SIGNER_REWRAP, "\0\0\0\0\0\0\0\0", 8},
+                        {SIGNER_OPERATE, "\0", 1},
+                        {SIGNER_CHECKPOINT, "\0", 1},
+                        {SIGNER_RANDOM, "\1\0\0\0\0", 5},
+                        {SIGNER_REKEY, "", 0},
         };
         Bytes out;
 
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-                assert_int_equal(
-                        peer_call(p, cases[i].type, BYTES(cases[i].body, cases[i].len), NULL, 0, &out), -ECONNRESET);
+                assert_int_equal(peer_call(p, cases[i].type, BYTES(cases[i].body, cases[i].len), NULL, 0,
+                                                 &out),
+                                -ECONNRESET);
                 peer_connect(p);
                 expect_alive(p);
         }
@@ -440,21 +450,21 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-                TEST(test_signatures_verify_with_the_public_half),
-                TEST(test_every_algorithm_can_be_generated_and_used_under_the_filter),
-                TEST(test_mac_seal_and_agree_work),
-                TEST(test_edited_attributes_are_a_mismatch),
-                TEST(test_edited_envelope_is_a_mismatch),
-                TEST(test_a_key_does_only_what_it_was_made_for),
-                TEST(test_state_changes_go_only_where_they_may),
-                TEST(test_rewrap_changes_nothing_but_state),
-                TEST(test_a_new_key_has_no_history),
-                TEST(test_a_sequence_number_is_served_once),
-                TEST(test_a_malformed_packet_costs_the_connection_and_nothing_else),
-                TEST(test_descriptors_that_nobody_asked_for_are_closed),
-                TEST(test_a_new_connection_replaces_the_old_one),
-                TEST(test_random_is_bounded_and_not_twice_the_same),
-                TEST(test_slow_jobs_leave_a_worker_for_quick_ones),
+                        TEST(test_signatures_verify_with_the_public_half),
+                        TEST(test_every_algorithm_can_be_generated_and_used_under_the_filter),
+                        TEST(test_mac_seal_and_agree_work),
+                        TEST(test_edited_attributes_are_a_mismatch),
+                        TEST(test_edited_envelope_is_a_mismatch),
+                        TEST(test_a_key_does_only_what_it_was_made_for),
+                        TEST(test_state_changes_go_only_where_they_may),
+                        TEST(test_rewrap_changes_nothing_but_state),
+                        TEST(test_a_new_key_has_no_history),
+                        TEST(test_a_sequence_number_is_served_once),
+                        TEST(test_a_malformed_packet_costs_the_connection_and_nothing_else),
+                        TEST(test_descriptors_that_nobody_asked_for_are_closed),
+                        TEST(test_a_new_connection_replaces_the_old_one),
+                        TEST(test_random_is_bounded_and_not_twice_the_same),
+                        TEST(test_slow_jobs_leave_a_worker_for_quick_ones),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "signer/queue.h"
 
-#include <stdarg.h>
 #include <setjmp.h>
-#include <cmocka.h>
+#include <stdarg.h>
 #include <stdlib.h>
+
+#include <cmocka.h>
 
 #include "base/error.h"
 
@@ -98,10 +99,10 @@ static void test_random_use_loses_nothing(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_uids_take_turns),
-                cmocka_unit_test(test_one_uid_cannot_fill_the_queue),
-                cmocka_unit_test(test_the_whole_is_bounded),
-                cmocka_unit_test(test_random_use_loses_nothing),
+                        cmocka_unit_test(test_uids_take_turns),
+                        cmocka_unit_test(test_one_uid_cannot_fill_the_queue),
+                        cmocka_unit_test(test_the_whole_is_bounded),
+                        cmocka_unit_test(test_random_use_loses_nothing),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

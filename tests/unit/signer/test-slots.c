@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* The real process: opening, shutting, slots, checkpoints, rekey, and who may talk to it. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -55,7 +56,8 @@ static int secret_fd(const char *text)
 }
 
 /* INIT with a passphrase and a recovery slot; `code` gets the code as the pipe gave it. */
-static int init_attended(Peer *p, const char *passphrase, char code[static RECOVERY_TEXT_LEN + 2], SignerOpened *ret)
+static int init_attended(
+                Peer *p, const char *passphrase, char code[static RECOVERY_TEXT_LEN + 2], SignerOpened *ret)
 {
         SignerInit init = {.store_id = p->store_id, .kind = SLOT_PASSPHRASE, .label = "admin"};
         _cleanup_buffer_ Buffer b = BUFFER_INIT(1024);
@@ -400,7 +402,8 @@ static void test_a_second_store_is_refused_while_one_is_in_use(void **state)
         assert_int_equal(signer_init_encode(&init, &b), 0);
         restart(p);
         assert_int_equal(peer_unlock(p, 0, -1, &opened), 0);
-        assert_int_equal(peer_call(p, SIGNER_INIT, buffer_bytes(&b), NULL, 0, &reply), HF_E_STORE_INITIALISED);
+        assert_int_equal(
+                        peer_call(p, SIGNER_INIT, buffer_bytes(&b), NULL, 0, &reply), HF_E_STORE_INITIALISED);
 }
 
 static void test_a_checkpoint_note_is_what_the_format_says(void **state)
@@ -429,7 +432,8 @@ static void test_a_checkpoint_note_is_what_the_format_says(void **state)
         hex_encode(hello.life, 16, life);
         base64_encode(c.head, 32, head);
         n = (size_t)snprintf(want, sizeof(want),
-                "holdfast/log/%s\n3\n%s\nstate ab%062d\ncounter 17\nepoch 4\nlife %s\nops 0\n", id, head, 0, life);
+                        "holdfast/log/%s\n3\n%s\nstate ab%062d\ncounter 17\nepoch 4\nlife %s\nops 0\n", id,
+                        head, 0, life);
         assert_memory_equal(text, want, n);
         snprintf(want, sizeof(want), "\n\xe2\x80\x94 holdfast/log/%s ", id);
         line = strstr(text, want);
@@ -441,7 +445,8 @@ static void test_a_checkpoint_note_is_what_the_format_says(void **state)
         assert_int_equal(len, 68);
         assert_int_equal(ed25519_verify(opened.checkpoint_public, BYTES(text, n), signature + 4), 0);
         text[5] ^= 1;
-        assert_int_equal(ed25519_verify(opened.checkpoint_public, BYTES(text, n), signature + 4), HF_E_KEY_MISMATCH);
+        assert_int_equal(ed25519_verify(opened.checkpoint_public, BYTES(text, n), signature + 4),
+                        HF_E_KEY_MISMATCH);
 }
 
 static void test_rekey_makes_everything_anew(void **state)
@@ -466,7 +471,8 @@ static void test_rekey_makes_everything_anew(void **state)
         assert_int_equal(signer_init_encode(&init, &i), 0);
         assert_int_equal(wire_put_block(&b, buffer_bytes(&p->slots)), 0);
         assert_int_equal(wire_put_block(&b, buffer_bytes(&i)), 0);
-        assert_int_equal(peer_call(p, SIGNER_REKEY_COMMIT, BYTES(&keep, 1), NULL, 0, &reply), HF_E_NOTHING_TO_DO);
+        assert_int_equal(peer_call(p, SIGNER_REKEY_COMMIT, BYTES(&keep, 1), NULL, 0, &reply),
+                        HF_E_NOTHING_TO_DO);
         assert_int_equal(peer_call(p, SIGNER_REKEY, buffer_bytes(&b), NULL, 0, &reply), 0);
         reader = wire_reader(reply);
         assert_int_equal(signer_opened_decode(&reader, &new), 0);
@@ -516,7 +522,8 @@ static void test_another_uid_is_refused(void **state)
                 int fd;
                 char c;
 
-                /* connect() may succeed: the listener's backlog takes anybody whom the mode of the path lets in. */
+                /* connect() may succeed: the listener's backlog takes anybody whom the mode of the path lets
+                 * in. */
                 if (setresuid(65534, 65534, 65534) < 0)
                         _exit(1);
                 if (link_connect(p->socket_path, &fd) < 0)
@@ -569,22 +576,22 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-                TEST(test_a_restarted_signer_opens_again_by_its_credential),
-                TEST(test_a_reconnecting_daemon_gets_the_same_keys),
-                TEST(test_passphrase_and_recovery_code_open_and_others_do_not),
-                TEST(test_a_failed_unlock_says_why_for_each_slot),
-                TEST(test_the_recovery_code_is_checked_when_typed_back),
-                TEST(test_after_lock_only_an_explicit_unlock_opens),
-                TEST(test_lock_ends_a_life_only_when_all_uses_are_sealed),
-                TEST(test_a_store_of_another_machine_does_not_open_by_itself),
-                TEST(test_slots_are_added_changed_and_removed_but_never_the_last),
-                TEST(test_only_sealed_small_memfds_are_taken_as_secrets),
-                TEST(test_a_second_store_is_refused_while_one_is_in_use),
-                TEST(test_a_checkpoint_note_is_what_the_format_says),
-                TEST(test_rekey_makes_everything_anew),
-                TEST(test_another_uid_is_refused),
-                TEST(test_without_memfd_secret_it_works_and_says_so),
-                TEST(test_ld_variables_keep_it_from_starting),
+                        TEST(test_a_restarted_signer_opens_again_by_its_credential),
+                        TEST(test_a_reconnecting_daemon_gets_the_same_keys),
+                        TEST(test_passphrase_and_recovery_code_open_and_others_do_not),
+                        TEST(test_a_failed_unlock_says_why_for_each_slot),
+                        TEST(test_the_recovery_code_is_checked_when_typed_back),
+                        TEST(test_after_lock_only_an_explicit_unlock_opens),
+                        TEST(test_lock_ends_a_life_only_when_all_uses_are_sealed),
+                        TEST(test_a_store_of_another_machine_does_not_open_by_itself),
+                        TEST(test_slots_are_added_changed_and_removed_but_never_the_last),
+                        TEST(test_only_sealed_small_memfds_are_taken_as_secrets),
+                        TEST(test_a_second_store_is_refused_while_one_is_in_use),
+                        TEST(test_a_checkpoint_note_is_what_the_format_says),
+                        TEST(test_rekey_makes_everything_anew),
+                        TEST(test_another_uid_is_refused),
+                        TEST(test_without_memfd_secret_it_works_and_says_so),
+                        TEST(test_ld_variables_keep_it_from_starting),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "signer/stack.h"
 
-#include <stdarg.h>
 #include <setjmp.h>
-#include <cmocka.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 typedef struct Seen {
         uintptr_t here;
@@ -112,9 +113,9 @@ static void test_too_deep_a_stack_meets_the_guard_page(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_it_runs_elsewhere_and_comes_back),
-                cmocka_unit_test(test_scrubbing_erases_what_was_left),
-                cmocka_unit_test(test_too_deep_a_stack_meets_the_guard_page),
+                        cmocka_unit_test(test_it_runs_elsewhere_and_comes_back),
+                        cmocka_unit_test(test_scrubbing_erases_what_was_left),
+                        cmocka_unit_test(test_too_deep_a_stack_meets_the_guard_page),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
