@@ -113,7 +113,6 @@ void use_patience(Daemon *d)
 static int append_line(Operation *op, UseItem *item)
 {
         AuditLine line;
-        int r;
 
         audit_line_init(&line, op->event);
         audit_line_uuid(&line, "key", &op->key->uuid);
@@ -125,10 +124,7 @@ static int append_line(Operation *op, UseItem *item)
                 audit_line_u64(&line, "call", op->items[0].seq);
                 audit_line_u64(&line, "item", (uint64_t)(item - op->items));
         }
-        r = audit_log_append(op->daemon->vault.log, &line, &item->seq);
-        if (!r)
-                checkpoint_consider(op->daemon);
-        return r;
+        return audit_log_append(op->daemon->vault.log, &line, &item->seq);
 }
 
 static uint64_t append_failure(Operation *op, uint64_t ref, int result)
@@ -244,10 +240,14 @@ static int send_job(Operation *op, UseItem *item)
         return r;
 }
 
-/* Line first, then the job: there is never a job without its line. */
+/*
+ * Line first, then the job: there is never a job without its line. A checkpoint that this line makes due is asked for
+ * behind the job, because the signer refuses a job whose line a checkpoint covers already.
+ */
 static void send_item(Operation *op)
 {
         UseItem *item = &op->items[op->n_sent];
+        Daemon *d = op->daemon;
         int r;
 
         item->op = op;
@@ -258,6 +258,7 @@ static void send_item(Operation *op)
                 r = send_job(op, item);
                 if (r)
                         item_done(item, r, BYTES_NULL);
+                checkpoint_consider(d);
                 return;
         }
         op->failure = r;
