@@ -26,6 +26,7 @@
 #include "daemon/change.h"
 #include "daemon/checkpoint.h"
 #include "daemon/connection.h"
+#include "daemon/filter.h"
 #include "daemon/operation.h"
 #include "daemon/system-bus.h"
 #include "dbus/errors.h"
@@ -316,6 +317,8 @@ static int start(Daemon *d)
                                 &d->signer);
         if (!r && d->config.system_bus)
                 r = system_bus_new(d, &d->system_bus);
+        if (!r)
+                r = daemon_filter_close();
         return r;
 }
 
