@@ -165,6 +165,7 @@ void writer_push(Writer *w, unsigned segment, uint64_t offset, Bytes line, uint6
 {
         WriterChunk *last;
         WriterQueue *q;
+        bool tell;
 
         pthread_mutex_lock(&w->lock);
         q = &w->queues[w->filling];
@@ -177,17 +178,22 @@ void writer_push(Writer *w, unsigned segment, uint64_t offset, Bytes line, uint6
         q->len += line.len;
         last->end = q->len;
         q->last = seq;
-        if (wake && !w->busy)
-                pthread_cond_signal(&w->work);
+        tell = wake && !w->busy;
         pthread_mutex_unlock(&w->lock);
+        /* Behind the lock, or the thread would wake up to wait for it. */
+        if (tell)
+                pthread_cond_signal(&w->work);
 }
 
 void writer_wake(Writer *w)
 {
+        bool tell;
+
         pthread_mutex_lock(&w->lock);
-        if (pending(w) && !w->busy)
-                pthread_cond_signal(&w->work);
+        tell = pending(w) && !w->busy;
         pthread_mutex_unlock(&w->lock);
+        if (tell)
+                pthread_cond_signal(&w->work);
 }
 
 int writer_flush(Writer *w)

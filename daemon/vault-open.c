@@ -91,7 +91,8 @@ AuditLogParams vault_job_log_params(const VaultJob *j, char id[static UUID_TEXT_
         return (AuditLogParams){.dir_fd = j->audit_fd,
                         .log_id = id,
                         .key = j->keys.log_key,
-                        .segment_size = j->segment_size};
+                        .segment_size = j->segment_size,
+                        .corked = true};
 }
 
 StoreParams vault_job_store_params(const VaultJob *j)

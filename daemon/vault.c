@@ -105,6 +105,27 @@ static int on_log(sd_event_source *source, int fd, uint32_t events, void *userda
         return 0;
 }
 
+/* The loop is about to wait: what this turn has written goes to the disk, as one. */
+static int on_turn_end(sd_event_source *source, void *userdata)
+{
+        Daemon *d = userdata;
+
+        (void)source;
+        audit_log_wake(d->vault.log);
+        return 0;
+}
+
+static void watch_log(Daemon *d)
+{
+        Vault *v = &d->vault;
+        int r = sd_event_add_io(d->event, &v->log_source, audit_log_fd(v->log), EPOLLIN, on_log, d);
+
+        if (r >= 0)
+                r = sd_event_source_set_prepare(v->log_source, on_turn_end);
+        if (r < 0)
+                daemon_abandon(d, "the audit log cannot be watched");
+}
+
 /* ---- closing ---- */
 
 void vault_close(Daemon *d)
@@ -162,7 +183,7 @@ static void take_over(Daemon *d, VaultJob *j)
                 memcpy(v->keys->data, &j->keys, sizeof(j->keys));
         buffer_clear(&v->slots);
         (void)buffer_append(&v->slots, j->slots.data, j->slots.len);
-        (void)sd_event_add_io(d->event, &v->log_source, audit_log_fd(v->log), EPOLLIN, on_log, d);
+        watch_log(d);
         (void)vault_read_slots(d, buffer_bytes(&v->slots));
 }
 
