@@ -12,13 +12,21 @@
 
 #define NOTE_MAX 4096
 
-static size_t trimmed(const Buffer *b)
+/* The first word that is a key: a file with nothing else, or what `holdfast audit key` printed. */
+static int find_key(const Buffer *b, AuditVkey *ret)
 {
-        size_t len = b->len;
+        const char *text = (const char *)b->data, *end = text + b->len;
 
-        while (len > 0 && strchr(" \t\r\n", b->data[len - 1]))
-                len--;
-        return len;
+        while (text < end) {
+                size_t len = 0;
+
+                while (text + len < end && !strchr(" \t\r\n\",", text[len]))
+                        len++;
+                if (len && audit_vkey_parse(text, len, ret) == 0)
+                        return 0;
+                text += len + 1;
+        }
+        return HF_E_INVALID_ARGS;
 }
 
 /* --key is the key itself, or a file that holds it. */
@@ -33,7 +41,7 @@ static int read_key(Cli *cli, AuditVkey *ret)
         r = input_read(cli, key, NOTE_MAX, &b);
         if (r)
                 return r;
-        if (audit_vkey_parse((const char *)b.data, trimmed(&b), ret))
+        if (find_key(&b, ret))
                 return cli_usage(cli,
                                 "%s is not a checkpoint key (NAME+ID+KEY, as `holdfast audit key` prints "
                                 "it).",
@@ -89,16 +97,19 @@ static void print_good(const AuditReport *report)
 static int print_bad(Cli *cli, const AuditReport *report)
 {
         const char *kind = audit_verdict_to_string(report->verdict);
+        uint64_t good = report->bad_seq - report->first_seq < report->records
+                                        ? report->bad_seq - report->first_seq
+                                        : report->records;
 
         if (report->bad_last > report->bad_seq)
                 return cli_fail_with(cli, EXIT_CODE_VERIFICATION, kind,
                                 "One of the records %" PRIu64 " to %" PRIu64 " (line %" PRIu64
                                 ") is bad: %s. %" PRIu64 " records before are good.",
-                                report->bad_seq, report->bad_last, report->bad_line, kind, report->records);
+                                report->bad_seq, report->bad_last, report->bad_line, kind, good);
         return cli_fail_with(cli, EXIT_CODE_VERIFICATION, kind,
                         "Record %" PRIu64 " (line %" PRIu64 ") is bad: %s. %" PRIu64
                         " records before are good.",
-                        report->bad_seq, report->bad_line, kind, report->records);
+                        report->bad_seq, report->bad_line, kind, good);
 }
 
 static int show_report(Cli *cli, const AuditReport *report)

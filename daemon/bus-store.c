@@ -212,7 +212,6 @@ static void on_opened(void *userdata, int result, const char *reason, uint32_t s
                 fail(op, result, reason);
                 return;
         }
-        op->daemon->vault.locked_by_hand = false;
         r = operation_reply_new(op, &reply);
         if (r >= 0)
                 r = append_opened(reply, &op->daemon->vault, slot);

@@ -305,6 +305,10 @@ static void on_unlocked(void *userdata, int result, Bytes body)
         if (!result)
                 return;
         d->vault.busy = false;
+        if (result == HF_E_SIGNER_UNAVAILABLE) { /* nothing was decided; it comes back */
+                vault_job_tell(j, result);
+                return;
+        }
         vault_note_failed_unlock(d, j);
         if (d->vault.state == VAULT_STARTING || d->vault.state == VAULT_READY)
                 vault_set_state(d, VAULT_LOCKED, HF_E_STORE_LOCKED, j->reason);
@@ -443,7 +447,8 @@ void vault_signer_up(Daemon *d, const SignerHello *hello)
         }
         if (v->store)
                 (void)vault_read_slots(d, buffer_bytes(&v->slots)); /* an answer may have been lost */
-        if (v->store && !v->locked_by_hand && vault_unlock(d, false, -EBADF, NULL, on_looked, d))
+        /* Also where an operator has locked: it is the signer that remembers that, and its restart forgets it. */
+        if ((v->store || v->state == VAULT_LOCKED) && vault_unlock(d, false, -EBADF, NULL, on_looked, d))
                 log_warning("the signer is back, but could not be asked to open the store");
 }
 
@@ -526,7 +531,6 @@ void vault_lock(Daemon *d, Caller *caller, VaultDoneFunc done, void *userdata)
         }
         *l = (LockJob){.daemon = d, .caller = caller_ref(caller), .done = done, .userdata = userdata};
         d->vault.busy = true;
-        d->vault.locked_by_hand = true;
         vault_set_state(d, VAULT_LOCKED, HF_E_STORE_LOCKED, "locked by an operator");
         use_fail_queued(d, HF_E_STORE_LOCKED);
         use_hold(d, on_drained_lock, l);

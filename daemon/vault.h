@@ -35,7 +35,6 @@ typedef struct Vault {
         VaultState state;
         int error; /* why it is not ready: HF_E_STORE_LOCKED, ... */
         char reason[640];
-        bool locked_by_hand; /* no unattended try until asked */
         bool busy;           /* an init, unlock, lock or recovery is under way */
         bool signer_open;         /* the signer holds the master of the open store */
         bool init_pending;   /* store.new waits for the recovery code */
