@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -344,6 +345,9 @@ int main(int argc, char **argv)
         static Daemon d;
         int r;
 
+        /* Large blocks go back to the system when they are freed, also after recovery has needed one of 16 MiB. */
+        (void)mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+        (void)mallopt(M_TRIM_THRESHOLD, 256 * 1024);
         config_init(&d.config);
         r = config_from_arguments(&d.config, argc, argv);
         if (r)

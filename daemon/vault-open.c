@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -608,7 +607,6 @@ int vault_job_open(void *job)
                 r = append_unlock(j);
         if (!r)
                 r = audit_log_sync(j->log);
-        (void)malloc_trim(0); /* recovery has read a whole tail at once */
         if (!r)
                 return 0;
         if (!j->reason[0])
