@@ -14,6 +14,8 @@
 #define BLOCK_MIN 32
 #define CLASSES 34 /* 32, 48, 64, 96, ... 4 MiB: two for each power of two */
 #define ALIGNMENT 16
+#define MAGAZINE_CLASSES 12u /* up to 1.5 KiB */
+#define MAGAZINE_MAX 16u     /* blocks of a size that one thread keeps: 100 KiB at most in all */
 
 typedef struct Header {
         uint32_t class;
@@ -24,6 +26,11 @@ typedef struct Header {
 typedef struct FreeBlock {
         struct FreeBlock *next;
 } FreeBlock;
+
+typedef struct Magazine {
+        FreeBlock *free;
+        unsigned n;
+} Magazine;
 
 typedef struct Class {
         pthread_mutex_t lock;
@@ -89,6 +96,44 @@ Arena *arena_free(Arena *a)
         return NULL;
 }
 
+/* OpenSSL's callbacks carry no context, so this one pointer is a global. Set once before there are threads. */
+static Arena *installed;
+
+/*
+ * A signature is some fifty small blocks, taken and given back. Each thread keeps a few of the sizes it uses, erased
+ * as all free ones are, so that workers do not meet at the locks. Threads of a signer live as long as it does.
+ */
+static _Thread_local Magazine magazines[MAGAZINE_CLASSES];
+
+static Magazine *magazine_of(const Arena *a, uint32_t class)
+{
+        return a == installed && class < MAGAZINE_CLASSES ? &magazines[class] : NULL;
+}
+
+static void *take_kept(const Arena *a, uint32_t class)
+{
+        Magazine *m = magazine_of(a, class);
+        FreeBlock *b = m ? m->free : NULL;
+
+        if (b) {
+                m->free = b->next;
+                m->n--;
+        }
+        return b;
+}
+
+static bool keep(const Arena *a, uint32_t class, FreeBlock *b)
+{
+        Magazine *m = magazine_of(a, class);
+
+        if (!m || m->n == MAGAZINE_MAX)
+                return false;
+        b->next = m->free;
+        m->free = b;
+        m->n++;
+        return true;
+}
+
 static void *take_free(Class *c)
 {
         FreeBlock *b;
@@ -122,7 +167,9 @@ void *arena_alloc(Arena *a, size_t size)
         if (size == 0 || size > class_size(CLASSES - 1) - sizeof(Header))
                 return NULL;
         class = class_of(size + sizeof(Header));
-        h = take_free(&a->classes[class]);
+        h = take_kept(a, class);
+        if (!h)
+                h = take_free(&a->classes[class]);
         if (!h)
                 h = take_new(a, class_size(class));
         if (!h)
@@ -144,17 +191,21 @@ static Header *header_of(void *p)
 
 void arena_release(Arena *a, void *p)
 {
-        Header *h;
+        uint32_t class;
         FreeBlock *b;
+        Header *h;
         Class *c;
 
         if (!p)
                 return;
         h = header_of(p);
-        c = &a->classes[h->class];
-        __atomic_sub_fetch(&a->used, class_size(h->class), __ATOMIC_RELAXED);
+        class = h->class;
+        __atomic_sub_fetch(&a->used, class_size(class), __ATOMIC_RELAXED);
         secret_erase(h, sizeof(*h) + h->size);
         b = (FreeBlock *)h;
+        if (keep(a, class, b))
+                return;
+        c = &a->classes[class];
         pthread_mutex_lock(&c->lock);
         b->next = c->free;
         c->free = b;
@@ -200,10 +251,6 @@ bool arena_is_tight(Arena *a)
         arena_usage(a, &used, &size);
         return used > size - size / 4;
 }
-
-/* OpenSSL's callbacks carry no context, so this one pointer is a global. Set once before there are threads.
- */
-static Arena *installed;
 
 static void *hook_malloc(size_t size, const char *file, int line)
 {
