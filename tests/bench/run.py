@@ -256,32 +256,35 @@ def first_signature(stack, bench):
 
 
 def measure_keys():
-    with Stack(bus=False, rules=rules()) as stack:
-        bench = Bench(stack)
-        stack.init()
-        bench.run("create", "8", keys=10, uid=ADMIN)
-        few = [bench.run("one", keys=10) for _ in range(ROUNDS)]
-        made = bench.run("create", "8", first=10, keys=KEYS - 10, uid=ADMIN)
-        warm, cold = [], []
+    """Two Holdfasts in turn, one with 10 keys and one with many."""
+    with Stack(bus=False, rules=rules()) as small, Stack(bus=False, rules=rules()) as large:
+        few, many = Bench(small), Bench(large)
+        for stack in small, large:
+            stack.init()
+        few.run("create", "8", keys=10, uid=ADMIN)
+        made = many.run("create", "8", keys=KEYS, uid=ADMIN)
+        rounds = []
         for i in range(ROUNDS):
             # Keys that nobody has touched: each is opened for the first time.
-            cold.append(bench.run("one", first=10 + i * 500, keys=500, calls=500, seconds=60))
-            bench.run("one", keys=10, calls=10)
-            warm.append(bench.run("one", keys=10))
-        size = memory(stack.daemon_pid(), "Rss")
-        start = first_signature(stack, bench)
-        fresh = memory(stack.daemon_pid(), "Rss")
-        bench.finish()
-        few_p50, warm_p50 = median(few, lambda r: r["p50"]), median(warm, lambda r: r["p50"])
-        t = Table(f"{KEYS:,} keys in the store")
-        t.add("10 keys: p50 of a warm key", few_p50, "us")
-        t.add(f"{KEYS:,} keys: p50 of a warm key", warm_p50, "us", few_p50 * 1.1)
-        t.add("a cold key, p50 more", median(cold, lambda r: r["p50"]) - warm_p50, "us", 150)
-        t.add("start to first signature", start, "s", 1.5)
-        t.add("holdfastd, resident", size / MIB, "MiB", 64)
-        t.add("holdfastd, resident after a restart", fresh / MIB, "MiB", 64)
-        t.add("making a key, 8 callers", 1e6 / made["rate"], "us")
-        t.show()
+            cold = many.run("one", first=10 + i * 500, keys=500, calls=500, seconds=60)
+            for bench in few, many:
+                bench.run("one", keys=10, calls=50)
+            rounds.append({"cold": cold, "few": few.run("one", keys=10), "many": many.run("one", keys=10)})
+        size = memory(large.daemon_pid(), "Rss")
+        start = first_signature(large, many)
+        fresh = memory(large.daemon_pid(), "Rss")
+        for bench in few, many:
+            bench.finish()
+    few_p50, many_p50, cold_p50 = (median(rounds, lambda r, n=name: r[n]["p50"]) for name in ("few", "many", "cold"))
+    t = Table(f"{KEYS:,} keys in the store")
+    t.add("10 keys: p50 of a warm key", few_p50, "us")
+    t.add(f"{KEYS:,} keys: p50 of a warm key", many_p50, "us", few_p50 * 1.1)
+    t.add("a cold key, p50 more", cold_p50 - many_p50, "us", 150)
+    t.add("start to first signature", start, "s", 1.5)
+    t.add("holdfastd, resident", size / MIB, "MiB", 64)
+    t.add("holdfastd, resident after a restart", fresh / MIB, "MiB", 64)
+    t.add("making a key, 8 callers", 1e6 / made["rate"], "us")
+    t.show()
 
 
 def switches(pid):
