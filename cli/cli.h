@@ -146,6 +146,8 @@ int show_bytes(Cli *cli, BytesKind kind, const char *member, HfSpan bytes);
 /* Everything in the file (NULL or "-": standard input) up to limit bytes; more is MessageTooLarge. 0 or an
  * exit code. */
 int input_read(Cli *cli, const char *path, size_t limit, Buffer *ret);
+/* A checkpoint note as a C string; line ends that an editor or a shell put behind it are taken off. */
+int input_note(Cli *cli, const char *path, Buffer *ret);
 /* The bytes of an option value: the text itself, or for @FILE the file's. */
 int input_value(Cli *cli, const char *value, size_t limit, Buffer *ret);
 /* "2026-11-21", RFC 3339 in UTC, or "2h" ago; microseconds since 1970. */

@@ -93,3 +93,16 @@ bool input_time(const char *text, uint64_t now, uint64_t *ret)
         }
         return false;
 }
+
+int input_note(Cli *cli, const char *path, Buffer *ret)
+{
+        int r = input_read(cli, path, ret->limit - 1, ret);
+
+        if (r)
+                return r;
+        while (ret->len >= 2 && ret->data[ret->len - 1] == '\n' && ret->data[ret->len - 2] == '\n')
+                ret->len--;
+        if (buffer_append(ret, "", 1) < 0 || strlen((const char *)ret->data) + 1 != ret->len)
+                return cli_usage(cli, "%s is not a note.", path);
+        return 0;
+}

@@ -318,25 +318,43 @@ static int run_prune(Cli *cli)
                 return cli_usage(cli, "It needs --before SEQ and --archived NOTE-FILE. Nothing was done.");
         if (!cli_number(cli, "--before", cli->options.before, 1, INT64_MAX, &before))
                 return EXIT_CODE_USAGE;
-        r = input_read(cli, cli->options.archived, NOTE_MAX, &note);
+        r = input_note(cli, cli->options.archived, &note);
         if (r == 0)
                 r = cli_confirm(cli, "Remove the records before %" PRIu64 " from this device?", before);
         if (r)
                 return r;
-        if (buffer_append(&note, "", 1) < 0 || strlen((const char *)note.data) + 1 != note.len)
-                return cli_usage(cli, "%s is not a note.", cli->options.archived);
         args_number(&args, NULL, HF_ARG_U64, before);
         args_string(&args, NULL, (const char *)note.data);
         r = cli_call(cli, CALL_AUDIT("Prune", &args, .timeout = CALL_LONG), &reply);
         if (r)
                 return r;
         if (cli->options.json) {
-                _cleanup_json_ json_t *j = json_pack("{s:O}", "removed", json_array_get(reply, 0));
+                _cleanup_json_ json_t *j = json_pack("{s:O}", "first", json_array_get(reply, 0));
 
                 return j ? show_json(cli, j) : EXIT_CODE_FAILED;
         }
-        cli_talk(cli, "%" JSON_INTEGER_FORMAT " segments removed.",
+        cli_talk(cli, "The log on this device begins at record %" JSON_INTEGER_FORMAT " now.",
                         json_integer_value(json_array_get(reply, 0)));
+        return 0;
+}
+
+/* The signed note of the last checkpoint, for the archive, `verify --expect` and `prune --archived`. */
+static int run_note(Cli *cli)
+{
+        _cleanup_json_ json_t *reply = NULL;
+        CallArgs args = {0};
+        const char *note;
+        int r;
+
+        r = cli_call(cli, CALL_AUDIT("Head", &args, .idempotent = true), &reply);
+        if (r)
+                return r;
+        if (cli->options.json)
+                return show_json(cli, json_array_get(reply, 0));
+        note = json_string_value(json_object_get(json_array_get(reply, 0), "note"));
+        if (!note || !*note)
+                return cli_fail_with(cli, EXIT_CODE_NOTHING_TO_DO, "NothingToDo", "There is no checkpoint yet.");
+        fputs(note, stdout);
         return 0;
 }
 
@@ -349,6 +367,7 @@ const Verb verbs_audit[] = {
                 {"audit", "verify", "FILE", 1, 1, "key expect", "Check an exported log; needs no daemon",
                                 verify_run},
                 {"audit", "key", "", 0, 0, "", "Print the key that seals the log", run_key},
+                {"audit", "note", "", 0, 0, "", "Print the signed note of the last checkpoint", run_note},
                 {"audit", "prune", "", 0, 0, "before archived", "Remove what is archived from this device",
                                 run_prune},
                 {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},

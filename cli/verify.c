@@ -51,11 +51,7 @@ static int read_key(Cli *cli, AuditVkey *ret)
 
 static int read_expected(Cli *cli, Buffer *ret)
 {
-        int r = input_read(cli, cli->options.expect, NOTE_MAX, ret);
-
-        if (r == 0 && buffer_append(ret, "", 1) < 0)
-                r = cli_fail_file(cli, cli->options.expect, ENOMEM);
-        return r;
+        return input_note(cli, cli->options.expect, ret);
 }
 
 static json_t *report_json(const AuditReport *report)
