@@ -35,6 +35,7 @@ struct Connection {
         int fd; /* sd-bus owns it once there is a bus */
         sd_bus *bus;
         sd_event_source *source, *again;
+        GuardOwner received;
         bool reading, closed, parked;
 };
 
@@ -50,6 +51,7 @@ Connection *connection_unref(Connection *c)
 {
         if (!c || --c->refs > 0)
                 return NULL;
+        guard_release(&c->received); /* the last message is gone, so these are the ones sd-bus has forgotten */
         caller_unref(c->caller);
         free(c);
         return NULL;
@@ -89,6 +91,7 @@ static void admit_parked(Daemon *d)
         if (oldest) {
                 list_remove(&d->waiting_connections, oldest);
                 oldest->parked = false;
+                oldest->user->n_parked--;
                 start(oldest);
         }
 }
@@ -102,8 +105,10 @@ static void close_connection(Connection *c)
         c->closed = true;
         c->source = sd_event_source_disable_unref(c->source);
         c->again = sd_event_source_disable_unref(c->again);
-        if (c->parked)
+        if (c->parked) {
                 list_remove(&d->waiting_connections, c);
+                c->user->n_parked--;
+        }
         if (c->bus) {
                 list_remove(&d->connections, c);
                 d->n_connections--;
@@ -116,6 +121,8 @@ static void close_connection(Connection *c)
         c->user = user_unref(d, c->user);
         connection_unref(c);
         admit_parked(d);
+        for (size_t i = 0; i < d->n_listeners; i++)
+                (void)sd_event_source_set_enabled(d->listeners[i]->source, SD_EVENT_ON);
 }
 
 static bool may_read(const Connection *c)
@@ -152,9 +159,9 @@ static void process(Connection *c)
 
         connection_ref(c);
         for (; r > 0 && n < MESSAGES_A_TURN && !c->closed && may_read(c); n++) {
-                guard_set(HF_BUS_MESSAGE_MAX + GUARD_SLACK);
+                guard_set(HF_BUS_MESSAGE_MAX + GUARD_SLACK, &c->received);
                 r = sd_bus_process(c->bus, NULL);
-                guard_set(0);
+                guard_set(0, NULL);
         }
         if (!c->closed) {
                 if (r < 0)
@@ -180,9 +187,9 @@ static int flush_replies(Connection *c)
 {
         int r;
 
-        guard_set(HF_BUS_MESSAGE_MAX + GUARD_SLACK);
+        guard_set(HF_BUS_MESSAGE_MAX + GUARD_SLACK, &c->received);
         r = sd_bus_process(c->bus, NULL);
-        guard_set(0);
+        guard_set(0, NULL);
         return r;
 }
 
@@ -294,9 +301,12 @@ static int accept_one(Listener *l)
         }
         if (has_place(d, c->user)) {
                 start(c);
-        } else {
+        } else if (c->user->n_parked < d->config.max_connections_per_user) {
                 c->parked = true;
+                c->user->n_parked++;
                 list_add(&d->waiting_connections, c);
+        } else {
+                close_connection(c); /* or one uid could take all descriptors we may have */
         }
         return 0;
 }
@@ -306,10 +316,11 @@ static int on_listener(sd_event_source *source, int fd, uint32_t events, void *u
         Listener *l = userdata;
         int r;
 
-        (void)source;
         (void)fd;
         (void)events;
         r = accept_one(l);
+        if (r == -EMFILE || r == -ENFILE)
+                (void)sd_event_source_set_enabled(source, SD_EVENT_OFF); /* until somebody leaves */
         if (r && r != -EAGAIN && r != -ECONNABORTED && r != -EINTR)
                 log_warning("cannot accept a connection on %s: %s", l->path, strerror(-r));
         return 0;

@@ -8,7 +8,7 @@
  * decide when to read: not while 64 replies wait to be taken, not while its uid has all its jobs in work. A
  * message above HF_BUS_MESSAGE_MAX ends the connection before memory is taken for it (daemon/guard.h).
  * Connections above a limit are accepted and left unread until there is room, so callers wait instead of
- * failing.
+ * failing; as many again as the limit of a uid, above that they are closed at once.
  */
 #include "daemon/daemon.h"
 

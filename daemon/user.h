@@ -13,6 +13,7 @@ struct User {
         uid_t uid;
         unsigned refs;
         size_t n_connections;
+        size_t n_parked; /* connections above the limit, not read */
         size_t n_jobs;
 
         Operation *queue_first, *queue_last;
