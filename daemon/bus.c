@@ -58,7 +58,7 @@ static ObjectKind find_object(const char *path, char ret_key[static NAME_SIZE])
         r = sd_bus_path_decode(path, HF_PATH_KEY, &decoded);
         if (r <= 0)
                 return OBJECT_NONE;
-        if (strlen(decoded) < NAME_SIZE && decoded[0])
+        if (name_is_valid(decoded) || uuid_parse(decoded, &(Uuid){}))
                 strcpy(ret_key, decoded);
         free(decoded);
         return OBJECT_KEY;
