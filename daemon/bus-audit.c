@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "daemon/bus.h"
 #include "daemon/checkpoint.h"
+#include "daemon/output.h"
 #include "dbus/names.h"
 
 #define EXPORT_PAUSE_MS 10000                   /* how long a reader may pause ... */
@@ -277,16 +278,6 @@ static void begin_export(void *userdata, int result)
         }
 }
 
-static int check_output(int fd)
-{
-        int flags = fcntl(fd, F_GETFL);
-        struct stat st;
-
-        if (flags < 0 || fstat(fd, &st) < 0 || (flags & O_PATH) || (flags & O_ACCMODE) == O_RDONLY)
-                return HF_E_INVALID_FD;
-        return S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) ? 0 : HF_E_INVALID_FD;
-}
-
 static int handle_export(Operation *op)
 {
         Vault *v = &op->daemon->vault;
@@ -299,7 +290,7 @@ static int handle_export(Operation *op)
                 return HF_E_INVALID_ARGS;
         r = read_options(op, export_options, &o);
         if (!r)
-                r = check_output(fd);
+                r = output_check(fd, true);
         if (r)
                 return r;
         e = calloc(1, sizeof(*e));

@@ -17,6 +17,7 @@
 #include "daemon/bus-store.h"
 #include "daemon/change.h"
 #include "daemon/checkpoint.h"
+#include "daemon/output.h"
 #include "daemon/vault-rekey.h"
 #include "dbus/errors.h"
 
@@ -36,7 +37,8 @@ static void job_fail(BackupJob *b, int r)
         Operation *op = b->op;
 
         if (b->reason[0])
-                operation_fail_because(op, r < 0 ? HF_E_LOG_FULL : r, "No backup was made: %s.", b->reason);
+                operation_fail_because(op, r == -ENOSPC || r == -EDQUOT ? HF_E_LOG_FULL : r < 0 ? HF_E_INVALID_FD : r,
+                                "No backup was made: %s.", b->reason);
         else
                 operation_fail(op, r);
         safe_close(b->fd);
@@ -139,16 +141,6 @@ static void on_sealed(void *userdata, int result)
         }
 }
 
-static int check_output(int fd)
-{
-        int flags = fcntl(fd, F_GETFL);
-        struct stat st;
-
-        if (flags < 0 || fstat(fd, &st) < 0 || (flags & O_PATH) || (flags & O_ACCMODE) == O_RDONLY)
-                return HF_E_INVALID_FD;
-        return S_ISREG(st.st_mode) ? 0 : HF_E_INVALID_FD; /* nothing that can keep the store waiting */
-}
-
 int backup_handle_backup(Operation *op)
 {
         Daemon *d = op->daemon;
@@ -159,7 +151,7 @@ int backup_handle_backup(Operation *op)
                 return HF_E_INVALID_ARGS;
         r = read_options(op, no_options, NULL);
         if (!r)
-                r = check_output(fd);
+                r = output_check(fd, false);
         if (r)
                 return r;
         if (d->vault.busy || !change_is_idle(d))
