@@ -1,0 +1,351 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+Policy of a running Holdfast: what is broken never loosens it, limits hold over kill and restart, and what `explain`
+says is what happens.
+
+Cases P01-P04, P06, P07, P09, P10. The rules themselves are tested in tests/unit/policy.
+"""
+import contextlib
+import os
+import subprocess
+import threading
+
+import case
+from judge import exported, lines
+from peer import Refused, plain
+from stack import ADMIN, ALICE, BOB, MALLORY, ROOT, Stack, wait_for
+
+MESSAGE = b"by the rules"
+GROUP = 61100
+
+
+@contextlib.contextmanager
+def ready(rules=None):
+    if not ROOT:
+        raise case.Skip("needs several users")
+    with Stack(bus=False, rules=rules) as stack:
+        stack.init()
+        with stack.peer(ADMIN) as admin:
+            admin.create("device-a", "ed25519")
+            admin.create("device-b", "p256")
+            yield stack, admin
+
+
+def admin_and(*rules):
+    return "\n".join([f"allow user={ADMIN} op=all", *rules]) + "\n"
+
+
+def refusal(call, *args, **kwargs):
+    try:
+        call(*args, **kwargs)
+    except Refused as refused:
+        return refused
+    raise AssertionError("was not refused")
+
+
+def outcome(call, *args):
+    """In the words of `explain`."""
+    try:
+        call(*args)
+    except Refused as refused:
+        return {"PolicyDenied": "deny", "NoSuchKey": "deny", "RateLimited": "rate-limited",
+                "UsesExhausted": "uses-exhausted"}[refused.name]
+    return "allow"
+
+
+def explained(peer, operation, key, **options):
+    return plain(peer.manager("Explain", "ssa{sv}", operation, key, options))
+
+
+# P01
+
+
+def test_without_a_rule_everything_is_denied():
+    with ready() as (stack, _):
+        stack.reload_rules("# nothing\n")
+        for uid in (ADMIN, ALICE):
+            with stack.peer(uid) as peer:
+                assert refusal(peer.sign, "device-a", MESSAGE).name == "NoSuchKey"
+                assert refusal(peer.manager, "ReloadPolicy").name == "PolicyDenied"
+        (stack.dir / "policy.d/10-test.conf").unlink()
+        stack.restart()
+        stack.wait_state("ready")
+        with stack.peer(ADMIN) as peer:
+            assert refusal(peer.sign, "device-a", MESSAGE).name == "NoSuchKey"
+
+
+# P02, P03
+
+
+def test_a_broken_reload_names_line_and_column_and_the_old_policy_stays():
+    broken = {"allow user=0 op=all\nallow user=61003 op=sing key=*\n": (2, 21), "allow\tuser=0 opp=all\n": (1, 14),
+              "permit user=0 op=all\n": (1, 1), "allow op=all\n": (1, 1), "allow user=0\n": (1, 1),
+              "allow user=0 op=all colour=red\n": (1, 21), "allow user=0 user=1 op=all\n": (1, 14),
+              'allow user=0 op=all key="x\n': (1, 25), "allow user=0 op=all \x01\n": (1, 21),
+              "deny user=61003 rate=3/s\n": (1, 17), "allow user=0 op=all uses=5\n": (1, 1)}
+    with ready() as (stack, admin):
+        with stack.peer(ALICE) as alice:
+            before = admin.status()["policy"]
+            for text, (line, column) in broken.items():
+                refused = refusal(stack.reload_rules, text)
+                assert refused.name == "PolicyInvalid", text
+                assert f"10-test.conf:{line}:{column}" in refused.sentence, (text, refused.sentence)
+                assert admin.status()["policy"] == before
+                assert alice.sign("device-a", MESSAGE)
+        refused_lines = lines(exported(admin), "policy.refused")
+        assert len(refused_lines) == len(broken)
+        assert [(r["line"], r["column"]) for r in refused_lines] == list(broken.values())
+
+
+def test_it_does_not_start_with_a_broken_policy():
+    with ready() as (stack, _):
+        stack.stop()
+        stack.set_rules("allow user=0 op=all\nallow user=0 op=everything\n")
+        with stack.log_path.open("rb") as log:
+            log.seek(0, 2)
+            assert starts(stack) is False
+            assert b"10-test.conf:2:17" in log.read()
+
+
+def starts(stack):
+    """holdfastd alone, as its own user; it ends by itself if it refuses."""
+    command = stack._launch_command(1)
+    own = [str(a) for a in command[command.index("--") + 1:]]
+    with stack.log_path.open("ab") as log:
+        process = subprocess.Popen([stack.program("daemon/holdfastd"), *own, f"--state-directory={stack.dir}/state",
+                                    f"--socket={stack.dir}/run/other", f"--signer-socket={stack.dir}/none"], stdin=subprocess.DEVNULL,
+                                   stdout=log, stderr=log, env={"PATH": "/usr/bin:/bin"})
+        try:
+            return process.wait(10) == 0
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            return True
+
+
+# P10
+
+
+def test_a_file_that_others_than_root_could_have_written_is_refused_with_path_and_mode():
+    with ready() as (stack, admin):
+        before, path, directory = admin.status()["policy"], stack.dir / "policy.d/20-more.conf", stack.dir / "policy.d"
+
+        def is_refused(*said):
+            refused = refusal(admin.manager, "ReloadPolicy")
+            assert refused.name == "PolicyInvalid" and all(s in refused.sentence for s in said), refused
+            assert admin.status()["policy"] == before
+        path.write_text(f"allow user={MALLORY} op=all\n")
+        for mode in (0o666, 0o664, 0o646):
+            path.chmod(mode)
+            is_refused(str(path), f"{mode:04o}")
+        path.chmod(0o644)
+        os.chown(path, MALLORY, 0)
+        is_refused(str(path), str(MALLORY))
+        path.unlink()
+        path.symlink_to("/etc/hostname")
+        is_refused(str(path), "symbolic link")
+        path.unlink()
+        os.mkfifo(path)
+        is_refused(str(path), "no regular file")
+        path.unlink()
+        path.mkdir()
+        is_refused(str(path), "no regular file")
+        path.rmdir()
+        directory.chmod(0o777)
+        is_refused(str(directory), "0777")
+        directory.chmod(0o755)
+        assert admin.manager("ReloadPolicy")
+
+
+# P04 and explain
+
+
+def test_deny_wins_wherever_it_stands():
+    allow, deny = f"allow user={ALICE} op=use key=*", f"deny user=* op=sign key=device-a"
+    with ready() as (stack, _):
+        for rules in ((allow, deny), (deny, allow)):
+            stack.reload_rules(admin_and(*rules))
+            with stack.peer(ALICE) as alice:
+                assert refusal(alice.sign, "device-a", MESSAGE).name == "PolicyDenied"
+                assert alice.sign("device-b", MESSAGE)
+                said = explained(alice, "sign", "device-a")
+                assert said["verdict"] == "deny" and said["rule"].startswith("deny"), said
+                assert said["source"].endswith(f":{2 + rules.index(deny)}"), said
+            with stack.peer(ADMIN) as admin:
+                assert refusal(admin.sign, "device-a", MESSAGE).name == "PolicyDenied", "a deny is for administrators, too"
+
+
+def test_explain_says_what_happens():
+    rules = admin_and(f"allow user={ALICE} op=sign key=device-a", f"allow user={BOB} op=describe key=*",
+                      f"allow user={ALICE} op=csr,public key=device-b", f"deny user={BOB} key=device-b",
+                      f"allow user={BOB} op=sign key=device-a algorithm=p256")
+    operations = {"describe": lambda p, k: p.describe(k), "sign": lambda p, k: p.sign(k, MESSAGE),
+                  "public": lambda p, k: p.public_key(k), "csr": lambda p, k: p.key(k, "CreateCsr", "sa{sv}", "CN=x", {}),
+                  "disable": lambda p, k: p.key(k, "Retire"), "destroy": lambda p, k: p.destroy(k)}
+    with ready(rules) as (stack, admin):
+        for uid in (ALICE, BOB, MALLORY):
+            with stack.peer(uid) as peer:
+                for operation, call in operations.items():
+                    for key in ("device-a", "device-b"):
+                        said = explained(admin, operation, key, user=("u", uid))["verdict"]
+                        assert said == outcome(call, peer, key), (uid, operation, key, said)
+
+
+def test_a_suggested_rule_is_exactly_enough():
+    with ready(admin_and()) as (stack, admin):
+        with stack.peer(MALLORY) as mallory:
+            said = explained(admin, "sign", "device-a", user=("u", MALLORY))
+            assert said["verdict"] == "deny"
+            stack.reload_rules(admin_and(said["suggestion"]))
+            assert mallory.sign("device-a", MESSAGE)
+            assert refusal(mallory.sign, "device-b", MESSAGE).name == "NoSuchKey"
+            assert refusal(mallory.destroy, "device-a").name == "PolicyDenied"
+
+
+def test_nobody_learns_of_a_hidden_key_by_explain_nor_asks_about_others():
+    with ready() as (stack, _), stack.peer(MALLORY) as mallory:
+        hidden, absent = explained(mallory, "sign", "device-a"), explained(mallory, "sign", "device-q")
+        assert {k: str(v).replace("device-a", "device-q") for k, v in hidden.items()} == {k: str(v) for k, v in absent.items()}
+        assert refusal(explained, mallory, "sign", "device-a", user=("u", ALICE)).name == "PolicyDenied"
+        evil = explained(mallory, "sign", "x\nallow user=* op=all")
+        assert "\n" not in evil["suggestion"] and "\nallow" not in evil["text"]
+
+
+def test_hidden_and_absent_keys_are_answered_byte_by_byte_alike():
+    with ready() as (stack, admin):
+        uuid = admin.describe("device-a")["uuid"]
+        other = "00000000-0000-4000-8000-000000000000"
+        with stack.peer(MALLORY) as mallory:
+            calls = [lambda k: mallory.sign(k, MESSAGE), mallory.describe, mallory.public_key, mallory.destroy,
+                     lambda k: mallory.key(k, "SignMany", "saaya{sv}", "", [b"x"], {}),
+                     lambda k: mallory.key(k, "Unseal", "aya{sv}", b"x", {}), lambda k: mallory.key(k, "Freeze"),
+                     lambda k: mallory.key(k, "CreateCsr", "sa{sv}", "CN=x", {}),
+                     lambda k: mallory.sign(k, b"x" * 70000), lambda k: mallory.sign(k, MESSAGE, scheme="RS256"),
+                     lambda k: mallory.sign(k, MESSAGE, scheme="nonsense"),
+                     lambda k: mallory.sign(k, MESSAGE, colour="red"), lambda k: mallory.public_key(k, "nonsense"),
+                     lambda k: mallory.key(k, "Agree", "aya{sv}", b"", {})]
+            for i, call in enumerate(calls):
+                for hidden, absent in (("device-a", "device-q"), (uuid, other)):
+                    a, b = refusal(call, hidden), refusal(call, absent)
+                    assert a.full_name == b.full_name, (i, a, b)
+                    assert a.sentence.replace(hidden, absent) == b.sentence, (i, a, b)
+        assert admin.describe("device-a")["state"] == "enabled"
+
+
+# P06, P07
+
+
+def test_a_group_is_judged_as_it_was_when_the_connection_was_made():
+    with ready(admin_and(f"allow group={GROUP} op=sign key=device-a")) as (stack, _):
+        with stack.peer(ALICE, groups=[GROUP]) as alice:
+            assert alice.sign("device-a", MESSAGE)
+        with stack.peer(ALICE) as alice:
+            assert refusal(alice.sign, "device-a", MESSAGE).name == "NoSuchKey"
+
+
+def test_each_call_is_decided_by_one_policy_and_the_next_by_the_new_one():
+    yes, no = admin_and(f"allow user={ALICE} op=sign key=device-a"), admin_and(f"allow user={ALICE} op=describe key=device-a")
+    seen, stop = {"allow": 0, "deny": 0}, threading.Event()
+    with ready(yes) as (stack, admin):
+        def sign():
+            with stack.peer(ALICE) as alice:
+                while not stop.is_set():
+                    seen[outcome(alice.sign, "device-a", MESSAGE)] += 1
+        racer = threading.Thread(target=sign)
+        with stack.peer(ALICE) as alice:  # before the thread: connect() as another user is for the whole process
+            racer.start()
+            wait_for(lambda: seen["allow"], "a first signature")
+            for _ in range(150):
+                stack.reload_rules(no)
+                assert refusal(alice.sign, "device-a", MESSAGE).name == "PolicyDenied"
+                stack.reload_rules(yes)
+                assert alice.sign("device-a", MESSAGE)
+            stop.set()
+            racer.join()
+        assert seen["allow"] and seen["deny"], seen
+        assert stack.verify(exported(admin), stack.auditor_key())
+
+
+# P09
+
+
+def test_a_rate_is_kept_by_caller_and_key_and_says_when_to_come_back():
+    rules = admin_and(f"allow user={ALICE},{BOB} op=sign key=device-* rate=6/min burst=3")
+    with ready(rules) as (stack, admin):
+        with stack.peer(ALICE) as alice, stack.peer(BOB) as bob:
+            assert [outcome(alice.sign, "device-a", MESSAGE) for _ in range(5)] == ["allow"] * 3 + ["rate-limited"] * 2
+            refused = refusal(alice.sign, "device-a", MESSAGE)
+            milliseconds = int(refused.sentence.split(" in ")[1].split(" ms")[0])
+            assert 0 < milliseconds <= 10000, refused.sentence
+            assert alice.sign("device-b", MESSAGE) and bob.sign("device-a", MESSAGE), "others have their own"
+            assert refusal(bob.key, "device-a", "SignMany", "saaya{sv}", "", [b"x"] * 4, {}).name == "RateLimited"
+            assert outcome(bob.sign, "device-a", MESSAGE) == "allow", "what is refused takes nothing"
+            stack.reload_rules(rules)
+            assert outcome(alice.sign, "device-a", MESSAGE) == "rate-limited", "a reload gives nothing back"
+            assert explained(admin, "sign", "device-a", user=("u", ALICE))["verdict"] == "rate-limited"
+
+
+# Use counts
+
+
+COUNTED = "allow user={} op=sign key=device-a uses={} name=counted"
+
+
+def sign_until_refused(stack, most):
+    done = 0
+    with stack.peer(ALICE) as alice:
+        while done <= most:
+            try:
+                alice.sign("device-a", MESSAGE)
+            except Refused as refused:
+                assert refused.name == "UsesExhausted", refused
+                return done
+            done += 1
+    raise AssertionError("more than was granted")
+
+
+def test_uses_end_exactly_where_they_were_granted_to_and_a_new_rule_text_gives_no_more():
+    with ready(admin_and(COUNTED.format(ALICE, 40))) as (stack, _):
+        with stack.peer(ALICE) as alice:
+            for _ in range(10):
+                alice.sign("device-a", MESSAGE)
+        stack.reload_rules(admin_and("# moved", COUNTED.format(f"{ALICE},{BOB}", 40)))
+        stack.restart()
+        stack.wait_state("ready")
+        assert sign_until_refused(stack, 30) == 30
+        stack.restart()
+        stack.wait_state("ready")
+        assert sign_until_refused(stack, 0) == 0
+
+
+def test_a_batch_over_the_count_is_refused_whole_and_takes_nothing():
+    with ready(admin_and(COUNTED.format(ALICE, 10))) as (stack, _):
+        with stack.peer(ALICE) as alice:
+            assert refusal(alice.key, "device-a", "SignMany", "saaya{sv}", "", [b"x"] * 11, {}).name == "UsesExhausted"
+            assert len(alice.key("device-a", "SignMany", "saaya{sv}", "", [b"x"] * 7, {})) == 7
+        assert sign_until_refused(stack, 3) == 3
+
+
+def test_however_often_it_is_killed_there_are_never_more_uses_than_granted():
+    granted = 300
+    with ready(admin_and(COUNTED.format(ALICE, granted))) as (stack, admin):
+        used = 0
+        for _ in range(8):
+            with contextlib.suppress(OSError, Refused), stack.peer(ALICE) as alice:
+                for _ in range(13):
+                    alice.sign("device-a", MESSAGE)
+                    used += 1
+            stack.kill(stack.daemon_pid())
+            stack.wait_state("ready")
+        used += sign_until_refused(stack, granted)
+        with stack.peer(ADMIN) as admin:
+            log = exported(admin)
+        logged = len(lines(log, "key.sign"))
+        assert used <= logged <= granted, (used, logged)
+        assert used > granted / 2, f"only {used} of {granted} came out: a crash forfeits too much"
+        print(f"{used} of {granted} uses came out over 8 kills")
+
+
+if __name__ == "__main__":
+    case.main()
