@@ -85,32 +85,70 @@ static int read_groups(Caller *c, int fd)
         return set_groups(c, groups, len / sizeof(gid_t));
 }
 
+/* The path in a line "ID:CONTROLLERS:PATH" of the hierarchy that systemd keeps, or NULL. */
+static const char *systemd_path(const char *line, const char *end)
+{
+        const char *controllers = memchr(line, ':', (size_t)(end - line)), *path;
+
+        if (!controllers++)
+                return NULL;
+        path = memchr(controllers, ':', (size_t)(end - controllers));
+        if (!path++)
+                return NULL;
+        if (strncmp(line, "0::", 3) && strncmp(controllers, "name=systemd:", 13))
+                return NULL;
+        return path;
+}
+
+static bool has_suffix(const char *name, size_t len, const char *suffix)
+{
+        size_t n = strlen(suffix);
+
+        return len > n && memcmp(name + len - n, suffix, n) == 0;
+}
+
+/* Below the first one its owner may make what he likes: the units of a user's own manager lie below user@UID.service. */
+static bool ends_with(const char *name, size_t n, const char *suffix)
+{
+        size_t len = strlen(suffix);
+
+        return n > len && memcmp(name + n - len, suffix, len) == 0;
+}
+
+/* `path` begins with a slash and ends at the newline. The first name that is no slice is what systemd placed; what
+ * comes below was made by whoever the subtree was given to, who could call it nginx.service. */
+static void unit_of_path(const char *path, char *ret, size_t size)
+{
+        while (*path == '/') {
+                const char *name = path + 1;
+                size_t n = strcspn(name, "/\n");
+
+                path = name + n;
+                if (ends_with(name, n, ".slice"))
+                        continue;
+                if (n < size && (ends_with(name, n, ".service") || ends_with(name, n, ".scope"))) {
+                        memcpy(ret, name, n);
+                        ret[n] = '\0';
+                }
+                return;
+        }
+}
+
 void caller_unit_of_cgroup(const char *text, char *ret, size_t size)
 {
-        ret[0] = '\0';
-        for (const char *line = text; line && *line;
-                        line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
-                const char *path = NULL, *end = strchrnul(line, '\n');
+        static const char unified[] = "0::/", legacy[] = ":name=systemd:/";
 
-                if (strncmp(line, "0::/", 4) == 0)
-                        path = line + 3;
-                else if ((path = strstr(line, ":name=systemd:/")) && path < end)
-                        path += strlen(":name=systemd:");
+        ret[0] = '\0';
+        /* A line without its newline was cut and is not looked at. */
+        for (const char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+                const char *controllers = line + strspn(line, "0123456789");
+
+                if (strncmp(line, unified, strlen(unified)) == 0)
+                        unit_of_path(line + strlen(unified) - 1, ret, size);
+                else if (strncmp(controllers, legacy, strlen(legacy)) == 0)
+                        unit_of_path(controllers + strlen(legacy) - 1, ret, size);
                 else
                         continue;
-                while (path && path < end) {
-                        const char *name = path + 1, *stop = name + strcspn(name, "/\n");
-                        size_t n = (size_t)(stop - name);
-
-                        if (n < size && n > 8 && (strncmp(stop - 8, ".service", 8) == 0)) {
-                                memcpy(ret, name, n);
-                                ret[n] = '\0';
-                        } else if (n < size && n > 6 && strncmp(stop - 6, ".scope", 6) == 0) {
-                                memcpy(ret, name, n);
-                                ret[n] = '\0';
-                        }
-                        path = stop;
-                }
                 return;
         }
 }

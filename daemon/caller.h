@@ -40,6 +40,6 @@ Caller *caller_ref(Caller *c);
 Caller *caller_unref(Caller *c);
 DEFINE_CLEANUP(Caller, caller_unref)
 
-/* The unit in the text of /proc/PID/cgroup: the innermost service or scope of the systemd hierarchy. Pure.
- * Writes "" if there is none. */
+/* The unit in the text of /proc/PID/cgroup: the outermost service or scope of the systemd hierarchy, because groups
+ * further in are named by those who run there. Pure. Writes "" if there is none. */
 void caller_unit_of_cgroup(const char *text, char *ret, size_t size);
