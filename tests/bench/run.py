@@ -25,7 +25,7 @@ from peer import Refused
 from stack import ADMIN, ALICE, BUILD, Stack, skip, wait_for
 
 ROUNDS = int(os.environ.get("HOLDFAST_BENCH_ROUNDS", "5"))
-KEYS = int(os.environ.get("HOLDFAST_BENCH_KEYS", "100000"))
+KEYS = max(int(os.environ.get("HOLDFAST_BENCH_KEYS", "100000")), 10 + 400 * ROUNDS)
 RULES = 50
 SOFTHSM = "/usr/lib/softhsm/libsofthsm2.so"
 P11_KIT_CLIENT = "/usr/lib/%s-linux-gnu/pkcs11/p11-kit-client.so" % os.uname().machine
@@ -278,12 +278,13 @@ def measure_keys():
         few.run("create", "8", keys=10, uid=ADMIN)
         made = many.run("create", "8", keys=KEYS, uid=ADMIN)
         rounds = []
-        for i in range(ROUNDS):
+        for i in range(4 * ROUNDS):
             # Keys that nobody has touched: each is opened for the first time.
-            cold = many.run("one", first=10 + i * 500, keys=500, calls=500, seconds=60)
-            for bench in few, many:
+            one_round = {"cold": many.run("one", first=10 + i * 100, keys=100, calls=100, seconds=60)}
+            for name, bench in [("few", few), ("many", many)][::-1 if i % 2 else 1]:
                 bench.run("one", keys=10, calls=50)
-            rounds.append({"cold": cold, "few": few.run("one", keys=10), "many": many.run("one", keys=10)})
+                one_round[name] = bench.run("one", keys=10, seconds=0.3)
+            rounds.append(one_round)
         size = memory(large.daemon_pid(), "Rss")
         start = first_signature(large, many)
         fresh = memory(large.daemon_pid(), "Rss")
