@@ -168,6 +168,14 @@ void audit_vkey_init(AuditVkey *ret, const char *name, const uint8_t key[static 
         memcpy(ret->id, hash, sizeof(ret->id));
 }
 
+void audit_vkey_of_log(AuditVkey *ret, const Uuid *log, const uint8_t key[static 32])
+{
+        char name[AUDIT_NAME_MAX + 1] = AUDIT_ORIGIN_PREFIX;
+
+        uuid_format(log, name + sizeof(AUDIT_ORIGIN_PREFIX) - 1);
+        audit_vkey_init(ret, name, key);
+}
+
 int audit_vkey_parse(const char *text, size_t len, AuditVkey *ret)
 {
         const char *plus = memchr(text, '+', len);

@@ -26,6 +26,7 @@
 #include <stdbool.h>
 
 #include "base/bytes.h"
+#include "base/uuid.h"
 
 #define AUDIT_NOTE_MAX 1024
 #define AUDIT_ORIGIN_PREFIX "holdfast/log/"
@@ -61,6 +62,8 @@ int audit_note_parse(const char *text, size_t len, AuditNote *ret);
 int audit_note_verify(const char *text, size_t len, const AuditNote *note, const AuditVkey *key);
 
 void audit_vkey_init(AuditVkey *ret, const char *name, const uint8_t key[static 32]);
+/* The key that seals the log of the store with this id: its name is the log's origin. */
+void audit_vkey_of_log(AuditVkey *ret, const Uuid *log, const uint8_t key[static 32]);
 int audit_vkey_parse(const char *text, size_t len, AuditVkey *ret);
 void audit_vkey_format(const AuditVkey *k, char ret[static AUDIT_VKEY_MAX]);
 /* For people: "SHA256:" and the base64 of SHA-256 over the 32-byte public key. */

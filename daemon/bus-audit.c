@@ -68,19 +68,16 @@ static int handle_head(Operation *op)
 
 static int append_key(const Vault *v, sd_bus_message *m)
 {
-        char id[UUID_TEXT_SIZE], name[AUDIT_NAME_MAX + 1], text[AUDIT_VKEY_MAX],
-                        fingerprint[AUDIT_FINGERPRINT_SIZE];
+        char text[AUDIT_VKEY_MAX], fingerprint[AUDIT_FINGERPRINT_SIZE];
         AuditVkey key;
         int r;
 
-        uuid_format(&v->store_id, id);
-        snprintf(name, sizeof(name), AUDIT_ORIGIN_PREFIX "%s", id);
-        audit_vkey_init(&key, name, v->checkpoint_public);
+        audit_vkey_of_log(&key, &v->store_id, v->checkpoint_public);
         audit_vkey_format(&key, text);
         audit_key_fingerprint(v->checkpoint_public, fingerprint);
         r = sd_bus_message_open_container(m, 'a', "{sv}");
         if (r >= 0)
-                r = reply_append_string(m, "name", name);
+                r = reply_append_string(m, "name", key.name);
         if (r >= 0)
                 r = reply_append_string(m, "vkey", text);
         if (r >= 0)
@@ -326,7 +323,6 @@ static int handle_prune(Operation *op)
         AuditVkey key;
         AuditNote note;
         uint64_t before, first;
-        char id[UUID_TEXT_SIZE], name[AUDIT_NAME_MAX + 1];
         int r;
 
         if (sd_bus_message_read(op->call, "ts", &before, &text) < 0)
@@ -334,9 +330,7 @@ static int handle_prune(Operation *op)
         r = read_options(op, no_options, NULL);
         if (r)
                 return r;
-        uuid_format(&v->store_id, id);
-        snprintf(name, sizeof(name), AUDIT_ORIGIN_PREFIX "%s", id);
-        audit_vkey_init(&key, name, v->checkpoint_public);
+        audit_vkey_of_log(&key, &v->store_id, v->checkpoint_public);
         r = audit_note_parse(text, strlen(text), &note);
         if (!r)
                 r = audit_note_verify(text, strlen(text), &note, &key);

@@ -93,14 +93,12 @@ static void fail(Operation *op, int result, const char *reason)
 
 static int append_key_of_log(sd_bus_message *m, const Vault *v)
 {
-        char id[UUID_TEXT_SIZE], name[AUDIT_NAME_MAX + 1], text[AUDIT_VKEY_MAX],
-                        fingerprint[AUDIT_FINGERPRINT_SIZE];
+        char id[UUID_TEXT_SIZE], text[AUDIT_VKEY_MAX], fingerprint[AUDIT_FINGERPRINT_SIZE];
         AuditVkey key;
         int r;
 
         uuid_format(&v->store_id, id);
-        snprintf(name, sizeof(name), AUDIT_ORIGIN_PREFIX "%s", id);
-        audit_vkey_init(&key, name, v->checkpoint_public);
+        audit_vkey_of_log(&key, &v->store_id, v->checkpoint_public);
         audit_vkey_format(&key, text);
         audit_key_fingerprint(v->checkpoint_public, fingerprint);
         r = reply_append_string(m, "fingerprint", fingerprint);

@@ -219,13 +219,11 @@ static void fill_init(const VaultJob *j, AuditLine *line, const void *userdata)
 
 static int append_log_start(VaultJob *j)
 {
-        char id[UUID_TEXT_SIZE], name[AUDIT_NAME_MAX + 1], text[AUDIT_VKEY_MAX];
+        char text[AUDIT_VKEY_MAX];
         AuditVkey key;
         AuditLine line;
 
-        uuid_format(&j->keys.store_id, id);
-        snprintf(name, sizeof(name), AUDIT_ORIGIN_PREFIX "%s", id);
-        audit_vkey_init(&key, name, j->keys.checkpoint_public);
+        audit_vkey_of_log(&key, &j->keys.store_id, j->keys.checkpoint_public);
         audit_vkey_format(&key, text);
         audit_line_init(&line, "log.start");
         audit_line_str(&line, "version", HOLDFAST_VERSION);

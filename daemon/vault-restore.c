@@ -41,14 +41,11 @@ int vault_job_restore_read(void *job)
 
 static int check_note(VaultJob *j, AuditNote *ret)
 {
-        char id[UUID_TEXT_SIZE], name[AUDIT_NAME_MAX + 1];
         uint8_t hash[32], state[32];
         AuditVkey key;
         int r;
 
-        uuid_format(&j->keys.store_id, id);
-        snprintf(name, sizeof(name), AUDIT_ORIGIN_PREFIX "%s", id);
-        audit_vkey_init(&key, name, j->keys.checkpoint_public);
+        audit_vkey_of_log(&key, &j->keys.store_id, j->keys.checkpoint_public);
         r = audit_note_parse(j->backup->note, strlen(j->backup->note), ret);
         if (!r)
                 r = audit_note_verify(j->backup->note, strlen(j->backup->note), ret, &key);
