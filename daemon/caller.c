@@ -85,29 +85,6 @@ static int read_groups(Caller *c, int fd)
         return set_groups(c, groups, len / sizeof(gid_t));
 }
 
-/* The path in a line "ID:CONTROLLERS:PATH" of the hierarchy that systemd keeps, or NULL. */
-static const char *systemd_path(const char *line, const char *end)
-{
-        const char *controllers = memchr(line, ':', (size_t)(end - line)), *path;
-
-        if (!controllers++)
-                return NULL;
-        path = memchr(controllers, ':', (size_t)(end - controllers));
-        if (!path++)
-                return NULL;
-        if (strncmp(line, "0::", 3) && strncmp(controllers, "name=systemd:", 13))
-                return NULL;
-        return path;
-}
-
-static bool has_suffix(const char *name, size_t len, const char *suffix)
-{
-        size_t n = strlen(suffix);
-
-        return len > n && memcmp(name + len - n, suffix, n) == 0;
-}
-
-/* Below the first one its owner may make what he likes: the units of a user's own manager lie below user@UID.service. */
 static bool ends_with(const char *name, size_t n, const char *suffix)
 {
         size_t len = strlen(suffix);
@@ -139,16 +116,17 @@ void caller_unit_of_cgroup(const char *text, char *ret, size_t size)
         static const char unified[] = "0::/", legacy[] = ":name=systemd:/";
 
         ret[0] = '\0';
-        /* A line without its newline was cut and is not looked at. */
-        for (const char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+        for (const char *line = text; *line; line += *line == '\n') {
                 const char *controllers = line + strspn(line, "0123456789");
 
                 if (strncmp(line, unified, strlen(unified)) == 0)
                         unit_of_path(line + strlen(unified) - 1, ret, size);
                 else if (strncmp(controllers, legacy, strlen(legacy)) == 0)
                         unit_of_path(controllers + strlen(legacy) - 1, ret, size);
-                else
+                else {
+                        line = strchrnul(line, '\n');
                         continue;
+                }
                 return;
         }
 }
@@ -172,7 +150,8 @@ static void read_unit(Caller *c, int fd)
                 return;
         snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)c->pid);
         proc = open(path, O_RDONLY | O_CLOEXEC);
-        if (proc < 0 || io_pread_full(proc, text, sizeof(text) - 1, 0, &got) || !is_alive(pidfd))
+        if (proc < 0 || io_pread_full(proc, text, sizeof(text) - 1, 0, &got) || !is_alive(pidfd) ||
+                        got == sizeof(text) - 1) /* cut: a name may go on */
                 return;
         text[got] = '\0';
         caller_unit_of_cgroup(text, unit, sizeof(unit));
