@@ -189,6 +189,10 @@ int config_read_file(Config *c, const char *path, bool required)
                 log_error("%s: %s", path, strerror(-r));
                 return r;
         }
+        if (strlen((char *)text.data) + 1 < text.len) {
+                log_error("%s: holds a NUL character, behind which nothing would be read", path);
+                return HF_E_INVALID_ARGS;
+        }
         rest = (char *)text.data;
         while (!r && (line = strsep(&rest, "\n")))
                 r = read_line(c, path, ++number, line);
