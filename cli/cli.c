@@ -33,7 +33,11 @@ static int tell(Cli *cli, int exit_code, const char *name, const char *sentence)
 
 int cli_fail(Cli *cli, int result)
 {
-        return tell(cli, errors_exit_code(result), hf_error_to_name(result), hf_error_sentence());
+        const char *sentence = hf_error_sentence();
+
+        if (result == HF_ERROR_INVALID_ARGS && cli->hint && strcmp(sentence, hf_strerror(result)) == 0)
+                sentence = cli->hint;
+        return tell(cli, errors_exit_code(result), hf_error_to_name(result), sentence);
 }
 
 int cli_fail_with(Cli *cli, int exit_code, const char *name, const char *format, ...)

@@ -37,6 +37,7 @@ struct Cli {
         char **args; /* args[n_args] is NULL */
         int n_args;
         HfConnection *connection; /* NULL until cli_connect() */
+        const char *hint;         /* what the arguments must be: told where holdfastd says only InvalidArgs */
 };
 
 /* Tables of verbs; each ends with a row without name. */

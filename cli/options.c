@@ -42,7 +42,6 @@ static const OptionRow rows[] = {
                 TEXT("output", 'o', output, "FILE", "Write the result there instead of to standard output"),
                 FLAG("digest", 'd', digest,
                                 "sign: the input is a digest; key create: allow this for the key"),
-                FLAG("replace", 0, replace, "Retire the current key of this name in the same step"),
                 FLAG("retired", 0, retired, "Retired keys too"),
                 FLAG("base64", 0, base64, "Print the result in base64"),
                 TEXT("aad", 0, aad, "TEXT", "Associated data, or @FILE"),

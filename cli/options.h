@@ -22,7 +22,7 @@ typedef struct Options {
         bool help, version, json, no_legend, quiet, yes, bus;
         /* keys and data */
         const char *algorithm, *purpose, *protection, *for_user, *format, *scheme, *encoding, *output;
-        bool digest, replace, retired, base64;
+        bool digest, retired, base64;
         const char *aad, *salt, *info, *length, *oaep_label;
         OptionList dns, ip, uri, email;
         /* slots and secrets */

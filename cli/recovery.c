@@ -17,9 +17,11 @@ int recovery_check(Cli *cli)
 {
         if (cli->options.recovery_file || (isatty(STDIN_FILENO) && isatty(STDERR_FILENO)))
                 return 0;
-        return cli_usage(cli, "There is no terminal to show the recovery code on; say --recovery-file FILE, "
-                              "or --unattended "
-                              "for none. Nothing was done.");
+        return cli_usage(cli,
+                        "There is no terminal to show the recovery code on; say --recovery-file FILE%s. "
+                        "Nothing "
+                        "was done.",
+                        strstr(cli->verb->options, "unattended") ? ", or --unattended for none" : "");
 }
 
 int recovery_open(Cli *cli, Recovery *r)

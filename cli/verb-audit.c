@@ -23,7 +23,7 @@
 /* What `show` and `tail` ask for, beyond where to begin. */
 typedef struct Filter {
         const char *event;
-        bool has_caller;
+        bool has_caller, legend;      /* legend: printed already */
         uint64_t caller, since, left; /* left: records still wanted */
 } Filter;
 
@@ -42,8 +42,9 @@ static int make_filter(Cli *cli, Filter *ret)
 
                 f.has_caller = true;
                 f.caller = pw ? pw->pw_uid : 0;
-                if (!pw && !cli_number(cli, "--caller (no such user)", o->caller, 0, UINT32_MAX - 1,
-                                           &f.caller))
+                if (!pw && (o->caller[0] < '0' || o->caller[0] > '9'))
+                        return cli_usage(cli, "There is no user '%s'.", o->caller);
+                if (!pw && !cli_number(cli, "--caller", o->caller, 0, UINT32_MAX - 1, &f.caller))
                         return EXIT_CODE_USAGE;
         }
         *ret = f;
@@ -86,7 +87,14 @@ static void print_record(const json_t *record)
         putchar('\n');
 }
 
-static int print_line(Cli *cli, const char *line, uint64_t *last)
+static void print_legend_once(const Cli *cli, bool *printed)
+{
+        if (!*printed && !cli->options.no_legend)
+                printf("%8s %-20s %-15s %-20s %6s DETAILS\n", "SEQ", "TIME", "EVENT", "KEY", "UID");
+        *printed = true;
+}
+
+static int print_line(Cli *cli, const char *line, bool *legend, uint64_t *last)
 {
         _cleanup_json_ json_t *record = json_loads(line, 0, NULL);
 
@@ -97,26 +105,34 @@ static int print_line(Cli *cli, const char *line, uint64_t *last)
         if (cli->options.json)
                 puts(line);
         else
-                print_record(record);
+                print_legend_once(cli, legend), print_record(record);
         return 0;
 }
 
-static void print_legend(const Cli *cli)
+/* Into `to`, of which the last f->left stay, or printed. */
+static int take_line(Cli *cli, Filter *f, const json_t *line, json_t *to, uint64_t *last)
 {
-        if (!cli->options.json && !cli->options.no_legend)
-                printf("%8s %-20s %-15s %-20s %6s DETAILS\n", "SEQ", "TIME", "EVENT", "KEY", "UID");
+        if (!to) {
+                f->left--;
+                return print_line(cli, json_string_value(line), &f->legend, last);
+        }
+        if (json_array_size(to) >= f->left)
+                json_array_remove(to, 0);
+        return json_array_append(to, (json_t *)line) < 0 ? cli_fail_file(cli, "log", ENOMEM) : 0;
 }
 
 /* One page from *next on; *next is 0 at the end. *last is the record printed last. */
-static int print_page(Cli *cli, Filter *f, uint64_t *next, uint64_t *last)
+static int read_page(Cli *cli, Filter *f, uint64_t *next, json_t *to, uint64_t *last)
 {
-        uint64_t limit = f->left < HF_LIST_PAGE_MAX ? f->left : HF_LIST_PAGE_MAX;
+        uint64_t limit = to || f->left > HF_LIST_PAGE_MAX ? HF_LIST_PAGE_MAX : f->left;
         _cleanup_json_ json_t *reply = NULL;
         const json_t *line;
         CallArgs args = {0};
         size_t i;
         int r;
 
+        cli->hint = "--event is a pattern such as 'key.*': letters, digits, dots and hyphens, * for any run "
+                    "and ? for one.";
         args_number(&args, NULL, HF_ARG_U64, *next);
         args_number(&args, NULL, HF_ARG_U32, limit);
         args_string(&args, "event", f->event);
@@ -129,10 +145,9 @@ static int print_page(Cli *cli, Filter *f, uint64_t *next, uint64_t *last)
                 return r;
         json_array_foreach(json_array_get(reply, 0), i, line)
         {
-                r = print_line(cli, json_string_value(line), last);
+                r = take_line(cli, f, line, to, last);
                 if (r)
                         return r;
-                f->left--;
         }
         *next = (uint64_t)json_integer_value(json_array_get(reply, 1));
         return 0;
@@ -144,7 +159,7 @@ static int print_from(Cli *cli, Filter *f, uint64_t from, uint64_t *last)
         int r = 0;
 
         do
-                r = print_page(cli, f, &from, last);
+                r = read_page(cli, f, &from, NULL, last);
         while (r == 0 && from > 0 && f->left > 0);
         return r;
 }
@@ -160,7 +175,6 @@ static int run_show(Cli *cli)
                 return r;
         if (cli->options.from && !cli_number(cli, "--from", cli->options.from, 0, INT64_MAX, &from))
                 return EXIT_CODE_USAGE;
-        print_legend(cli);
         return print_from(cli, &f, from, &last);
 }
 
@@ -200,9 +214,37 @@ static int follow(Cli *cli, Filter *f, uint64_t from)
         }
 }
 
+/* The last f->left records that the filter lets through: looks further and further back until there are
+ * enough. */
+static int print_last(Cli *cli, Filter *f, uint64_t head, uint64_t *last)
+{
+        for (uint64_t back = f->left;; back = back > head / 8 ? head + 1 : back * 8) {
+                uint64_t from = head + 1 > back ? head + 1 - back : 0, next = from;
+                _cleanup_json_ json_t *lines = json_array();
+                const json_t *line;
+                size_t i;
+                int r;
+
+                do
+                        r = read_page(cli, f, &next, lines, last);
+                while (r == 0 && next > 0);
+                if (r)
+                        return r;
+                if (from > 0 && json_array_size(lines) < f->left)
+                        continue;
+                json_array_foreach(lines, i, line)
+                {
+                        r = print_line(cli, json_string_value(line), &f->legend, last);
+                        if (r)
+                                return r;
+                }
+                return 0;
+        }
+}
+
 static int run_tail(Cli *cli)
 {
-        uint64_t head = 0, from, last = 0, count = 10;
+        uint64_t head = 0, last = 0, count = 10;
         Filter f;
         int r;
 
@@ -213,12 +255,11 @@ static int run_tail(Cli *cli)
                 r = get_head(cli, &head);
         if (r)
                 return r;
-        f.left = UINT64_MAX;
-        from = head + 1 > count ? head + 1 - count : 0;
-        print_legend(cli);
-        r = print_from(cli, &f, from, &last);
+        f.left = count;
+        r = print_last(cli, &f, head, &last);
         if (r || !cli->options.follow)
                 return r;
+        f.left = UINT64_MAX;
         return follow(cli, &f, (last > head ? last : head) + 1);
 }
 
@@ -282,8 +323,11 @@ static int run_export(Cli *cli)
                 r = copy_out(cli, opened, STDOUT_FILENO);
         if (r)
                 return r;
-        if (path && cli->options.json)
-                return show_json(cli, json_array_get(reply, 0));
+        if (path && cli->options.json) {
+                _cleanup_json_ json_t *j = json_pack("{s:O}", "lines", json_array_get(reply, 0));
+
+                return j ? show_json(cli, j) : EXIT_CODE_FAILED;
+        }
         cli_talk(cli, "%" JSON_INTEGER_FORMAT " records exported.",
                         json_integer_value(json_array_get(reply, 0)));
         return 0;
@@ -325,9 +369,15 @@ static int run_prune(Cli *cli)
                 return r;
         args_number(&args, NULL, HF_ARG_U64, before);
         args_string(&args, NULL, (const char *)note.data);
-        r = cli_call(cli, CALL_AUDIT("Prune", &args, .timeout = CALL_LONG), &reply);
+        cli->hint = "The note is not one of a checkpoint of this log that covers these records. Nothing was "
+                    "removed.";
+        r = cli_try(cli, CALL_AUDIT("Prune", &args, .timeout = CALL_LONG), &reply);
+        if (r == HF_ERROR_NOTHING_TO_DO)
+                return cli_fail_with(cli, EXIT_CODE_NOTHING_TO_DO, "NothingToDo",
+                                "No whole segment ends before record %" PRIu64 ". Nothing was removed.",
+                                before);
         if (r)
-                return r;
+                return cli_end(cli, r);
         if (cli->options.json) {
                 _cleanup_json_ json_t *j = json_pack("{s:O}", "first", json_array_get(reply, 0));
 
@@ -353,7 +403,8 @@ static int run_note(Cli *cli)
                 return show_json(cli, json_array_get(reply, 0));
         note = json_string_value(json_object_get(json_array_get(reply, 0), "note"));
         if (!note || !*note)
-                return cli_fail_with(cli, EXIT_CODE_NOTHING_TO_DO, "NothingToDo", "There is no checkpoint yet.");
+                return cli_fail_with(
+                                cli, EXIT_CODE_NOTHING_TO_DO, "NothingToDo", "There is no checkpoint yet.");
         fputs(note, stdout);
         return 0;
 }

@@ -74,7 +74,15 @@ static int run_restore(Cli *cli)
                 return r;
         args_fd(&args, NULL, fd);
         args_fd(&args, "secret", secret_fd);
-        r = cli_call(cli, CALL_MANAGER("Restore", &args, .timeout = CALL_LONG), &reply);
+        r = cli_try(cli, CALL_MANAGER("Restore", &args, .timeout = CALL_LONG), &reply);
+        if (r == HF_ERROR_STORE_INITIALISED)
+                return cli_fail_with(cli, EXIT_CODE_FAILED, hf_error_to_name(r),
+                                "There is a store that can be opened, and it was left as it is. To go back "
+                                "all the "
+                                "same, stop holdfastd, move store.db out of its directory, start it and "
+                                "restore "
+                                "again: the log goes on and says so.");
+        r = cli_end(cli, r);
         return r ? r : show_object(cli, json_array_get(reply, 0), restore_columns);
 }
 

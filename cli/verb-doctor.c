@@ -84,9 +84,14 @@ static int run_doctor(Cli *cli)
                 return r ? r : EXIT_CODE_NO_DAEMON;
         }
         cli->options.bus = cli->options.bus || !direct;
-        r = cli_call(cli, CALL_MANAGER("Check", &args, .idempotent = true, .timeout = CALL_LONG), &reply);
+        r = cli_try(cli, CALL_MANAGER("Check", &args, .idempotent = true, .timeout = CALL_LONG), &reply);
+        if (r > 0) { /* what is seen from here is worth showing all the same */
+                find(findings, "error", "check", hf_error_sentence(), "");
+                show_list(cli, findings, finding_columns);
+                return errors_exit_code(r);
+        }
         if (r)
-                return r;
+                return cli_end(cli, r);
         json_array_extend(findings, json_array_get(reply, 0));
         r = show_list(cli, findings, finding_columns);
         return r ? r : has_errors(findings) ? EXIT_CODE_FAILED : EXIT_CODE_OK;

@@ -45,8 +45,8 @@ static void print_options(const char *names)
 
 void help_verb(const Verb *v)
 {
-        printf("holdfast %s%s%s [OPTIONS] %s\n\n%s.\n\nOptions:\n", v->noun ? v->noun : "",
-                        v->noun ? " " : "", v->name, v->arguments, v->summary);
+        printf("holdfast %s%s%s [OPTIONS]%s%s\n\n%s.\n\nOptions:\n", v->noun ? v->noun : "",
+                        v->noun ? " " : "", v->name, v->arguments[0] ? " " : "", v->arguments, v->summary);
         print_options(v->options);
         print_options(options_common);
 }

@@ -35,13 +35,18 @@ static void make_args(const Cli *cli, CallArgs *args)
 {
         args_string(args, "purpose", cli->options.purpose);
         args_flag(args, "digest", cli->options.digest);
-        args_flag(args, "replace", cli->options.replace);
 }
+
+#define MAKE_HINT                                                                                            \
+        "--purpose is sign, decrypt, agree, mac or seal; --protection is software; --digest is for keys "    \
+        "that sign, but not "                                                                                \
+        "with Ed25519. Nothing was made."
 
 static int run_create(Cli *cli)
 {
         _cleanup_json_ json_t *reply = NULL;
         CallArgs args = {0};
+        const char *algorithm = cli->options.algorithm ? cli->options.algorithm : "p256";
         char rule[GRANT_RULE_SIZE];
         int r, granted = 0;
 
@@ -51,12 +56,17 @@ static int run_create(Cli *cli)
                         return r;
         }
         args_string(&args, NULL, cli->args[0]);
-        args_string(&args, NULL, cli->options.algorithm ? cli->options.algorithm : "p256");
+        args_string(&args, NULL, algorithm);
         args_string(&args, "protection", cli->options.protection);
         make_args(cli, &args);
-        r = cli_call(cli, CALL_MANAGER("CreateKey", &args, .timeout = CALL_LONG), &reply);
+        cli->hint = MAKE_HINT;
+        r = cli_try(cli, CALL_MANAGER("CreateKey", &args, .timeout = CALL_LONG), &reply);
+        if (r == HF_ERROR_PURPOSE_NOT_PERMITTED)
+                return cli_fail_with(cli, errors_exit_code(r), hf_error_to_name(r),
+                                "A key of algorithm %s cannot be made for purpose '%s'. Nothing was made.",
+                                algorithm, cli->options.purpose);
         if (r)
-                return r;
+                return cli_end(cli, r);
         if (cli->options.for_user) {
                 json_object_set_new(json_array_get(reply, 1), "rule", json_string(rule));
                 granted = grant_write(cli, cli->args[0], rule);
@@ -77,6 +87,7 @@ static int run_import(Cli *cli)
         args_string(&args, NULL, cli->args[0]);
         args_fd(&args, NULL, fd);
         make_args(cli, &args);
+        cli->hint = MAKE_HINT;
         r = cli_call(cli, CALL_MANAGER("ImportKey", &args, .timeout = CALL_LONG), &reply);
         if (r)
                 return r;
@@ -100,6 +111,7 @@ static int list_page(Cli *cli, const char *after, json_t **ret)
 {
         CallArgs args = {0};
 
+        cli->hint = "A pattern is a name in which * is any run of characters and ? one.";
         args_string(&args, "pattern", cli->n_args > 0 ? cli->args[0] : NULL);
         args_flag(&args, "retired", cli->options.retired);
         args_string(&args, "after", after);
@@ -144,6 +156,8 @@ static int run_public(Cli *cli)
         HfSpan bytes;
         int r;
 
+        if (strcmp(format, "pem") && strcmp(format, "spki") && strcmp(format, "jwk") && strcmp(format, "ssh"))
+                return cli_usage(cli, "--format is pem, spki, jwk or ssh, not '%s'.", format);
         args_string(&args, NULL, format);
         r = cli_call_bytes(cli, CALL_KEY(cli->args[0], "GetPublicKey", &args, .idempotent = true), &reply,
                         &bytes);
@@ -163,6 +177,9 @@ static int run_csr(Cli *cli)
 
         if (strcmp(format, "pem") != 0 && strcmp(format, "der") != 0)
                 return cli_usage(cli, "--format of a CSR is pem or der, not '%s'.", format);
+        cli->hint = "The subject is written as CN=device-7,O=Example (RFC 4514); --dns, --ip, --uri and "
+                    "--email take one name "
+                    "each, 64 in all. Nothing was signed.";
         args_string(&args, NULL, cli->n_args > 1 ? cli->args[1] : "");
         args_string(&args, "scheme", cli->options.scheme);
         args_strings(&args, "dns", &cli->options.dns);
@@ -228,15 +245,15 @@ static int run_destroy(Cli *cli)
 }
 
 const Verb verbs_key[] = {
-                {"key", "create", "NAME", 1, 1, "algorithm purpose protection digest replace for",
-                                "Make a key", run_create},
+                {"key", "create", "NAME", 1, 1, "algorithm purpose protection digest for", "Make a key",
+                                run_create},
                 {"key", "list", "[PATTERN]", 0, 1, "retired", "List the keys you may describe", run_list},
                 {"key", "show", "KEY", 1, 1, "", "Show what a key is", run_show},
                 {"key", "public", "KEY", 1, 1, "format output base64", "Print the public key", run_public},
                 {"key", "csr", "KEY [SUBJECT]", 1, 2, "dns ip uri email scheme format output base64",
                                 "Make a certificate signing request", run_csr},
-                {"key", "import", "NAME FILE", 2, 2, "purpose digest replace",
-                                "Bring in a PKCS#8 key, one way", run_import},
+                {"key", "import", "NAME FILE", 2, 2, "purpose digest", "Bring in a PKCS#8 key, one way",
+                                run_import},
                 {"key", "enable", "KEY", 1, 1, "", "Let a disabled key be used again", run_enable},
                 {"key", "disable", "KEY", 1, 1, "", "Let a key not be used", run_disable},
                 {"key", "freeze", "KEY", 1, 1, "", "No deletion and no change ever after", run_freeze},

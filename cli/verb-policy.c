@@ -52,6 +52,8 @@ static int run_explain(Cli *cli)
 
         if (!groups)
                 return cli_fail_file(cli, "groups", ENOMEM);
+        cli->hint = "OPERATION is one of those that `man holdfast-policy` lists: sign, decrypt, create, "
+                    "unlock and so on.";
         args_string(&args, NULL, cli->args[0]);
         args_string(&args, NULL, cli->n_args > 1 ? cli->args[1] : "");
         if (cli->options.user)

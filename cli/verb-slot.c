@@ -71,6 +71,7 @@ static int run_add(Cli *cli)
         CallArgs args = {0};
         int r;
 
+        cli->hint = "KIND is credential, passphrase or recovery. Nothing was changed.";
         args_string(&args, NULL, cli->args[0]);
         args_string(&args, "label", cli->options.label);
         r = prepare(cli, cli->args[0], &args, &rec, &secret_fd);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* status, unlock, lock, recover: the store as a whole. */
+#include <string.h>
+
 #include "cli/cli.h"
 
 static const Column status_columns[] = {
@@ -12,8 +14,8 @@ static const Column status_columns[] = {
                 {"slots", "Slots", COLUMN_TEXT},
                 {"signer", "Signer", COLUMN_TEXT},
                 {"secret-memory", "Key memory", COLUMN_TEXT},
-                {"sequence", "Log records", COLUMN_TEXT},
-                {"unsealed", "Of these unsealed", COLUMN_TEXT},
+                {"sequence", "Last log record", COLUMN_TEXT},
+                {"unsealed", "Unsealed records", COLUMN_TEXT},
                 {"backup", "Last backup", COLUMN_TIME},
                 {"rollback-detection", "Rollback detection", COLUMN_TEXT},
                 {"policy", "Policy", COLUMN_TEXT},
@@ -22,6 +24,16 @@ static const Column status_columns[] = {
                 {NULL, NULL, COLUMN_TEXT},
 };
 
+/* What is in a closed store nobody has counted; a person would take the zeros for what is there. */
+static void forget_unknown(json_t *status)
+{
+        static const char *const unknown[] = {"keys", "sequence", "unsealed"};
+        const char *state = json_string_value(json_object_get(status, "state"));
+
+        for (size_t i = 0; state && strcmp(state, "ready") && i < ELEMENTSOF(unknown); i++)
+                json_object_del(status, unknown[i]);
+}
+
 static int run_status(Cli *cli)
 {
         _cleanup_json_ json_t *reply = NULL;
@@ -29,7 +41,11 @@ static int run_status(Cli *cli)
         int r;
 
         r = cli_call(cli, CALL_MANAGER("Status", &args, .idempotent = true), &reply);
-        return r ? r : show_object(cli, json_array_get(reply, 0), status_columns);
+        if (r)
+                return r;
+        if (!cli->options.json)
+                forget_unknown(json_array_get(reply, 0));
+        return show_object(cli, json_array_get(reply, 0), status_columns);
 }
 
 static const Column slot_columns[] = {
@@ -77,9 +93,12 @@ static int run_lock(Cli *cli)
         CallArgs args = {0};
         int r;
 
-        r = cli_call(cli, CALL_MANAGER("Lock", &args, .timeout = CALL_LONG), &reply);
+        r = cli_try(cli, CALL_MANAGER("Lock", &args, .timeout = CALL_LONG), &reply);
+        if (r == HF_ERROR_STORE_LOCKED)
+                return cli_fail_with(cli, EXIT_CODE_NOTHING_TO_DO, "NothingToDo",
+                                "The store is locked already. Nothing was changed.");
         if (r)
-                return r;
+                return cli_end(cli, r);
         cli_talk(cli, "The store is locked.");
         if (json_is_true(json_object_get(json_array_get(reply, 0), "unattended")))
                 cli_talk(cli, "It has a slot that needs nobody: a restart of the signer opens it again.");

@@ -59,6 +59,9 @@ static int run_sign(Cli *cli)
         r = input_read(cli, input_path(cli), HF_MESSAGE_MAX, &message);
         if (r)
                 return r;
+        cli->hint = cli->options.digest
+                                    ? "The input is not a digest of the scheme's length. Nothing was signed."
+                                    : "--encoding is der or p1363. Nothing was signed.";
         args_string(&args, NULL, cli->options.scheme);
         args_bytes(&args, NULL, (HfSpan){message.data, message.len});
         args_string(&args, "input", cli->options.digest ? "digest" : NULL);
@@ -94,6 +97,7 @@ static int run_agree(Cli *cli)
         r = input_read(cli, input_path(cli), PEER_MAX, &peer);
         if (r)
                 return r;
+        cli->hint = "PEER is not a public key (PEM or DER) of the kind of the own key. Nothing was derived.";
         (void)pem_decode("PUBLIC KEY", &peer); /* otherwise it is DER, which the daemon checks */
         args_bytes(&args, NULL, (HfSpan){peer.data, peer.len});
         if (length > 0)

@@ -29,6 +29,12 @@ static int find_key(const Buffer *b, AuditVkey *ret)
         return HF_E_INVALID_ARGS;
 }
 
+static int not_a_key(Cli *cli, const char *key)
+{
+        return cli_usage(cli, "%s is not a checkpoint key (NAME+ID+KEY, as `holdfast audit key` prints it).",
+                        key);
+}
+
 /* --key is the key itself, or a file that holds it. */
 static int read_key(Cli *cli, AuditVkey *ret)
 {
@@ -38,15 +44,12 @@ static int read_key(Cli *cli, AuditVkey *ret)
 
         if (audit_vkey_parse(key, strlen(key), ret) == 0)
                 return 0;
+        if (strchr(key, '+') && access(key, F_OK) < 0)
+                return not_a_key(cli, key);
         r = input_read(cli, key, NOTE_MAX, &b);
         if (r)
                 return r;
-        if (find_key(&b, ret))
-                return cli_usage(cli,
-                                "%s is not a checkpoint key (NAME+ID+KEY, as `holdfast audit key` prints "
-                                "it).",
-                                key);
-        return 0;
+        return find_key(&b, ret) ? not_a_key(cli, key) : 0;
 }
 
 static int read_expected(Cli *cli, Buffer *ret)
@@ -90,6 +93,30 @@ static void print_good(const AuditReport *report)
                 printf("consistent in itself, signer unknown\n");
 }
 
+/* What is wrong with a record, behind "Record N (line L) ". */
+static const char *kind_sentence(AuditVerdict v)
+{
+        switch (v) {
+        case AUDIT_CHANGED:
+                return "was changed";
+        case AUDIT_MISSING:
+                return "is not where it should be: records are missing";
+        case AUDIT_REORDERED:
+                return "is not where it should be: records are out of order, or twice there";
+        case AUDIT_FOREIGN:
+                return "is of another log, or sealed by another key";
+        case AUDIT_USES_HIDDEN:
+                return "is where uses of keys are missing that the signer has counted";
+        case AUDIT_TRUNCATED:
+        case AUDIT_NOT_A_LOG:
+        case AUDIT_GOOD:
+        case _AUDIT_VERDICT_INVALID:
+        case _AUDIT_VERDICT_MAX:
+                break;
+        }
+        return "is bad";
+}
+
 static int print_bad(Cli *cli, const AuditReport *report)
 {
         const char *kind = audit_verdict_to_string(report->verdict);
@@ -97,15 +124,25 @@ static int print_bad(Cli *cli, const AuditReport *report)
                                         ? report->bad_seq - report->first_seq
                                         : report->records;
 
+        if (report->verdict == AUDIT_NOT_A_LOG)
+                return cli_fail_with(
+                                cli, EXIT_CODE_VERIFICATION, kind, "%s is not an audit log.", cli->args[0]);
+        if (report->verdict == AUDIT_TRUNCATED)
+                return cli_fail_with(cli, EXIT_CODE_VERIFICATION, kind,
+                                "The log is cut: it ends inside a record%s%s%s (line %" PRIu64 "). %" PRIu64
+                                " records before are good.",
+                                cli->options.expect ? ", or before it reaches the note of '" : "",
+                                cli->options.expect ? cli->options.expect : "",
+                                cli->options.expect ? "'" : "", report->bad_line, good);
         if (report->bad_last > report->bad_seq)
                 return cli_fail_with(cli, EXIT_CODE_VERIFICATION, kind,
-                                "One of the records %" PRIu64 " to %" PRIu64 " (line %" PRIu64
-                                ") is bad: %s. %" PRIu64 " records before are good.",
-                                report->bad_seq, report->bad_last, report->bad_line, kind, good);
+                                "One of the records %" PRIu64 " to %" PRIu64 " (from line %" PRIu64
+                                ") %s. %" PRIu64 " records before are good.",
+                                report->bad_seq, report->bad_last, report->bad_line,
+                                kind_sentence(report->verdict), good);
         return cli_fail_with(cli, EXIT_CODE_VERIFICATION, kind,
-                        "Record %" PRIu64 " (line %" PRIu64 ") is bad: %s. %" PRIu64
-                        " records before are good.",
-                        report->bad_seq, report->bad_line, kind, good);
+                        "Record %" PRIu64 " (line %" PRIu64 ") %s. %" PRIu64 " records before are good.",
+                        report->bad_seq, report->bad_line, kind_sentence(report->verdict), good);
 }
 
 static int show_report(Cli *cli, const AuditReport *report)

@@ -464,15 +464,21 @@ static int handle_explain(Operation *op)
         if (r)
                 return r;
         operation = policy_operation_from_string(operation_name);
-        if (!operation || (*key && strlen(key) >= NAME_SIZE))
-                return HF_E_INVALID_ARGS;
+        if (!operation) {
+                operation_fail_because(op, HF_E_INVALID_ARGS,
+                                "'%.40s' is no operation; holdfast-policy(5) lists them. Nothing was done.",
+                                operation_name);
+                return OPERATION_ANSWERED;
+        }
+        if (*key && strlen(key) >= NAME_SIZE)
+                return HF_E_INVALID_NAME;
         if (o.user != op->caller->uid || o.unit || o.groups.len)
                 r = operation_authorise(op, &(Question){.operation = POLICY_OP_POLICY_READ});
         if (r)
                 return r;
         explain_request(op, &o, operation, key, &request);
-        if (!operation_may(op, POLICY_OP_POLICY_READ, NULL) && request.uuid &&
-                        !policy_may_describe(op->policy, &request))
+        request.own_rules_only = !operation_may(op, POLICY_OP_POLICY_READ, NULL);
+        if (request.own_rules_only && request.uuid && !policy_may_describe(op->policy, &request))
                 request.uuid = NULL, request.key = key, request.algorithm = o.algorithm,
                 request.scheme = o.scheme ? o.scheme : "";
         r = operation_reply_new(op, &reply);

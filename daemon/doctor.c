@@ -47,6 +47,26 @@ static int append(sd_bus_message *m, const Finding *f)
                 append(m, &f_);                                                                              \
         })
 
+/* The command that gets on; where none does by itself, the sentence of the error. */
+static const char *store_remedy(int error)
+{
+        switch (error) {
+        case HF_E_STORE_UNINITIALISED:
+                return "holdfast init";
+        case HF_E_STORE_LOCKED:
+                return "holdfast unlock";
+        case HF_E_STORE_FOREIGN:
+                return "holdfast recover";
+        case HF_E_STORE_DAMAGED:
+                return "holdfast restore FILE";
+        case HF_E_STORE_ROLLED_BACK:
+        case HF_E_LOG_TRUNCATED:
+                return "holdfast restore FILE, or holdfast recover --accept-rollback";
+        default:
+                return errors_sentence(error);
+        }
+}
+
 static int check_store(Daemon *d, sd_bus_message *m)
 {
         const Vault *v = &d->vault;
@@ -54,7 +74,7 @@ static int check_store(Daemon *d, sd_bus_message *m)
         if (v->state == VAULT_READY)
                 return ADD(m, "ok", "store", "", "the store is open");
         return ADD(m, v->state == VAULT_REFUSED || v->state == VAULT_FOREIGN ? "error" : "warning", "store",
-                        errors_sentence(vault_state_error(v)), "the store is %s%s%s",
+                        store_remedy(vault_state_error(v)), "the store is %s%s%s",
                         vault_state_to_string(v->state), v->reason[0] ? ": " : "", v->reason);
 }
 
@@ -166,7 +186,7 @@ static int check_bus(Daemon *d, sd_bus_message *m)
 {
         if (!d->config.system_bus || system_bus_is_connected(d->system_bus))
                 return 0;
-        return ADD(m, "warning", "bus", "see dbus/org.holdfast.Keystore1.conf",
+        return ADD(m, "warning", "bus", "systemctl reload dbus, then systemctl restart holdfastd",
                         "the name on the system bus could not be had");
 }
 

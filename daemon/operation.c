@@ -210,7 +210,8 @@ static void answer_refusal(Operation *op, const Question *q, const PolicyRequest
                             op->key || !hidden ? policy_reason_to_string(decision->reason) : "no-such-key",
                             &seq) == 0 ||
                         !op->daemon->vault.log) {
-                snprintf(what, sizeof(what), "%s %s", policy_operation_to_string(q->operation), name);
+                snprintf(what, sizeof(what), "%s%s%s", policy_operation_to_string(q->operation),
+                                *name ? " " : "", name);
                 if (op->key || !hidden)
                         log_suggestion(op, request, what);
         }

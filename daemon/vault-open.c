@@ -331,6 +331,8 @@ static int open_store(VaultJob *j)
         int r;
 
         r = store_open(j->store_fd, &params, &reason, &j->store);
+        if (r == HF_E_STORE_UNINITIALISED) /* slots and log are there, so it was */
+                r = HF_E_STORE_DAMAGED;
         if (r)
                 return vault_job_because(j, r, "%s", reason.text[0] ? reason.text : hf_error_name(r));
         r = catalogue_new(j->keys_max, &j->catalogue);

@@ -35,6 +35,7 @@ typedef struct PolicyRequest {
         bool (*uses_available)(void *userdata, const char *rule_name, const Uuid *uuid, uint64_t limit,
                         uint32_t count);
         void *uses_userdata;
+        bool own_rules_only; /* explain: rules for other users and groups are not shown as near */
 } PolicyRequest;
 
 typedef enum PolicyReason {

@@ -24,15 +24,6 @@
 
 #define SUBJECT_SIZE 300U
 
-/* The user as a rule would name it: by name, or by number where the name is not known. */
-static const char *subject(const PolicyRequest *request, char ret[static SUBJECT_SIZE])
-{
-        if (request->user)
-                return log_escape(request->user, ret, SUBJECT_SIZE);
-        (void)snprintf(ret, SUBJECT_SIZE, "%u", request->uid);
-        return ret;
-}
-
 static int put_rule(const PolicyRule *rule, Buffer *ret)
 {
         _cleanup_buffer_ Buffer text = BUFFER_INIT(POLICY_FILE_MAX);
@@ -49,12 +40,18 @@ static int put_verdict(const PolicyRequest *request, const PolicyDecision *d, Bu
 {
         const PolicyOperationInfo *op = policy_operation_info(request->operation);
         char user[SUBJECT_SIZE];
-        int r = buffer_printf(ret, "%s: user %s (uid %u), op %s", d->result ? "refused" : "allowed",
-                        subject(request, user), request->uid, policy_operation_to_string(request->operation));
+        int r = buffer_printf(ret, "%s: ", d->result ? "refused" : "allowed");
 
+        if (!r && request->user)
+                r = buffer_printf(ret, "user %s (uid %u)", log_escape(request->user, user, sizeof(user)),
+                                request->uid);
+        else if (!r)
+                r = buffer_printf(ret, "uid %u", request->uid);
+        if (!r)
+                r = buffer_printf(ret, ", op %s", policy_operation_to_string(request->operation));
         if (!r && request->key)
                 r = buffer_printf(ret, ", key %s", quote(request->key));
-        if (!r && op && op->scheme && request->scheme)
+        if (!r && op && op->scheme && request->scheme && *request->scheme)
                 r = buffer_printf(ret, ", scheme %s", quote(request->scheme));
         return r ? r : buffer_printf(ret, "\n");
 }
@@ -160,6 +157,14 @@ static int put_near_rule(const PolicyRule *rule, const PolicyRequest *request, u
         return r;
 }
 
+/* Who may not read the policy is not told which keys others have. */
+static bool is_shown(const PolicyRequest *request, uint32_t misses, int distance)
+{
+        if (request->own_rules_only && misses & (WORD_BIT(WORD_USER) | WORD_BIT(WORD_GROUP)))
+                return false;
+        return __builtin_popcount(misses) == distance;
+}
+
 static int put_near(const Policy *p, const PolicyRequest *request, const PolicyOperationInfo *op, Buffer *ret)
 {
         size_t shown = 0, more = 0;
@@ -170,7 +175,7 @@ static int put_near(const Policy *p, const PolicyRequest *request, const PolicyO
                         const PolicyRule *rule = p->rules.items[i];
                         uint32_t misses = rule_misses(rule, request, op, true);
 
-                        if (__builtin_popcount(misses) != distance)
+                        if (!is_shown(request, misses, distance))
                                 continue;
                         if (shown == POLICY_EXPLAIN_RULES_MAX) {
                                 more++;

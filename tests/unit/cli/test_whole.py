@@ -320,6 +320,29 @@ def test_a_backup_comes_back_and_a_rekey_ends_other_slots():
         assert cli(one, "key", "public", "k") == public
 
 
+def test_who_wants_an_older_state_back_follows_the_sentence():
+    def test(stack):
+        cli(stack, "key", "create", "k")
+        cli(stack, "slot", "add", "passphrase", "--passphrase-file", "-", input=PASSPHRASE)
+        backup = stack.dir / "backup"
+        cli(stack, "backup", backup)
+        cli(stack, "key", "create", "later")
+        told = stack.cli("restore", backup, "--yes", check=False)
+        assert told.returncode == 1 and b"move store.db out" in told.stderr, told
+        for file in (stack.state / "store").glob("store.db*"):
+            file.unlink()
+        stack.kill(stack.daemon_pid(), signal.SIGTERM)
+        stack.wait_state("refused")
+        assert as_json(stack, "status")["error"] == "StoreDamaged"
+        findings = {f["code"]: f for f in as_json(stack, "doctor", code=1)}
+        assert findings["store"]["remedy"] == "holdfast restore FILE"
+        cli(stack, "restore", backup, "--yes", "--passphrase-file", "-", input=PASSPHRASE)
+        stack.wait_state("ready")
+        assert [k["name"] for k in as_json(stack, "key", "list")] == ["k"]
+        assert b"the log goes on" in cli(stack, "audit", "show", "--event", "store.restore")
+    initialised(test)
+
+
 # Policy and audit
 
 def test_refusals_are_named_and_explained():
@@ -339,6 +362,59 @@ def test_refusals_are_named_and_explained():
         stack.set_rules("allow nonsense\n", "20-bad.conf")
         bad = stack.cli("policy", "reload", check=False)
         assert bad.returncode == 1 and b"20-bad.conf:1" in bad.stderr, bad
+    initialised(test)
+
+
+def test_the_command_in_a_refusal_can_be_copied_and_run():
+    def test(stack):
+        if not ROOT:
+            raise case.Skip("needs several users")
+        cli(stack, "key", "create", "device-1")
+        for uid, args in ((BOB, ("sign", "device-1")), (MALLORY, ("sign", "device-1")), (MALLORY, ("key", "show", "device-1")),
+                          (BOB, ("key", "create", "mine")), (BOB, ("audit", "show")), (BOB, ("random", "1"))):
+            said = stack.cli(*args, input=b"x", uid=uid, check=False).stderr.decode()
+            command = said[said.index("holdfast policy explain"):said.rindex(" (")].split()
+            why = as_json(stack, *command[1:])
+            assert why["verdict"] == "deny", (command, why)
+            # the line suggested is the one that was missing
+            stack.set_rules(why["suggestion"] + "\n", "90-suggested.conf")
+            cli(stack, "policy", "reload")
+            assert as_json(stack, *command[1:])["verdict"] == "allow", why
+            cli(stack, *args, input=b"x", uid=uid)
+            stack.set_rules("", "90-suggested.conf")
+            cli(stack, "policy", "reload")
+        assert as_json(stack, "policy", "explain", "sign", "device-1", "--user", "nobody")["verdict"] == "deny"
+        assert "uid 65534" in as_json(stack, "policy", "explain", "sign", "device-1", "--user", "nobody")["text"]
+    initialised(test)
+
+
+def test_explain_shows_a_stranger_no_rules_of_others():
+    def test(stack):
+        if not ROOT:
+            raise case.Skip("needs several users")
+        stack.set_rules("allow user=12345 key=very-private op=sign\n", "60-other.conf")
+        cli(stack, "policy", "reload")
+        assert b"very-private" in cli(stack, "policy", "explain", "sign", "very-private", "--user", str(MALLORY))
+        assert b"12345" not in cli(stack, "policy", "explain", "sign", "very-private", uid=MALLORY)
+        assert b"very-private" not in cli(stack, "policy", "explain", "sign", "x", uid=MALLORY)
+    initialised(test)
+
+
+def test_wrong_arguments_are_told_with_the_right_ones():
+    def test(stack):
+        cli(stack, "key", "create", "k")
+        for args, code, said in ((("policy", "explain", "frob"), 2, b"holdfast-policy"),
+                                 (("key", "public", "k", "-f", "xml"), 2, b"pem, spki, jwk or ssh"),
+                                 (("key", "csr", "k", "CN=x,nonsense"), 2, b"CN=device-7"),
+                                 (("key", "create", "z", "-p", "decrypt"), 4, b"p256 cannot be made for purpose 'decrypt'"),
+                                 (("key", "create", "z", "-p", "walk"), 2, b"sign, decrypt, agree"),
+                                 (("slot", "add", "banana"), 2, b"credential, passphrase or recovery"),
+                                 (("sign", "k", "-e", "hex"), 2, b"der or p1363"),
+                                 (("audit", "show", "--event", "k["), 2, b"pattern"),
+                                 (("audit", "show", "--caller", "no-such-user"), 2, b"no user 'no-such-user'"),
+                                 (("audit", "prune", "--yes", "--before", "3", "--archived", "/dev/null"), 2, b"note")):
+            done = stack.cli(*args, input=b"x", check=False)
+            assert done.returncode == code and said in done.stderr and done.stdout == b"", (args, done)
     initialised(test)
 
 
@@ -369,12 +445,47 @@ def test_the_log_is_shown_filtered_exported_and_verified():
     initialised(test)
 
 
+def test_tail_shows_the_last_records_that_are_wanted_however_far_back():
+    def test(stack):
+        for name in ("a", "b", "c"):
+            cli(stack, "key", "create", name)
+        for _ in range(40):
+            cli(stack, "random", "1")
+        names = [json.loads(line)["name"] for line in
+                 cli(stack, "audit", "tail", "-n", "2", "--event", "key.create", "--json").splitlines()]
+        assert names == ["b", "c"], names
+        assert len(cli(stack, "audit", "tail", "-n", "99", "--event", "key.create", "--no-legend").splitlines()) == 3
+        assert cli(stack, "audit", "tail", "--event", "ca.*") == b""
+    initialised(test)
+
+
+def test_a_cut_log_is_told_by_the_note_kept_outside():
+    def test(stack):
+        cli(stack, "key", "create", "k")
+        log, key, note = stack.dir / "log.jsonl", stack.dir / "vkey", stack.dir / "note"
+        cli(stack, "audit", "export", log)
+        key.write_bytes(cli(stack, "audit", "key"))
+        note.write_bytes(cli(stack, "audit", "note"))
+        cli(stack, "audit", "verify", log, "--key", key, "--expect", note)
+        lines = log.read_bytes().splitlines(keepends=True)
+        log.write_bytes(b"".join(lines[:-3]))
+        cli(stack, "audit", "verify", log, "--key", key)
+        bad = stack.cli("audit", "verify", log, "--key", key, "--expect", note, check=False)
+        assert bad.returncode == 8 and b"(truncated)" in bad.stderr and b"The log is cut" in bad.stderr, bad
+        log.write_bytes(lines[0] + lines[1] + lines[3])
+        bad = stack.cli("audit", "verify", log, "--key", key, check=False)
+        assert bad.returncode == 8 and b"Record 2 (line 3)" in bad.stderr and b"(missing)" in bad.stderr, bad
+    initialised(test)
+
+
 def test_tail_follows():
     def test(stack):
         cli(stack, "key", "create", "k")
         tail = subprocess.Popen([stack.program("cli/holdfast"), "audit", "tail", "-f", "-n", "1", "--json", "--event", "key.*"],
                                 stdout=subprocess.PIPE, env=stack._environment())
         try:
+            # the last record of this kind, although others came behind it
+            assert json.loads(tail.stdout.readline())["event"] == "key.create"
             pathlib.Path(stack.dir / "message").write_bytes(b"x")
             for _ in range(2):
                 cli(stack, "sign", "k", stack.dir / "message")
@@ -396,8 +507,15 @@ def test_status_and_doctor_speak_json_and_english():
         assert all(set(f) == {"severity", "code", "detail", "remedy"} for f in findings)
         if ROOT:
             assert set(as_json(stack, "status", uid=MALLORY)) <= {"state", "reason", "error", "version"}
+        cli(stack, "restore", stack.dir / "holdfast.conf", "--yes", code=1)  # not over a store that can be opened
         cli(stack, "lock")
+        cli(stack, "lock", code=6)
         assert as_json(stack, "status")["state"] == "locked"
+        assert b"Keys:" not in cli(stack, "status")  # nobody can count them now
+        assert {"store": "holdfast unlock"}.items() <= {f["code"]: f["remedy"] for f in as_json(stack, "doctor")}.items()
+        if ROOT:
+            seen = stack.cli("doctor", uid=MALLORY, check=False)
+            assert seen.returncode == 4 and b"direct-socket" in seen.stdout and b"PolicyDenied" not in seen.stdout
         cli(stack, "sign", "k", input=b"x", code=5)
     initialised(test)
 

@@ -53,6 +53,39 @@ static void test_a_refused_request_says_what_is_missing_and_what_would_allow_it(
                         "    allow user=telemetry key=device-tls op=sign\n");
 }
 
+static void test_a_caller_by_number_and_an_operation_without_scheme_leave_no_gaps(void **state)
+{
+        _cleanup_(policy_unrefp) Policy *p = make_policy("");
+        PolicyRequest request = telemetry_signs();
+
+        (void)state;
+        request.user = NULL;
+        request.scheme = "";
+        assert_string_equal(explain(p, NULL, &request), "refused: uid 1001, op sign, key device-tls\n"
+                                                        "no rule allows it\n"
+                                                        "this line in a file of policy.d would allow it:\n"
+                                                        "    allow user=1001 key=device-tls op=sign\n");
+}
+
+static void test_who_may_not_read_the_policy_sees_no_rules_for_others(void **state)
+{
+        _cleanup_(policy_unrefp) Policy *p = make_policy("allow user=mosquitto key=device-tls op=sign\n"
+                                                         "allow group=4000 key=device-tls op=sign\n"
+                                                         "allow user=telemetry key=other op=sign\n");
+        PolicyRequest request = telemetry_signs();
+
+        (void)state;
+        request.own_rules_only = true;
+        assert_string_equal(explain(p, NULL, &request),
+                        "refused: user telemetry (uid 1001), op sign, key device-tls, scheme ES256\n"
+                        "no rule allows it\n"
+                        "rules that came near:\n"
+                        "    test.conf:3: allow user=telemetry key=other op=sign\n"
+                        "        key=: the request has device-tls\n"
+                        "this line in a file of policy.d would allow it:\n"
+                        "    allow user=telemetry key=device-tls op=sign\n");
+}
+
 /* P04 */
 static void test_a_deny_rule_is_named_and_nothing_is_suggested(void **state)
 {
@@ -250,6 +283,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_an_allowed_request_names_the_rule_that_decides),
                         cmocka_unit_test(test_a_refused_request_says_what_is_missing_and_what_would_allow_it),
+                        cmocka_unit_test(test_a_caller_by_number_and_an_operation_without_scheme_leave_no_gaps),
+                        cmocka_unit_test(test_who_may_not_read_the_policy_sees_no_rules_for_others),
                         cmocka_unit_test(test_a_deny_rule_is_named_and_nothing_is_suggested),
                         cmocka_unit_test(test_each_word_that_does_not_match_says_why),
                         cmocka_unit_test(test_a_proven_unit_that_is_another_one_is_shown),
