@@ -122,7 +122,7 @@ def test_passphrases_that_differ_make_nothing():
         terminal.type(b"something else")
         status, _ = terminal.end()
         assert status == 2
-        assert stack.status()["state"] == "uninitialised"
+        assert stack.wait_state("uninitialised")
 
 
 def test_an_interrupted_question_gives_the_echo_back():
