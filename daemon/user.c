@@ -41,33 +41,41 @@ User *user_unref(Daemon *d, User *u)
         return NULL;
 }
 
-static void write_flood(Daemon *d, User *u)
+static bool write_flood(Daemon *d, User *u)
 {
         AuditLine line;
 
+        if (!d->vault.log)
+                return false;
         audit_line_init(&line, "denied.flood");
         audit_line_u64(&line, "uid", u->uid);
         audit_line_u64(&line, "count", u->denied_hidden);
-        if (d->vault.log && audit_log_append(d->vault.log, &line, NULL) == 0)
-                u->denied_hidden = 0;
+        return audit_log_append(d->vault.log, &line, NULL) == 0;
 }
 
 /* The timer holds a reference on each user it has something to write for, so a sum survives its caller's
- * leaving. */
+ * leaving; and a full or closed log, until it takes the line. */
 static int on_flood(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Daemon *d = userdata;
+        bool again = false;
         User *next;
 
-        (void)source;
         (void)usec;
         for (User *u = d->users; u; u = next) {
                 next = u->next;
                 if (!u->denied_hidden)
                         continue;
-                write_flood(d, u);
+                if (!write_flood(d, u)) {
+                        again = true;
+                        continue;
+                }
                 u->denied_hidden = 0;
                 user_unref(d, u);
+        }
+        if (again) {
+                (void)sd_event_source_set_time_relative(source, USER_DENIED_INTERVAL);
+                (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         }
         return 0;
 }
