@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <malloc.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,10 @@ int harden_process(int keep)
 {
         struct rlimit none = {};
 
+        /* Arenas of threads read files of /proc and /sys when they grow and shrink, which the filter answers with death:
+         * one arena for all, which lives on brk(2). */
+        if (mallopt(M_ARENA_MAX, 1) == 0)
+                return -EINVAL;
         if (close_range((unsigned)keep, ~0U, 0) < 0)
                 return -errno;
         if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||

@@ -114,6 +114,20 @@ def test_one_user_at_his_limits_hardly_slows_another_down():
             p99(alice)
 
 
+def test_hours_of_load_in_a_few_seconds_do_not_end_a_process():
+    rules = f"allow user={ADMIN} op=all\nallow user={ALICE},{MALLORY} op=sign key=*\n"
+    with ready(rules) as (stack, admin):
+        admin.create("big", "rsa4096")
+        pids = stack.daemon_pid(), stack.signer_pid()
+        with contextlib.ExitStack() as attacks:
+            for uid, size in ((MALLORY, 60000), (ALICE, 200), (MALLORY, 3000)):
+                attacks.enter_context(Flood(stack, uid, 32, sign_message(size=size)))
+            attacks.enter_context(Flood(stack, ALICE, 16, sign_message("big", size=1000)))
+            time.sleep(10)
+        assert admin.sign("device-a", b"x")
+        assert (stack.daemon_pid(), stack.signer_pid()) == pids
+
+
 def test_connections_above_the_limit_wait_and_do_not_lock_others_out():
     with ready() as (stack, _):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
