@@ -71,7 +71,7 @@ def test_a_backup_restored_into_an_empty_directory_signs_with_the_same_key():
             vkey = plain(admin.audit("GetKey"))["vkey"]
         without_store(stack)
         with stack.peer(ADMIN) as admin:
-            assert stack.status()["state"] == "uninitialised"
+            assert stack.wait_state("uninitialised")
             assert restore(admin, file)["keys"] == 1
             assert signature_is_good(public, MESSAGE, admin.sign("device-a", MESSAGE))
             assert judge(stack, whole_log(stack, admin, "log.jsonl"), vkey) == 0

@@ -31,7 +31,7 @@ def prepared(stack):
 
 def test_a_fresh_daemon_is_uninitialised_and_says_so():
     with Stack() as stack, stack.peer(ADMIN) as peer:
-        assert peer.status()["state"] == "uninitialised"
+        assert stack.wait_state("uninitialised")
         assert refusal(peer.sign, "device-web", MESSAGE).name == "StoreUninitialised"
 
 
