@@ -178,13 +178,14 @@ static int run_show(Cli *cli)
         return print_from(cli, &f, from, &last);
 }
 
+/* 0 or an HfResult that is not told yet: a closed store knows no head, but its log can be read. */
 static int get_head(Cli *cli, uint64_t *ret_sequence)
 {
         _cleanup_json_ json_t *reply = NULL;
         CallArgs args = {0};
         int r;
 
-        r = cli_call(cli, CALL_AUDIT("Head", &args, .idempotent = true), &reply);
+        r = cli_try(cli, CALL_AUDIT("Head", &args, .idempotent = true), &reply);
         if (r == 0)
                 *ret_sequence = (uint64_t)json_integer_value(
                                 json_object_get(json_array_get(reply, 0), "sequence"));
@@ -204,7 +205,7 @@ static int follow(Cli *cli, Filter *f, uint64_t from)
                         return 0;
                 r = get_head(cli, &head);
                 if (r)
-                        return r;
+                        return cli_end(cli, r);
                 if (head < from)
                         continue;
                 r = print_from(cli, f, from, &last);
@@ -242,6 +243,12 @@ static int print_last(Cli *cli, Filter *f, uint64_t head, uint64_t *last)
         }
 }
 
+static bool is_closed(int r)
+{
+        return r == HF_ERROR_STORE_LOCKED || r == HF_ERROR_STORE_ROLLED_BACK || r == HF_ERROR_STORE_DAMAGED ||
+               r == HF_ERROR_LOG_TRUNCATED || r == HF_ERROR_LOG_DAMAGED;
+}
+
 static int run_tail(Cli *cli)
 {
         uint64_t head = 0, last = 0, count = 10;
@@ -251,11 +258,12 @@ static int run_tail(Cli *cli)
         if (cli->options.limit && !cli_number(cli, "--limit", cli->options.limit, 1, INT64_MAX, &count))
                 return EXIT_CODE_USAGE;
         r = make_filter(cli, &f);
-        if (r == 0)
-                r = get_head(cli, &head);
         if (r)
                 return r;
-        f.left = count;
+        r = get_head(cli, &head);
+        if (r && (cli->options.follow || !is_closed(r)))
+                return cli_end(cli, r);
+        f.left = count; /* without a head the whole log is looked through */
         r = print_last(cli, &f, head, &last);
         if (r || !cli->options.follow)
                 return r;

@@ -16,7 +16,7 @@ typedef struct ErrorRow {
 
 static const ErrorRow rows[_HF_E_MAX] = {
         [HF_E_INVALID_ARGS] = {NAME(InvalidArgs), EXIT_CODE_USAGE,
-                "An argument is missing, unknown or out of range. Nothing was done. See the interface's manual page."},
+                "An argument is missing, unknown or out of range. Nothing was done; org.holdfast.Keystore1(5) says what the call takes."},
         [HF_E_INVALID_NAME] = {NAME(InvalidName), EXIT_CODE_USAGE,
                 "A name has 1 to 64 characters of a-z A-Z 0-9 . _ - and begins with a letter or digit. Nothing was done."},
         [HF_E_INVALID_FD] = {NAME(InvalidFd), EXIT_CODE_USAGE,
@@ -103,7 +103,7 @@ static const ErrorRow rows[_HF_E_MAX] = {
                 "`holdfast audit prune`; service resumes by itself."},
         [HF_E_LOG_DAMAGED] = {NAME(LogDamaged), EXIT_CODE_LOCKED,
                 "The audit log was changed after it was written. The store stays closed; keep the files for the auditor, "
-                "then `holdfast recover`."},
+                "then `holdfast restore`, or `holdfast recover --accept-rollback`."},
         [HF_E_LOG_TRUNCATED] = {NAME(LogTruncated), EXIT_CODE_LOCKED,
                 "The audit log ends before what the store has recorded: lines are missing. The store stays closed; "
                 "restore the log, or `holdfast recover --accept-rollback`."},

@@ -510,6 +510,8 @@ def test_status_and_doctor_speak_json_and_english():
         cli(stack, "restore", stack.dir / "holdfast.conf", "--yes", code=1)  # not over a store that can be opened
         cli(stack, "lock")
         cli(stack, "lock", code=6)
+        assert b"store.init" in cli(stack, "audit", "tail", "-n", "99")  # the log is read while it is locked
+        cli(stack, "audit", "tail", "-f", code=5)
         assert as_json(stack, "status")["state"] == "locked"
         assert b"Keys:" not in cli(stack, "status")  # nobody can count them now
         assert {"store": "holdfast unlock"}.items() <= {f["code"]: f["remedy"] for f in as_json(stack, "doctor")}.items()
