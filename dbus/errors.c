@@ -16,7 +16,8 @@ typedef struct ErrorRow {
 
 static const ErrorRow rows[_HF_E_MAX] = {
         [HF_E_INVALID_ARGS] = {NAME(InvalidArgs), EXIT_CODE_USAGE,
-                "An argument is missing, unknown or out of range. Nothing was done; org.holdfast.Keystore1(5) says what the call takes."},
+                "An argument is missing, unknown or out of range. Nothing was done; org.holdfast.Keystore1(5) says what the "
+                "call takes."},
         [HF_E_INVALID_NAME] = {NAME(InvalidName), EXIT_CODE_USAGE,
                 "A name has 1 to 64 characters of a-z A-Z 0-9 . _ - and begins with a letter or digit. Nothing was done."},
         [HF_E_INVALID_FD] = {NAME(InvalidFd), EXIT_CODE_USAGE,

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Holds the map of rooms (docs/architecture.md) against the #include lines: who may stand on whom."""
+"""Holds the map of rooms against the #include lines (who may stand on whom), and the pages that show it against both."""
 import pathlib
 import re
 import sys
@@ -29,7 +29,7 @@ MAP = {
 # Libraries that have one home each: header pattern, rooms that may name it.
 LIBRARIES = {
     r"openssl/": ["crypto", "signer"],  # signer: the heap and warm-up of its own process
-    r"sodium": ["base", "crypto", "store", "seal", "keystore"],
+    r"sodium": ["crypto", "seal", "keystore"],
     r"sqlcipher/|sqlite3\.h": ["store"],
     r"systemd/sd-bus": ["daemon", "libclient", "cli"],
     r"systemd/sd-event": ["daemon", "launch", "libclient"],
@@ -62,8 +62,26 @@ def complaints(room, path):
                 yield f"includes <{name}>, which only {', '.join(rooms)} may name"
 
 
+def page_complaints():
+    """The table of docs/architecture.md is MAP; the one of the README is `ls`."""
+    table = re.findall(r"^\| `(\w+)/` \| .* \| (.*) \|$", (ROOT / "docs/architecture.md").read_text(), re.M)
+    shown = {room: may.split() for room, may in table}
+    for room in MAP:
+        wanted = [name for name in MAP[room] if "/" not in name]
+        if room != "cli" and shown.get(room) not in (wanted, ["nothing", "of", "ours"] if not wanted else wanted):
+            yield f"docs/architecture.md: {room}/ may include {' '.join(wanted) or 'nothing'}, not {shown.get(room)}"
+    rows = re.findall(r"^\| (`\w+`(?: `\w+`)*) \|", (ROOT / "README.md").read_text(), re.M)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    there = {p.name for p in ROOT.iterdir() if p.is_dir() and p.name[0] != "." and not (p / "build.ninja").exists() and any(p.iterdir())}
+    for name in sorted(named ^ there):
+        yield f"README.md: the map of rooms and `ls` differ in {name}"
+
+
 def main():
     found = 0
+    for complaint in page_complaints():
+        print(complaint)
+        found += 1
     for room in MAP:
         for path in sorted((ROOT / room).glob("*.[ch]")):
             for complaint in complaints(room, path):
