@@ -418,7 +418,7 @@ static int judge_change(VaultJob *j, const AuditRecovery *rec, Settlement *ret)
                         (unsigned long long)rec->current.seq);
 }
 
-static int append_lost(VaultJob *j, const AuditRecovery *rec)
+static int append_lost(VaultJob *j, const AuditRecovery *rec, const char *reason)
 {
         AuditPosition p;
         AuditLine line;
@@ -432,7 +432,7 @@ static int append_lost(VaultJob *j, const AuditRecovery *rec)
                                 (unsigned long long)j->served, (unsigned long long)p.size - 1);
         for (; !r && p.size <= j->served; lost++) {
                 audit_line_init(&line, "use.lost");
-                audit_line_str(&line, "reason", "the line was lost by a stop; its result was not released");
+                audit_line_str(&line, "reason", reason);
                 r = audit_log_append(j->log, &line, NULL);
                 audit_log_position(j->log, &p);
         }
@@ -524,6 +524,21 @@ static int repair(VaultJob *j, const AuditRecovery *rec, const char *why)
         return settle_slots(j);
 }
 
+/* A signer that has outlived the log as it was signs nothing, neither lines nor checkpoints, below what it has served. */
+static int repair_rollback(VaultJob *j, const AuditRecovery *rec, const char *why)
+{
+        uint64_t size = rec->size;
+        int r;
+
+        if (j->served >= size + USE_LOST_MAX)
+                return vault_job_because(j, HF_E_LOG_TRUNCATED,
+                                "the signer has served record %llu, but the audit log ends at record %llu: restart "
+                                "holdfast-signer, which then begins anew, and repeat this",
+                                (unsigned long long)j->served, (unsigned long long)size);
+        r = append_lost(j, rec, "used by the signer before the recovery; its line is not in this log");
+        return r ? r : repair(j, rec, why);
+}
+
 static int set_log_aside(VaultJob *j)
 {
         char name[64];
@@ -553,7 +568,7 @@ static int settle(VaultJob *j, const AuditRecovery *rec)
 
         r = judge_change(j, rec, &s);
         if (!r)
-                r = append_lost(j, rec);
+                r = append_lost(j, rec, "the line was lost by a stop; its result was not released");
         return r ? r : settle_change(j, rec, s);
 }
 
@@ -586,7 +601,7 @@ static int open_and_settle(VaultJob *j)
                 return vault_job_because(
                                 j, HF_E_NOTHING_TO_DO, "store and log agree; there is nothing to recover");
         if (j->repair == VAULT_REPAIR_ROLLBACK && is_rollback(r))
-                return repair(j, &rec, log_result ? "log damaged" : "rollback accepted");
+                return repair_rollback(j, &rec, log_result ? "log damaged" : "rollback accepted");
         if (j->repair == VAULT_REPAIR_FOREIGN && r == 0)
                 return repair(j, &rec, "taken over onto another machine");
         return r;

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * A store of the daemon's, for tests: a state directory, fixed keys, and jobs that make and open the store as the
+ * worker does. Nothing in it is replaced but the signer.
+ */
+#include "daemon/change.h"
+#include "daemon/vault-open.h"
+#include "tests/unit/daemon/support.h"
+
+#define EVENTS_MAX 256
+
+typedef struct Stage {
+        Sandbox box;
+        Daemon d;
+        SignerOpened keys;
+        uint64_t served;
+        VaultRepair repair;
+        Buffer new_slots;
+        const char *abandoned; /* what daemon_abandon() was told */
+        unsigned abandons;
+
+        /* the log as read_events() found it */
+        size_t n_events;
+        char events[EVENTS_MAX][32];
+        char *lines[EVENTS_MAX];
+} Stage;
+
+int stage_setup(void **state); /* cmocka: *state is a Stage with an empty state directory */
+int stage_teardown(void **state);
+
+VaultJob *stage_job(Stage *p);
+/* Makes a store with `slots` as its slots file and puts it in its place. */
+void stage_make(Stage *p, const char *slots);
+/* The result; on success *ret is open, else the reason is in *ret all the same. */
+int stage_try(Stage *p, VaultJob **ret);
+VaultJob *stage_open(Stage *p);
+/* As a crash leaves it: an open change is rolled back, nothing more is written. */
+VaultJob *stage_crash(VaultJob *job);
+
+/* One change as far as it went. */
+typedef enum Until { UNTIL_LINE, UNTIL_COMMIT, UNTIL_DONE } Until;
+uint64_t stage_change(VaultJob *job, Until until, const char *slots);
+
+/* All lines of STATE/store/audit. */
+void stage_read(Stage *p);
+/* The last lines are exactly these, in this order; ends with NULL. */
+void stage_expect_tail(Stage *p, const char *const *events);
+#define expect_tail(p, ...) stage_expect_tail(p, (const char *const[]){__VA_ARGS__, NULL})
+/* Lines of this event. */
+size_t stage_count(Stage *p, const char *event);
+const char *stage_last(Stage *p, const char *event);
+
+/* Copies of one directory or file below the state directory. */
+void stage_copy(Stage *p, const char *from, const char *to);
+void stage_remove(Stage *p, const char *what);
+/* A hash over the contents of everything below. */
+void stage_hash(Stage *p, const char *what, uint8_t ret[static 32]);
+Stage *stage_of(Daemon *d);
