@@ -75,6 +75,12 @@ static int make(Cli *cli, const char *member, int secret_fd, Recovery *rec, json
         return r;
 }
 
+#define READY "The store is ready. Note the checkpoint key where the auditor finds it, off this device."
+#define REKEYED                                                                                              \
+        "The store has a new master key. The auditor's old key goes on to verify this log, which leads to "  \
+        "the new "                                                                                           \
+        "one; the new one is for logs that begin after this moment."
+
 static int run_make(Cli *cli, const char *member)
 {
         _cleanup_(recovery_close) Recovery rec = RECOVERY_NULL;
@@ -96,8 +102,7 @@ static int run_make(Cli *cli, const char *member)
                 r = make(cli, member, secret_fd, &rec, &reply);
         if (r)
                 return r;
-        cli_talk(cli, "The store is ready. Note the checkpoint key where the auditor finds it, off this "
-                      "device.");
+        cli_talk(cli, "%s", strcmp(member, "Rekey") == 0 ? REKEYED : READY);
         return show_object(cli, json_array_get(reply, 0), result_columns);
 }
 

@@ -78,7 +78,18 @@ static json_t *report_json(const AuditReport *report)
         return j;
 }
 
-static void print_good(const AuditReport *report)
+/* The key at the end of the log, where a rekey made it another than the one given. */
+static void print_successor(const AuditReport *report, const AuditVkey *given)
+{
+        char text[AUDIT_VKEY_MAX];
+
+        if (!given || memcmp(given->key, report->key.key, sizeof(given->key)) == 0)
+                return;
+        audit_vkey_format(&report->key, text);
+        printf("sealed by a new key since a rekey: %s\n", text);
+}
+
+static void print_good(const AuditReport *report, const AuditVkey *given)
 {
         printf("%s: %" PRIu64 " records, %" PRIu64 " uses of keys, %" PRIu64 " checkpoints\n", report->log_id,
                         report->records, report->uses, report->checkpoints);
@@ -89,6 +100,7 @@ static void print_good(const AuditReport *report)
         else
                 printf("no checkpoint: nothing is sealed\n");
         printf("unsealed tail: %" PRIu64 " records\n", report->unsealed);
+        print_successor(report, given);
         if (!report->signer_known)
                 printf("consistent in itself, signer unknown\n");
 }
@@ -104,7 +116,8 @@ static const char *kind_sentence(AuditVerdict v)
         case AUDIT_REORDERED:
                 return "is not where it should be: records are out of order, or twice there";
         case AUDIT_FOREIGN:
-                return "is of another log, or sealed by another key";
+                return "is of another log, or sealed by another key (after a rekey, older logs take the key "
+                       "from before it)";
         case AUDIT_USES_HIDDEN:
                 return "is where uses of keys are missing that the signer has counted";
         case AUDIT_TRUNCATED:
@@ -145,7 +158,7 @@ static int print_bad(Cli *cli, const AuditReport *report)
                         report->bad_seq, report->bad_line, kind_sentence(report->verdict), good);
 }
 
-static int show_report(Cli *cli, const AuditReport *report)
+static int show_report(Cli *cli, const AuditReport *report, const AuditVkey *given)
 {
         _cleanup_json_ json_t *j = NULL;
         int r = 0;
@@ -155,7 +168,7 @@ static int show_report(Cli *cli, const AuditReport *report)
                 r = j ? show_json(cli, j) : EXIT_CODE_FAILED;
                 cli->options.json = false; /* the report is the result; a bad log is told on stderr besides */
         } else if (report->verdict == AUDIT_GOOD) {
-                print_good(report);
+                print_good(report, given);
         }
         if (r == 0 && report->verdict != AUDIT_GOOD)
                 return print_bad(cli, report);
@@ -174,7 +187,7 @@ static int verify_fd(Cli *cli, int fd, const AuditVkey *key, const char *expect)
         if (r > 0)
                 return cli_fail_with(cli, EXIT_CODE_VERIFICATION, "InvalidNote",
                                 "%s is not a note of this log's checkpoint key.", cli->options.expect);
-        return r ? cli_fail_file(cli, cli->args[0], r) : show_report(cli, &report);
+        return r ? cli_fail_file(cli, cli->args[0], r) : show_report(cli, &report, key);
 }
 
 int verify_run(Cli *cli)

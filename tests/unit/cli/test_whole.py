@@ -312,7 +312,13 @@ def test_a_backup_comes_back_and_a_rekey_ends_other_slots():
         assert cli(other, "key", "public", "k") == public
         assert cli(other, "sign", "k", input=b"x")
 
-        cli(one, "rekey", "--yes", "--slot", "credential", "--recovery-file", code)
+        old_key = as_json(one, "audit", "key")["vkey"]
+        new_key = as_json(one, "rekey", "--yes", "--slot", "credential", "--recovery-file", code)["vkey"]
+        log = one.dir / "log.jsonl"
+        cli(one, "audit", "export", log)
+        assert new_key != old_key and new_key.encode() in cli(one, "audit", "verify", log, "--key", old_key)
+        said = one.cli("audit", "verify", log, "--key", new_key, check=False)
+        assert said.returncode == 8 and b"after a rekey" in said.stderr, said
         assert sorted(s["kind"] for s in as_json(one, "slot", "list")) == ["credential", "recovery"]
         cli(one, "lock")
         cli(one, "unlock", "--passphrase-file", "-", input=PASSPHRASE, code=5)
