@@ -78,6 +78,21 @@ static void list_all(void)
                                         v->options[0] ? " " : "", v->options);
 }
 
+/* The tables themselves, for programs. */
+static int show_tables(Cli *cli)
+{
+        _cleanup_json_ json_t *all = json_array();
+        const Verb *table;
+
+        for (size_t i = 0; (table = verbs_table(i)); i++)
+                for (const Verb *v = table; v->name; v++)
+                        json_array_append_new(all,
+                                        json_pack("{s:s, s:s, s:s, s:s, s:s}", "noun", v->noun ? v->noun : "",
+                                                        "verb", v->name, "arguments", v->arguments, "options",
+                                                        v->options, "summary", v->summary));
+        return show_json(cli, all);
+}
+
 bool help_has_noun(const char *noun)
 {
         const Verb *table;
@@ -97,6 +112,8 @@ static int run_help(Cli *cli)
                 list_all();
                 return 0;
         }
+        if (!first && cli->options.json)
+                return show_tables(cli);
         if (!first) {
                 help_all();
                 return 0;

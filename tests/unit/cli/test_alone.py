@@ -108,6 +108,7 @@ def test_help_shows_every_verb_and_option():
         for option in options:
             assert f"--{option}" in own, (words, option)
     assert run("version").stdout == run("--version").stdout
+    assert len(json.loads(run("help", "--json").stdout)) == len(list(verbs()))
 
 
 # Completion, as bash does it
