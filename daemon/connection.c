@@ -16,7 +16,7 @@
 #include "dbus/names.h"
 
 #define QUEUED_REPLIES_MAX 64
-#define MESSAGES_A_TURN 32
+#define MESSAGES_A_TURN 8
 #define GUARD_SLACK 4096 /* sd-bus rounds its buffers up */
 
 struct Listener {
@@ -36,7 +36,8 @@ struct Connection {
         sd_bus *bus;
         sd_event_source *source, *again;
         GuardOwner received;
-        bool reading, closed, parked;
+        Connection *stalled_next; /* of the user's connections that wait for a job to end */
+        bool stalled, closed, parked;
 };
 
 static void start(Connection *c);
@@ -96,6 +97,34 @@ static void admit_parked(Daemon *d)
         }
 }
 
+/* In the order in which they came to a stop, so that each of a user's connections has its turn. */
+static void stall(Connection *c)
+{
+        User *u = c->user;
+
+        if (c->stalled)
+                return;
+        c->stalled = true;
+        c->stalled_next = NULL;
+        *(u->stalled_last ? &u->stalled_last->stalled_next : &u->stalled_first) = c;
+        u->stalled_last = c;
+}
+
+static void unstall(Connection *c)
+{
+        User *u = c->user;
+        Connection *before = NULL;
+
+        if (!c->stalled)
+                return;
+        for (Connection *p = u->stalled_first; p != c; p = p->stalled_next)
+                before = p;
+        *(before ? &before->stalled_next : &u->stalled_first) = c->stalled_next;
+        if (u->stalled_last == c)
+                u->stalled_last = before;
+        c->stalled = false;
+}
+
 static void close_connection(Connection *c)
 {
         Daemon *d = c->daemon;
@@ -109,6 +138,7 @@ static void close_connection(Connection *c)
                 list_remove(&d->waiting_connections, c);
                 c->user->n_parked--;
         }
+        unstall(c);
         if (c->bus) {
                 list_remove(&d->connections, c);
                 d->n_connections--;
@@ -125,12 +155,17 @@ static void close_connection(Connection *c)
                 (void)sd_event_source_set_enabled(d->listeners[i]->source, SD_EVENT_ON);
 }
 
+static bool has_job_room(const Connection *c)
+{
+        return c->user->n_jobs < c->daemon->config.max_jobs_per_user;
+}
+
 static bool may_read(const Connection *c)
 {
         uint64_t queued = 0;
 
         (void)sd_bus_get_n_queued_write(c->bus, &queued);
-        return queued < QUEUED_REPLIES_MAX && c->user->n_jobs < c->daemon->config.max_jobs_per_user;
+        return queued < QUEUED_REPLIES_MAX && has_job_room(c);
 }
 
 static void update_events(Connection *c)
@@ -142,8 +177,9 @@ static void update_events(Connection *c)
                 close_connection(c);
                 return;
         }
-        c->reading = may_read(c);
-        if ((events & EPOLLIN) && c->reading)
+        if (!has_job_room(c))
+                stall(c);
+        if ((events & EPOLLIN) && may_read(c))
                 wanted |= EPOLLIN;
         if (events & EPOLLOUT)
                 wanted |= EPOLLOUT;
@@ -171,6 +207,8 @@ static void process(Connection *c)
                 if (!c->closed)
                         update_events(c);
         }
+        if (!c->closed && has_job_room(c))
+                connection_resume(c->user);
         connection_unref(c);
 }
 
@@ -217,11 +255,15 @@ void connection_wrote(Connection *c)
                 update_events(c);
 }
 
-void connection_resume(Daemon *d, User *user)
+/* One job has ended: one connection may go on, and passes the turn on if it does not need it. */
+void connection_resume(User *user)
 {
-        for (Connection *c = d->connections; c; c = c->next)
-                if (c->user == user && !c->closed && !c->reading)
-                        (void)sd_event_source_set_enabled(c->again, SD_EVENT_ONESHOT);
+        Connection *c = user->stalled_first;
+
+        if (!c)
+                return;
+        unstall(c);
+        (void)sd_event_source_set_enabled(c->again, SD_EVENT_ONESHOT);
 }
 
 static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)

@@ -17,7 +17,7 @@ Connection *connection_unref(Connection *c);
 /* A reply was queued: look whether reading must pause. */
 void connection_wrote(Connection *c);
 /* The user has room for jobs again. */
-void connection_resume(Daemon *d, User *user);
+void connection_resume(User *user);
 
 /* A listening SOCK_STREAM socket, owned from now on. */
 int listener_new(Daemon *d, int fd);

@@ -6,7 +6,8 @@
  *
  * Files of the store and log, Unix sockets, threads, memory that is never executable. What is not in the table fails
  * with EPERM (a name service may probe for more at a policy reload and copes with that); what only a taken-over
- * process would call ends it. The table is daemon/filter.c, shown in docs/seccomp.md.
+ * process would call ends it. The table is daemon/filter.c, shown in docs/seccomp.md. Only a build with
+ * -Db_sanitize=address runs without the filter and may be looked at (core, ptrace): its reports need a child and /proc.
  */
 #include <stddef.h>
 

@@ -16,7 +16,9 @@ static __thread size_t guard_limit;
 static __thread GuardOwner *guard_owner;
 static _Atomic(GuardOwner *) owners[FDS_MAX]; /* by number; only the main thread has a guard, any may close */
 
+#ifndef __SANITIZE_ADDRESS__
 extern void *__libc_realloc(void *p, size_t size);
+#endif
 
 void guard_set(size_t limit, GuardOwner *owner)
 {
@@ -24,7 +26,9 @@ void guard_set(size_t limit, GuardOwner *owner)
         guard_owner = owner;
 }
 
-/* These take the place of the C library's for the whole process; the work is still done by it or by the kernel. */
+/* These take the place of the C library's for the whole process; the work is still done by it or by the kernel. An
+ * address sanitizer's heap has a realloc(3) of its own, which must stay: such a build has no limit. */
+#ifndef __SANITIZE_ADDRESS__
 __attribute__((visibility("default"))) void *realloc(void *p, size_t size)
 {
         if (guard_limit && size > guard_limit) {
@@ -33,6 +37,7 @@ __attribute__((visibility("default"))) void *realloc(void *p, size_t size)
         }
         return __libc_realloc(p, size);
 }
+#endif
 
 __attribute__((visibility("default"))) int close(int fd)
 {

@@ -52,8 +52,8 @@ static void operation_free(Operation *op)
         sd_bus_message_unref(op->answer);
         sd_bus_message_unref(op->call);
         caller_unref(op->caller);
-        if (op->user->n_jobs-- == d->config.max_jobs_per_user)
-                connection_resume(d, op->user);
+        op->user->n_jobs--;
+        connection_resume(op->user);
         user_unref(d, op->user);
         if (op->connection)
                 connection_unref(op->connection);

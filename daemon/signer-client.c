@@ -175,6 +175,8 @@ static int try_connect(SignerClient *c)
         if (fcntl(c->fd, F_SETFL, O_NONBLOCK) < 0)
                 return -errno;
         r = sd_event_add_io(c->event, &c->io, c->fd, EPOLLIN, on_io, c);
+        if (r >= 0) /* what is finished leaves before more is taken in */
+                r = sd_event_source_set_priority(c->io, SD_EVENT_PRIORITY_IMPORTANT);
         if (r < 0)
                 return r;
         b = signer_begin(c, SIGNER_HELLO);

@@ -16,6 +16,7 @@
 #include "daemon/operation.h"
 #include "daemon/user.h"
 
+#define USER_IN_WORK_MAX 16 /* of one user with the signer at once: there is always room for another's */
 #define PATIENCE_USEC (10 * USEC_PER_SEC) /* how long an operation waits for a signer that is gone */
 
 /* ---- queue ---- */
@@ -48,7 +49,7 @@ static void queue_push(Operation *op)
         *(u->queue_last ? &u->queue_last->queue_next : &u->queue_first) = op;
         u->queue_last = op;
         op->daemon->n_queued++;
-        if (!u->in_turn)
+        if (!u->in_turn && u->n_in_work < USER_IN_WORK_MAX)
                 turn_push(op->daemon, u);
 }
 
@@ -63,21 +64,29 @@ static Operation *queue_pop(Daemon *d, User *u)
         return op;
 }
 
+static User *find_queued(const Daemon *d)
+{
+        User *u = d->users;
+
+        while (u && !u->queue_first)
+                u = u->next;
+        return u;
+}
+
 void use_fail_queued(Daemon *d, int r)
 {
-        while (d->turn_first) {
-                User *u = turn_pop(d);
+        User *u;
 
-                u->refs++;
-                while (u->queue_first) {
-                        Operation *op = queue_pop(d, u);
+        while (d->turn_first)
+                (void)turn_pop(d);
+        while ((u = find_queued(d))) {
+                Operation *op = queue_pop(d, u);
 
-                        op->n_items = op->n_sent;
-                        op->failure = r;
-                        if (op->n_done == op->n_sent)
-                                operation_fail(op, r);
-                }
-                user_unref(d, u);
+                op->n_items = op->n_sent;
+                op->failure = r;
+                op->queued = false;
+                if (op->n_done == op->n_sent)
+                        operation_fail(op, r);
         }
 }
 
@@ -198,9 +207,16 @@ static void tell_drained(Daemon *d)
 
 static void on_result(void *userdata, int result, Bytes body)
 {
-        Daemon *d = ((UseItem *)userdata)->op->daemon;
+        Operation *op = ((UseItem *)userdata)->op;
+        Daemon *d = op->daemon;
+        User *u = op->user;
 
+        u->refs++;
         item_done(userdata, result, body);
+        u->n_in_work--;
+        if (u->queue_first && !u->in_turn)
+                turn_push(d, u);
+        user_unref(d, u);
         if (--d->n_in_work == 0 && d->use_held)
                 tell_drained(d);
 }
@@ -235,9 +251,11 @@ static int send_job(Operation *op, UseItem *item)
         r = signer_operation_encode(&job, signer_begin(d->signer, SIGNER_OPERATE));
         if (!r)
                 r = signer_call(d->signer, NULL, 0, on_result, item);
-        if (!r)
-                d->n_in_work++;
-        return r;
+        if (r)
+                return r;
+        d->n_in_work++;
+        op->user->n_in_work++;
+        return 0;
 }
 
 /*
@@ -277,8 +295,8 @@ void use_pump(Daemon *d)
                 u->refs++;
                 if (op->failure || op->n_sent + 1 == op->n_items)
                         queue_pop(d, u);
-                if (u->queue_first)
-                        turn_push(d, u);
+                if (u->queue_first && u->n_in_work + 1 < USER_IN_WORK_MAX)
+                        turn_push(d, u); /* else when one of them is back */
                 if (op->failure) {
                         op->queued = false;
                         if (op->n_done == op->n_sent)

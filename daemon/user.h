@@ -15,6 +15,9 @@ struct User {
         size_t n_connections;
         size_t n_parked; /* connections above the limit, not read */
         size_t n_jobs;
+        size_t n_in_work; /* uses given to the signer */
+
+        Connection *stalled_first, *stalled_last; /* not read until a job ends */
 
         Operation *queue_first, *queue_last;
         User *turn_next;

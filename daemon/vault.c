@@ -122,6 +122,8 @@ static void watch_log(Daemon *d)
 
         if (r >= 0)
                 r = sd_event_source_set_prepare(v->log_source, on_turn_end);
+        if (r >= 0)
+                r = sd_event_source_set_priority(v->log_source, SD_EVENT_PRIORITY_IMPORTANT);
         if (r < 0)
                 daemon_abandon(d, "the audit log cannot be watched");
 }

@@ -389,6 +389,21 @@ static void lead(Server *s)
         s->leading = false;
 }
 
+/* With jobs at hand: takes in what has come since, so that the next turn is given among all users who wait and not
+ * only among those who were first. Does not wait. Called and left with the lock held. */
+static void glance(Server *s)
+{
+        Connection *c = s->connection;
+
+        s->leading = true;
+        c->users++;
+        pthread_mutex_unlock(&s->lock);
+        drain(s, c);
+        pthread_mutex_lock(&s->lock);
+        connection_unref(c);
+        s->leading = false;
+}
+
 /* The lock is held before and after. */
 static void work_on(Worker *w, Job *j)
 {
@@ -426,6 +441,9 @@ static void work(Worker *w)
         s->arrived++;
         pthread_cond_signal(&s->arrival);
         for (;;) {
+                if (s->gate && !s->leading && s->connection && s->queued_bytes > 0 &&
+                                s->queued_bytes < QUEUED_BYTES_MAX)
+                        glance(s);
                 if (s->gate && (j = take_job(s))) {
                         work_on(w, j);
                 } else if (s->gate && !s->leading && s->queued_bytes < QUEUED_BYTES_MAX) {
