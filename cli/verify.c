@@ -91,15 +91,16 @@ static void print_successor(const AuditReport *report, const AuditVkey *given)
 
 static void print_good(const AuditReport *report, const AuditVkey *given)
 {
-        printf("%s: %" PRIu64 " records, %" PRIu64 " uses of keys, %" PRIu64 " checkpoints\n", report->log_id,
-                        report->records, report->uses, report->checkpoints);
+        printf("%s: %" PRIu64 " records, %" PRIu64 " %s, %" PRIu64 " checkpoint%s\n", report->log_id,
+                        report->records, report->uses, report->uses == 1 ? "use of a key" : "uses of keys",
+                        report->checkpoints, report->checkpoints == 1 ? "" : "s");
         if (report->first_seq > 0)
                 printf("begins at record %" PRIu64 "\n", report->first_seq);
         if (report->sealed > 0)
                 printf("complete up to checkpoint %" PRIu64 " of %s\n", report->sealed, report->sealed_time);
         else
                 printf("no checkpoint: nothing is sealed\n");
-        printf("unsealed tail: %" PRIu64 " records\n", report->unsealed);
+        printf("unsealed tail: %" PRIu64 " record%s\n", report->unsealed, report->unsealed == 1 ? "" : "s");
         print_successor(report, given);
         if (!report->signer_known)
                 printf("consistent in itself, signer unknown\n");
