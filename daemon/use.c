@@ -15,6 +15,7 @@
 #include "daemon/checkpoint.h"
 #include "daemon/operation.h"
 #include "daemon/user.h"
+#include "keystore/lifecycle.h"
 
 #define USER_IN_WORK_MAX 16 /* of one user with the signer at once: there is always room for another's */
 #define PATIENCE_USEC (10 * USEC_PER_SEC) /* how long an operation waits for a signer that is gone */
@@ -73,6 +74,8 @@ static User *find_queued(const Daemon *d)
         return u;
 }
 
+static void answer(Operation *op);
+
 void use_fail_queued(Daemon *d, int r)
 {
         User *u;
@@ -82,11 +85,11 @@ void use_fail_queued(Daemon *d, int r)
         while ((u = find_queued(d))) {
                 Operation *op = queue_pop(d, u);
 
-                op->n_items = op->n_sent;
-                op->failure = r;
+                if (!op->failure)
+                        op->failure = r;
                 op->queued = false;
                 if (op->n_done == op->n_sent)
-                        operation_fail(op, r);
+                        answer(op);
         }
 }
 
@@ -149,16 +152,28 @@ static uint64_t append_failure(Operation *op, uint64_t ref, int result)
         return seq;
 }
 
+/* Counted uses that were taken for items that have no line. */
+static void give_back(Operation *op)
+{
+        Uses *uses = op->daemon->vault.uses;
+
+        for (; uses && op->uses_taken > op->n_sent; op->uses_taken--)
+                uses_give_back(uses, &op->key->uuid, op->uses_rule);
+}
+
 static void answer(Operation *op)
 {
         sd_bus_message *reply = NULL;
         int r;
 
         if (op->failure) {
+                give_back(op);
                 operation_fail_at(op, op->failure_seq, op->failure, NULL);
                 return;
         }
         r = operation_reply_new(op, &reply);
+        if (r >= 0 && (op->use == SIGNER_OP_DECRYPT || op->use == SIGNER_OP_AGREE || op->use == SIGNER_OP_UNSEAL))
+                r = sd_bus_message_sensitive(reply);
         if (r >= 0)
                 r = op->finish(op, reply);
         if (r < 0 || r == OPERATION_ANSWERED) {
@@ -258,6 +273,22 @@ static int send_job(Operation *op, UseItem *item)
         return 0;
 }
 
+/* The key may have been changed, destroyed or rekeyed since the operation was queued. */
+static int refresh_key(Operation *op)
+{
+        KeyEntry *now = catalogue_find_uuid(op->daemon->vault.catalogue, &op->key->uuid);
+        int r;
+
+        if (now == op->key)
+                return 0;
+        r = now ? lifecycle_check(now, KEY_ACTION_USE) : HF_E_NO_SUCH_KEY;
+        if (r)
+                return r;
+        key_entry_unref(op->key);
+        op->key = key_entry_ref(now);
+        return 0;
+}
+
 /*
  * Line first, then the job: there is never a job without its line. A checkpoint that this line makes due is asked for
  * behind the job, because the signer refuses a job whose line a checkpoint covers already.
@@ -269,7 +300,9 @@ static void send_item(Operation *op)
         int r;
 
         item->op = op;
-        r = append_line(op, item);
+        r = refresh_key(op);
+        if (!r)
+                r = append_line(op, item);
         if (!r) {
                 op->n_sent++;
                 op->queued = op->n_sent < op->n_items;
@@ -280,6 +313,8 @@ static void send_item(Operation *op)
                 return;
         }
         op->failure = r;
+        if (op->n_sent + 1 < op->n_items)
+                return; /* still in the queue: ends at its next turn */
         op->queued = false;
         if (op->n_done == op->n_sent)
                 answer(op);
@@ -312,24 +347,16 @@ void use_pump(Daemon *d)
 
 /* ---- counted uses ---- */
 
-static void give_back(Operation *op)
-{
-        for (; op->uses_taken > 0; op->uses_taken--)
-                uses_give_back(op->daemon->vault.uses, &op->key->uuid, op->uses_rule);
-}
-
 static void on_reserved(void *userdata, int result)
 {
         Operation *op = userdata;
 
+        if (!result)
+                result = use_start(op);
         if (result) {
                 give_back(op);
                 operation_fail(op, result);
-                return;
         }
-        result = use_start(op);
-        if (result)
-                operation_fail(op, result);
 }
 
 /* All or none. HF_E_NOTHING_TO_DO: a reservation is under way and comes back to use_start(). */
