@@ -17,7 +17,10 @@
 #include "daemon/user.h"
 #include "keystore/lifecycle.h"
 
-#define USER_IN_WORK_MAX 16 /* of one user with the signer at once: there is always room for another's */
+/* Of one user with the signer at once, so that there is always room for another's: in the signer, and in the
+ * socket that leads there. */
+#define USER_IN_WORK_MAX 64
+#define USER_BYTES_IN_WORK_MAX (96 * 1024)
 #define PATIENCE_USEC (10 * USEC_PER_SEC) /* how long an operation waits for a signer that is gone */
 
 /* ---- queue ---- */
@@ -41,6 +44,17 @@ static User *turn_pop(Daemon *d)
         return u;
 }
 
+static bool may_have_turn(const User *u)
+{
+        return u->n_in_work < USER_IN_WORK_MAX && u->bytes_in_work < USER_BYTES_IN_WORK_MAX;
+}
+
+static size_t job_size(const Operation *op, const UseItem *item)
+{
+        return item->payload.len + op->aux.len + op->salt.len + op->key->attributes_len +
+               op->key->wrapped_len;
+}
+
 static void queue_push(Operation *op)
 {
         User *u = op->user;
@@ -50,7 +64,7 @@ static void queue_push(Operation *op)
         *(u->queue_last ? &u->queue_last->queue_next : &u->queue_first) = op;
         u->queue_last = op;
         op->daemon->n_queued++;
-        if (!u->in_turn && u->n_in_work < USER_IN_WORK_MAX)
+        if (!u->in_turn && may_have_turn(u))
                 turn_push(op->daemon, u);
 }
 
@@ -172,7 +186,8 @@ static void answer(Operation *op)
                 return;
         }
         r = operation_reply_new(op, &reply);
-        if (r >= 0 && (op->use == SIGNER_OP_DECRYPT || op->use == SIGNER_OP_AGREE || op->use == SIGNER_OP_UNSEAL))
+        if (r >= 0 && (op->use == SIGNER_OP_DECRYPT || op->use == SIGNER_OP_AGREE ||
+                                      op->use == SIGNER_OP_UNSEAL))
                 r = sd_bus_message_sensitive(reply);
         if (r >= 0)
                 r = op->finish(op, reply);
@@ -222,14 +237,15 @@ static void tell_drained(Daemon *d)
 
 static void on_result(void *userdata, int result, Bytes body)
 {
-        Operation *op = ((UseItem *)userdata)->op;
-        Daemon *d = op->daemon;
-        User *u = op->user;
+        UseItem *item = userdata;
+        Daemon *d = item->op->daemon;
+        User *u = item->op->user;
 
         u->refs++;
-        item_done(userdata, result, body);
         u->n_in_work--;
-        if (u->queue_first && !u->in_turn)
+        u->bytes_in_work -= job_size(item->op, item);
+        item_done(item, result, body);
+        if (u->queue_first && !u->in_turn && may_have_turn(u))
                 turn_push(d, u);
         user_unref(d, u);
         if (--d->n_in_work == 0 && d->use_held)
@@ -270,6 +286,7 @@ static int send_job(Operation *op, UseItem *item)
                 return r;
         d->n_in_work++;
         op->user->n_in_work++;
+        op->user->bytes_in_work += job_size(op, item);
         return 0;
 }
 
@@ -290,8 +307,8 @@ static int refresh_key(Operation *op)
 }
 
 /*
- * Line first, then the job: there is never a job without its line. A checkpoint that this line makes due is asked for
- * behind the job, because the signer refuses a job whose line a checkpoint covers already.
+ * Line first, then the job: there is never a job without its line. A checkpoint that this line makes due is
+ * asked for behind the job, because the signer refuses a job whose line a checkpoint covers already.
  */
 static void send_item(Operation *op)
 {
@@ -330,8 +347,6 @@ void use_pump(Daemon *d)
                 u->refs++;
                 if (op->failure || op->n_sent + 1 == op->n_items)
                         queue_pop(d, u);
-                if (u->queue_first && u->n_in_work + 1 < USER_IN_WORK_MAX)
-                        turn_push(d, u); /* else when one of them is back */
                 if (op->failure) {
                         op->queued = false;
                         if (op->n_done == op->n_sent)
@@ -339,6 +354,8 @@ void use_pump(Daemon *d)
                 } else {
                         send_item(op);
                 }
+                if (u->queue_first && !u->in_turn && may_have_turn(u))
+                        turn_push(d, u); /* else when one of them is back */
                 user_unref(d, u);
         }
         if (d->turn_first && !d->vault.signer_open)

@@ -15,7 +15,7 @@ struct User {
         size_t n_connections;
         size_t n_parked; /* connections above the limit, not read */
         size_t n_jobs;
-        size_t n_in_work; /* uses given to the signer */
+        size_t n_in_work, bytes_in_work; /* uses given to the signer */
 
         Connection *stalled_first, *stalled_last; /* not read until a job ends */
 
