@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tests/unit/daemon/stage.h"
 
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
 #include "audit/reader.h"
 #include "crypto/digest.h"
+#include "daemon/checkpoint.h"
 
 #define SEGMENT (64 << 10)
 
@@ -41,6 +45,7 @@ int stage_setup(void **state)
         sandbox_make(&p->box);
         p->d.vault.state_fd = p->box.fd;
         p->d.vault.store_fd = p->d.vault.audit_fd = -EBADF;
+        p->listener = p->peer = -EBADF;
         p->d.vault.slots = BUFFER_INIT(SLOTS_FILE_MAX);
         p->new_slots = BUFFER_INIT(SLOTS_FILE_MAX);
         p->d.config.segment_size = SEGMENT;
@@ -160,6 +165,183 @@ uint64_t stage_change(VaultJob *j, Until until, const char *slots)
         return seq;
 }
 
+/* ---- running ---- */
+
+static int on_log(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+        Daemon *d = userdata;
+        uint64_t durable;
+
+        (void)source;
+        (void)fd;
+        (void)events;
+        assert_int_equal(audit_log_dispatch(d->vault.log, &durable), 0);
+        change_on_durable(d);
+        checkpoint_on_durable(d);
+        return 0;
+}
+
+static int on_turn_end(sd_event_source *source, void *userdata)
+{
+        Daemon *d = userdata;
+
+        (void)source;
+        audit_log_wake(d->vault.log);
+        return 0;
+}
+
+static void on_up(void *userdata, const SignerHello *hello)
+{
+        (void)hello;
+        stage_of(userdata)->up++;
+}
+
+static void on_down(void *userdata)
+{
+        (void)userdata;
+}
+
+static void on_room(void *userdata)
+{
+        (void)userdata;
+}
+
+static void install(Stage *p)
+{
+        _cleanup_(vault_job_freep) VaultJob *j = stage_open(p);
+        Vault *v = &p->d.vault;
+
+        v->store = TAKE_PTR(j->store);
+        v->log = TAKE_PTR(j->log);
+        v->catalogue = TAKE_PTR(j->catalogue);
+        v->uses = TAKE_PTR(j->uses);
+        v->store_fd = TAKE_FD(j->store_fd);
+        v->audit_fd = TAKE_FD(j->audit_fd);
+        v->epoch = j->epoch;
+        memcpy(v->slots_hash, j->slots_hash, 32);
+        buffer_clear(&v->slots);
+        assert_int_equal(buffer_append(&v->slots, j->slots.data, j->slots.len), 0);
+        v->state = VAULT_READY;
+        assert_true(sd_event_add_io(p->d.event, &p->log_source, audit_log_fd(v->log), EPOLLIN, on_log,
+                                    &p->d) >= 0);
+        assert_true(sd_event_source_set_prepare(p->log_source, on_turn_end) >= 0);
+}
+
+static void let_signer_in(Stage *p)
+{
+        SignerHello hello = {.version = LINK_VERSION, .open = true};
+        _cleanup_buffer_ Buffer b = BUFFER_INIT(256);
+        uint64_t job;
+        Bytes body;
+
+        while ((p->peer = accept4(p->listener, NULL, NULL, SOCK_CLOEXEC)) < 0)
+                assert_true(sd_event_run(p->d.event, USEC_PER_SEC) >= 0);
+        stage_take(p, SIGNER_HELLO, &job, &body);
+        assert_int_equal(signer_hello_encode(&hello, &b), 0);
+        stage_reply(p, job, 0, buffer_bytes(&b));
+        loop_until(p->d.event, &p->up, 1);
+}
+
+void stage_run(Stage *p)
+{
+        char path[96];
+
+        assert_true(sd_event_new(&p->d.event) >= 0);
+        assert_int_equal(worker_new(p->d.event, &p->d.worker), 0);
+        p->packet = malloc(LINK_MESSAGE_MAX);
+        snprintf(path, sizeof(path), "%s/signer", p->box.path);
+        assert_int_equal(link_listen(path, &p->listener), 0);
+        assert_int_equal(fcntl(p->listener, F_SETFL, O_NONBLOCK), 0);
+        assert_int_equal(signer_client_new(p->d.event,
+                                         &(SignerClientParams){.path = path,
+                                                         .up = on_up,
+                                                         .down = on_down,
+                                                         .room = on_room,
+                                                         .userdata = &p->d},
+                                         &p->d.signer),
+                        0);
+        let_signer_in(p);
+        install(p);
+}
+
+void stage_stop(Stage *p)
+{
+        Vault *v = &p->d.vault;
+
+        p->d.worker = worker_free(p->d.worker);
+        checkpoint_stop(&p->d);
+        p->log_source = sd_event_source_disable_unref(p->log_source);
+        v->log = audit_log_free(v->log);
+        v->store = store_close(v->store);
+        v->uses = uses_free(v->uses);
+        v->catalogue = catalogue_free(v->catalogue);
+        v->audit_fd = safe_close(v->audit_fd);
+        v->store_fd = safe_close(v->store_fd);
+        p->d.signer = signer_client_free(p->d.signer);
+        p->peer = safe_close(p->peer);
+        p->listener = safe_close(p->listener);
+        p->d.event = sd_event_unref(p->d.event);
+        free(TAKE_PTR(p->packet));
+}
+
+void stage_take(Stage *p, SignerRequest type, uint64_t *ret_job, Bytes *ret_body)
+{
+        uint64_t end = clock_monotonic() + LOOP_PATIENCE;
+        LinkMessage m;
+        int r;
+
+        while ((r = link_receive(p->peer, MSG_DONTWAIT, p->packet, &m)) == -EAGAIN) {
+                assert_true(clock_monotonic() < end);
+                assert_true(sd_event_run(p->d.event, USEC_PER_SEC / 50) >= 0);
+        }
+        assert_int_equal(r, 0);
+        assert_int_equal(m.header.type, type);
+        *ret_job = m.header.job;
+        *ret_body = m.body;
+        link_message_close(&m);
+}
+
+void stage_reply(Stage *p, uint64_t job, int result, Bytes body)
+{
+        _cleanup_buffer_ Buffer b = BUFFER_INIT(LINK_MESSAGE_MAX);
+
+        assert_int_equal(link_begin(&b, SIGNER_REPLY, job), 0);
+        assert_int_equal(wire_put_u32(&b, (uint32_t)result), 0);
+        assert_int_equal(buffer_append(&b, body.data, body.len), 0);
+        assert_int_equal(link_send(p->peer, buffer_bytes(&b), NULL, 0), 0);
+}
+
+void stage_note(Stage *p, const SignerCheckpoint *c, char ret[static CHECKPOINT_NOTE_MAX])
+{
+        char id[UUID_TEXT_SIZE], head[45], state[65], base64[96];
+        static const uint8_t blob[68];
+
+        uuid_format(&p->keys.store_id, id);
+        base64_encode(c->head, 32, head);
+        hex_encode(c->state, 32, state);
+        base64_encode(blob, sizeof(blob), base64);
+        snprintf(ret, CHECKPOINT_NOTE_MAX,
+                        AUDIT_ORIGIN_PREFIX "%s\n%llu\n%s\nstate %s\ncounter -\nepoch %llu\nlife "
+                                            "00112233445566778899aabbccddeeff\nops 0\n\n"
+                                            "\xe2\x80\x94 " AUDIT_ORIGIN_PREFIX "%s %s\n",
+                        id, (unsigned long long)c->size, head, state, (unsigned long long)c->epoch, id,
+                        base64);
+}
+
+void stage_seal(Stage *p, SignerCheckpoint *ret)
+{
+        _cleanup_buffer_ Buffer b = BUFFER_INIT(2 * CHECKPOINT_NOTE_MAX);
+        char note[CHECKPOINT_NOTE_MAX];
+        uint64_t job;
+        Bytes body;
+
+        stage_take(p, SIGNER_CHECKPOINT, &job, &body);
+        assert_int_equal(signer_checkpoint_decode(body, ret), 0);
+        stage_note(p, ret, note);
+        assert_int_equal(wire_put_string(&b, note), 0);
+        stage_reply(p, job, 0, buffer_bytes(&b));
+}
+
 /* ---- reading the log ---- */
 
 void stage_read(Stage *p)
@@ -189,7 +371,8 @@ void stage_expect_tail(Stage *p, const char *const *events)
         assert_true(n <= p->n_events);
         for (size_t i = 0; i < n; i++)
                 if (strcmp(p->events[p->n_events - n + i], events[i]))
-                        fail_msg("%zu lines from the end: %s, not %s", n - i, p->events[p->n_events - n + i], events[i]);
+                        fail_msg("%zu lines from the end: %s, not %s", n - i, p->events[p->n_events - n + i],
+                                        events[i]);
 }
 
 size_t stage_count(Stage *p, const char *event)
@@ -284,7 +467,10 @@ void stage_hash(Stage *p, const char *what, uint8_t ret[static 32])
         char path[160];
 
         hashes = BUFFER_INIT(32);
-        assert_int_equal(buffer_append(&hashes, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 32), 0);
+        assert_int_equal(
+                        buffer_append(&hashes,
+                                        "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 32),
+                        0);
         snprintf(path, sizeof(path), "%s/%s", p->box.path, what);
         assert_int_equal(nftw(path, hash_entry, 8, FTW_PHYS), 0);
         memcpy(ret, hashes.data, 32);

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * A store of the daemon's, for tests: a state directory, fixed keys, and jobs that make and open the store as the
- * worker does. Nothing in it is replaced but the signer.
+ * A store of the daemon's, for tests: a state directory, fixed keys, and jobs that make and open the store as
+ * the worker does. Nothing in it is replaced but the signer.
  */
 #include "daemon/change.h"
 #include "daemon/vault-open.h"
@@ -21,7 +21,13 @@ typedef struct Stage {
         const char *abandoned; /* what daemon_abandon() was told */
         unsigned abandons;
 
-        /* the log as read_events() found it */
+        /* stage_run(): a loop around an open store, and a scripted signer */
+        int listener, peer;
+        unsigned up;
+        uint8_t *packet;
+        sd_event_source *log_source;
+
+        /* the log as stage_read() found it */
         size_t n_events;
         char events[EVENTS_MAX][32];
         char *lines[EVENTS_MAX];
@@ -42,6 +48,18 @@ VaultJob *stage_crash(VaultJob *job);
 /* One change as far as it went. */
 typedef enum Until { UNTIL_LINE, UNTIL_COMMIT, UNTIL_DONE } Until;
 uint64_t stage_change(VaultJob *job, Until until, const char *slots);
+
+/* An open store in the daemon's own struct, with its worker, its loop and a client of a signer that the test
+ * plays. */
+void stage_run(Stage *p);
+void stage_stop(Stage *p);
+/* The next request to the signer; turns the loop until it comes. The body is valid until the next call. */
+void stage_take(Stage *p, SignerRequest type, uint64_t *ret_job, Bytes *ret_body);
+void stage_reply(Stage *p, uint64_t job, int result, Bytes body);
+/* A note as the signer would write it, but for its signature, which the log does not check. */
+void stage_note(Stage *p, const SignerCheckpoint *c, char ret[static CHECKPOINT_NOTE_MAX]);
+/* Takes the request for a checkpoint and answers it. */
+void stage_seal(Stage *p, SignerCheckpoint *ret);
 
 /* All lines of STATE/store/audit. */
 void stage_read(Stage *p);

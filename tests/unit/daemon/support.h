@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the tests of this room share: cmocka's own includes, a directory of one's own, and a loop that is turned until
- * something has happened. */
+/* What the tests of this room share: cmocka's own includes, a directory of one's own, and a loop that is
+ * turned until something has happened. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

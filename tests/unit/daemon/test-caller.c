@@ -23,13 +23,15 @@ static const struct {
                 {"0::/system.slice/nginx.service/workers\n", "nginx.service"},
                 /* v1, and v1 beside v2 */
                 {"9:pids:/x\n1:name=systemd:/system.slice/a.service\n", "a.service"},
-                {"4:memory:/system.slice/wrong.service\n1:name=systemd:/system.slice/a.service\n0::/\n", "a.service"},
+                {"4:memory:/system.slice/wrong.service\n1:name=systemd:/system.slice/a.service\n0::/\n",
+                                "a.service"},
                 {"4:memory:/system.slice/wrong.service\n0::/system.slice/a.service\n", "a.service"},
                 {"3:cpu:/nginx.service\n2:name=systemd:/\n0::/\n", ""},
 
-                /* whoever was given a part of the tree names groups in it as he likes: only the unit that systemd
-                 * itself placed there counts */
-                {"0::/user.slice/user-1000.slice/user@1000.service/app.slice/nginx.service\n", "user@1000.service"},
+                /* whoever was given a part of the tree names groups in it as he likes: only the unit that
+                 * systemd itself placed there counts */
+                {"0::/user.slice/user-1000.slice/user@1000.service/app.slice/nginx.service\n",
+                                "user@1000.service"},
                 {"0::/system.slice/docker-1f.scope/system.slice/nginx.service\n", "docker-1f.scope"},
                 {"0::/system.slice/mine.service/nginx.service\n", "mine.service"},
                 {"0::/machine.slice/nginx.service.d/nginx.service\n", ""},
@@ -38,7 +40,8 @@ static const struct {
 
                 /* another hierarchy does not pose as systemd's */
                 {"0::/:name=systemd:/nginx.service\n", ""},
-                {"4:memory:/x:name=systemd:/system.slice/nginx.service\n0::/system.slice/a.service\n", "a.service"},
+                {"4:memory:/x:name=systemd:/system.slice/nginx.service\n0::/system.slice/a.service\n",
+                                "a.service"},
                 {"4:memory,name=systemd:/system.slice/nginx.service\n", ""},
                 {"7:pids:/a/0::/nginx.service\n", ""},
                 {"10::/nginx.service\n", ""},
@@ -131,9 +134,9 @@ static void play(const Role *role, const char *path, int hold)
                 if (!f || fprintf(f, "%d\n", (int)getpid()) < 0 || fclose(f))
                         _exit(2);
         }
-        if (role->uid != getuid() &&
-                        (setgroups(role->n_groups, role->groups) < 0 || setresgid(role->gid, role->gid, role->gid) < 0 ||
-                                        setresuid(role->uid, role->uid, role->uid) < 0))
+        if (role->uid != getuid() && (setgroups(role->n_groups, role->groups) < 0 ||
+                                                     setresgid(role->gid, role->gid, role->gid) < 0 ||
+                                                     setresuid(role->uid, role->uid, role->uid) < 0))
                 _exit(3);
         if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
                 _exit(4);

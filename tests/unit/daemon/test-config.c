@@ -157,15 +157,19 @@ static void test_numbers_below_or_above_their_range_are_refused(void **state)
                 const char *key;
                 uint64_t min, max;
         } rows[] = {
-                        {"checkpoint-lines", 1, 1024}, {"checkpoint-seconds", 1, 86400},
-                        {"max-keys", 1, 1000000},      {"max-connections", 4, 65536},
-                        {"max-connections-per-user", 1, 65536}, {"max-jobs-per-user", 1, 4096},
+                        {"checkpoint-lines", 1, 1024},
+                        {"checkpoint-seconds", 1, 86400},
+                        {"max-keys", 1, 1000000},
+                        {"max-connections", 4, 65536},
+                        {"max-connections-per-user", 1, 65536},
+                        {"max-jobs-per-user", 1, 4096},
         };
         Place *p = *state;
         char text[32];
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-                const uint64_t good[] = {rows[i].min, rows[i].max}, bad[] = {rows[i].min - 1, rows[i].max + 1};
+                const uint64_t good[] = {rows[i].min, rows[i].max},
+                               bad[] = {rows[i].min - 1, rows[i].max + 1};
 
                 for (size_t k = 0; k < 2; k++) {
                         snprintf(text, sizeof(text), "%llu", (unsigned long long)good[k]);
@@ -174,7 +178,8 @@ static void test_numbers_below_or_above_their_range_are_refused(void **state)
                         assert_int_equal(config_set(&p->c, rows[i].key, text, "here"), HF_E_INVALID_ARGS);
                 }
         }
-        assert_int_equal(config_set(&p->c, "policy-owner", "4294967295", "here"), HF_E_INVALID_ARGS); /* nobody */
+        assert_int_equal(config_set(&p->c, "policy-owner", "4294967295", "here"),
+                        HF_E_INVALID_ARGS); /* nobody */
         assert_int_equal(config_set(&p->c, "policy-owner", "4294967294", "here"), 0);
         assert_int_equal(p->c.policy_owner, 4294967294u);
 }
@@ -182,8 +187,18 @@ static void test_numbers_below_or_above_their_range_are_refused(void **state)
 static void test_unknown_keys_and_bad_lines_are_refused(void **state)
 {
         static const char *const texts[] = {
-                        "imports=yes\n", "Import=yes\n", "import\n", "=yes\n", "import yes\n", "import=\n", "import=true\n",
-                        "import=Yes\n", "import=yes # really\n", "bus=session\n", "bus=yes\n", "key\0import=yes\n",
+                        "imports=yes\n",
+                        "Import=yes\n",
+                        "import\n",
+                        "=yes\n",
+                        "import yes\n",
+                        "import=\n",
+                        "import=true\n",
+                        "import=Yes\n",
+                        "import=yes # really\n",
+                        "bus=session\n",
+                        "bus=yes\n",
+                        "key\0import=yes\n",
         };
         Place *p = *state;
 
@@ -244,7 +259,9 @@ static void test_the_command_line_wins_over_the_file(void **state)
         Place *p = *state;
         char file[128];
 
-        assert_int_equal(io_write_file(p->box.fd, "holdfast.conf", bytes_str("import=no\nmax-keys=5\n"), 0644), 0);
+        assert_int_equal(
+                        io_write_file(p->box.fd, "holdfast.conf", bytes_str("import=no\nmax-keys=5\n"), 0644),
+                        0);
         snprintf(file, sizeof(file), "--config=%s", p->path);
         assert_int_equal(arguments(&p->c, "--import=yes", file), 0);
         assert_true(p->c.import);
@@ -261,7 +278,14 @@ static void test_a_file_that_was_asked_for_must_be_there(void **state)
 static void test_arguments_that_are_none_are_refused(void **state)
 {
         static const char *const bad[] = {
-                        "import=yes", "-import=yes", "--import", "--imports=yes", "--", "", "--=yes", "yes",
+                        "import=yes",
+                        "-import=yes",
+                        "--import",
+                        "--imports=yes",
+                        "--",
+                        "",
+                        "--=yes",
+                        "yes",
                         "--a-key-name-of-more-than-sixty-four-characters-which-none-of-ours-has-at-all=yes",
         };
         Place *p = *state;

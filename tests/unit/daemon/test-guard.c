@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The guard over what strangers make sd-bus take: a message that says it is huge costs its sender the connection and us
- * nothing, and descriptors of messages that sd-bus drops are not left open. */
+/* The guard over what strangers make sd-bus take: a message that says it is huge costs its sender the
+ * connection and us nothing, and descriptors of messages that sd-bus drops are not left open. */
 #include "daemon/guard.h"
 
 #include <malloc.h>
@@ -12,7 +12,8 @@
 
 #define LIMIT (192 * 1024)
 
-/* Out of the compiler's sight, which knows that a block is gone after realloc(3) and cannot know that it is not here. */
+/* Out of the compiler's sight, which knows that a block is gone after realloc(3) and cannot know that it is
+ * not here. */
 static void *(*volatile grow)(void *, size_t) = realloc;
 
 static void test_growth_beyond_the_limit_is_refused_and_the_block_stays(void **state)
@@ -232,7 +233,10 @@ static int receive(int fd, GuardOwner *owner, int *ret_fds, size_t n)
         } control;
         char c;
         struct iovec iov = {.iov_base = &c, .iov_len = 1};
-        struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space)};
+        struct msghdr m = {.msg_iov = &iov,
+                        .msg_iovlen = 1,
+                        .msg_control = control.space,
+                        .msg_controllen = sizeof(control.space)};
         ssize_t r;
 
         guard_set(LIMIT, owner);

@@ -45,7 +45,8 @@ static int setup(void **state)
         r->client = make_end(fds[1], false);
         assert_true(sd_bus_add_filter(r->server, NULL, on_call, r) >= 0);
         /* descriptors may only be sent once both have agreed to it */
-        for (int i = 0; i < 1000 && !(sd_bus_is_ready(r->client) > 0 && sd_bus_is_ready(r->server) > 0); i++) {
+        for (int i = 0; i < 1000 && !(sd_bus_is_ready(r->client) > 0 && sd_bus_is_ready(r->server) > 0);
+                        i++) {
                 assert_true(sd_bus_process(r->client, NULL) >= 0);
                 assert_true(sd_bus_process(r->server, NULL) >= 0);
         }
@@ -122,13 +123,14 @@ static void test_every_type_arrives(void **state)
         int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
         struct stat a, b;
 
-        assert_true(sd_bus_message_append(m, "a{sv}", 7, "string", "s", "text", "flag", "b", 1, "u32", "u", 42, "u64",
-                                    "t", UINT64_MAX, "fd", "h", null, "strings", "as", 2, "one", "two", "numbers",
-                                    "au", 2, numbers[0], numbers[1]) >= 0);
+        assert_true(sd_bus_message_append(m, "a{sv}", 7, "string", "s", "text", "flag", "b", 1, "u32", "u",
+                                    42, "u64", "t", UINT64_MAX, "fd", "h", null, "strings", "as", 2, "one",
+                                    "two", "numbers", "au", 2, numbers[0], numbers[1]) >= 0);
         m = deliver(*state, m);
         assert_int_equal(options_read(m, specs, &t, &given, bad), 0);
         assert_string_equal(bad, "");
-        assert_int_equal(given, 1u << STRING | 1u << FLAG | 1u << U32 | 1u << U64 | 1u << FD | 1u << STRINGS | 1u << NUMBERS);
+        assert_int_equal(given, 1u << STRING | 1u << FLAG | 1u << U32 | 1u << U64 | 1u << FD | 1u << STRINGS |
+                                                1u << NUMBERS);
         assert_string_equal(t.string, "text");
         assert_true(t.flag);
         assert_int_equal(t.u32, 42);
@@ -237,7 +239,8 @@ static void test_an_option_given_twice_is_refused(void **state)
         assert_true(sd_bus_message_append(m, "a{sv}", 2, "flag", "b", 0, "flag", "b", 1) >= 0);
         refuse(state, m, "flag");
         m = new_call(*state);
-        assert_true(sd_bus_message_append(m, "a{sv}", 2, "strings", "as", 1, "a", "strings", "as", 1, "b") >= 0);
+        assert_true(sd_bus_message_append(m, "a{sv}", 2, "strings", "as", 1, "a", "strings", "as", 1, "b") >=
+                        0);
         refuse(state, m, "strings");
 }
 
@@ -308,14 +311,24 @@ int main(void)
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test_setup_teardown(test_every_type_arrives, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_bytes_arrive_as_they_are, setup, teardown),
-                        cmocka_unit_test_setup_teardown(test_what_is_not_given_keeps_its_value, setup, teardown),
-                        cmocka_unit_test_setup_teardown(test_arguments_before_the_options_are_left_to_the_method, setup, teardown),
-                        cmocka_unit_test_setup_teardown(test_an_unknown_option_is_refused_by_name, setup, teardown),
-                        cmocka_unit_test_setup_teardown(test_an_option_given_twice_is_refused, setup, teardown),
-                        cmocka_unit_test_setup_teardown(test_an_option_of_another_type_is_refused, setup, teardown),
-                        cmocka_unit_test_setup_teardown(test_a_long_name_is_cut_in_the_answer, setup, teardown),
-                        cmocka_unit_test_setup_teardown(test_a_body_that_is_no_options_is_refused, setup, teardown),
-                        cmocka_unit_test_setup_teardown(test_two_options_of_every_kind_leave_nothing_behind_when_refused, setup, teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_what_is_not_given_keeps_its_value, setup, teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_arguments_before_the_options_are_left_to_the_method, setup,
+                                        teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_an_unknown_option_is_refused_by_name, setup, teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_an_option_given_twice_is_refused, setup, teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_an_option_of_another_type_is_refused, setup, teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_a_long_name_is_cut_in_the_answer, setup, teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_a_body_that_is_no_options_is_refused, setup, teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_two_options_of_every_kind_leave_nothing_behind_when_refused,
+                                        setup, teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

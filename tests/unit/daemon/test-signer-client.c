@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The channel to the signer, against a scripted one on a real socket: every call is answered once, whatever the other
- * end does. */
+/* The channel to the signer, against a scripted one on a real socket: every call is answered once, whatever
+ * the other end does. */
 #include "daemon/signer-client.h"
 
 #include <sys/socket.h>
@@ -330,7 +330,8 @@ static void misbehave(Place *p, Mischief what, uint64_t job)
                 assert_int_equal(send(p->peer, "KH", 2, MSG_NOSIGNAL), 2);
                 return;
         case WRONG_MAGIC:
-                assert_int_equal(send(p->peer, "XX\1\0\200\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0", 20, MSG_NOSIGNAL), 20);
+                assert_int_equal(send(p->peer, "XX\1\0\200\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0", 20, MSG_NOSIGNAL),
+                                20);
                 return;
         case UNKNOWN_JOB:
                 reply(p, job + 1, 0, BYTES_NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What one uid has of us, and how its refusals are counted: written one by one up to a point, and never forgotten. */
+/* What one uid has of us, and how its refusals are counted: written one by one up to a point, and never
+ * forgotten. */
 #include "daemon/user.h"
 
 #include "audit/reader.h"

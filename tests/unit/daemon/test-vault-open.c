@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Making and opening a store, with the real store, log and catalogue under fixed keys. What a crash leaves between two
- * steps of the change protocol is made by hand and opened again.
+ * Making and opening a store, with the real store, log and catalogue under fixed keys. What a crash leaves
+ * between two steps of the change protocol is made by hand and opened again.
  */
 #include "tests/unit/daemon/stage.h"
 
@@ -395,8 +395,8 @@ static void test_a_log_that_ends_before_the_store_is_refused_with_both_numbers(v
         swap_in(p, "audit");
         stage_hash(p, "store", before);
         assert_int_equal(stage_try(p, &j), HF_E_LOG_TRUNCATED);
-        snprintf(text, sizeof(text), "by record %llu, but the audit log ends at %llu", (unsigned long long)last,
-                        (unsigned long long)first + 1);
+        snprintf(text, sizeof(text), "by record %llu, but the audit log ends at %llu",
+                        (unsigned long long)last, (unsigned long long)first + 1);
         assert_non_null(strstr(j->reason, text));
         vault_job_free(j);
         stage_hash(p, "store", after);

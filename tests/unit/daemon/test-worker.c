@@ -124,7 +124,8 @@ static void test_the_loop_turns_while_a_job_stands(void **state)
 
         assert_int_equal(pipe(g.pipe), 0);
         assert_int_equal(worker_post(p->worker, wait_at_gate, gate_done, &g), 0);
-        assert_true(sd_event_add_time_relative(p->event, NULL, CLOCK_MONOTONIC, 1000, 1, on_tick, &ticks) >= 0);
+        assert_true(sd_event_add_time_relative(p->event, NULL, CLOCK_MONOTONIC, 1000, 1, on_tick, &ticks) >=
+                        0);
         loop_until(p->event, &ticks, 1);
         assert_int_equal(p->done, 0);
         assert_int_equal(write(g.pipe[1], "x", 1), 1);

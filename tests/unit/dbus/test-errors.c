@@ -41,7 +41,8 @@ static void test_a_bus_name_is_one_the_bus_accepts(void **state)
                 const char *name = errors_bus_name(r);
 
                 assert_true(strlen(name) < 255);
-                assert_int_equal(strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789."),
+                assert_int_equal(strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                                              "."),
                                 strlen(name));
                 assert_null(strstr(name, ".."));
         }
@@ -56,8 +57,19 @@ static void test_names_map_back(void **state)
 
 /* What happened to the caller's things: one of these words says that nothing was, or what stays as it is. */
 static const char *const outcomes[] = {
-                "othing was", "not read", "not used", "was not", "were left", "was left", "stays", "was kept",
-                "not known", "withheld", "refused", "unchanged", "could not be opened",
+                "othing was",
+                "not read",
+                "not used",
+                "was not",
+                "were left",
+                "was left",
+                "stays",
+                "was kept",
+                "not known",
+                "withheld",
+                "refused",
+                "unchanged",
+                "could not be opened",
 };
 
 static void test_every_sentence_says_what_happened_and_what_was_not_changed(void **state)
@@ -154,8 +166,14 @@ static void test_what_the_bus_answers_in_our_place_is_understood(void **state)
 static void test_strangers_names_are_no_error_of_ours(void **state)
 {
         static const char *const names[] = {
-                        "", ".", "StoreLocked", HF_ERROR_PREFIX, HF_ERROR_PREFIX "storelocked",
-                        HF_ERROR_PREFIX "StoreLocked2", HF_ERROR_PREFIX "StoreLocke", "org.example.Error.StoreLocked",
+                        "",
+                        ".",
+                        "StoreLocked",
+                        HF_ERROR_PREFIX,
+                        HF_ERROR_PREFIX "storelocked",
+                        HF_ERROR_PREFIX "StoreLocked2",
+                        HF_ERROR_PREFIX "StoreLocke",
+                        "org.example.Error.StoreLocked",
                         "org.freedesktop.DBus.Error.accessdenied",
         };
 

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Changes of the store: one at a time, each told its end once, and nobody told of success before the log is
+ * durable. */
+#include "tests/unit/daemon/stage.h"
+
+typedef struct Try {
+        Change change;
+        Stage *stage;
+        unsigned number;
+        int write_result;
+        const char *field; /* one that the event does not have */
+        unsigned writes, applies, finishes;
+        int result;
+        uint64_t durable_at_end, store_seq_at_end;
+        unsigned *order, *n_order;
+} Try;
+
+static int setup(void **state)
+{
+        stage_setup(state);
+        stage_make(*state, "slots one");
+        stage_run(*state);
+        return 0;
+}
+
+static int teardown(void **state)
+{
+        stage_stop(*state);
+        return stage_teardown(state);
+}
+
+static int on_write(Change *c, AuditLine *line)
+{
+        Try *t = c->userdata;
+        uint8_t value[8] = {(uint8_t)(t->number + 1)};
+
+        t->writes++;
+        audit_line_u64(line, "uid", t->number);
+        if (t->field)
+                audit_line_str(line, t->field, "x");
+        assert_int_equal(store_put_meta(c->daemon->vault.store, META_BACKUP, BYTES_ARRAY(value)), 0);
+        return t->write_result;
+}
+
+static void on_apply(Change *c)
+{
+        Try *t = c->userdata;
+
+        t->applies++;
+        assert_int_equal(t->finishes, 0);
+}
+
+static void on_finish(Change *c, int result)
+{
+        Try *t = c->userdata;
+        Vault *v = &t->stage->d.vault;
+
+        t->finishes++;
+        t->result = result;
+        t->durable_at_end = v->log ? audit_log_durable(v->log) : 0;
+        t->store_seq_at_end = v->store ? store_seq(v->store) : 0;
+        if (t->order)
+                t->order[(*t->n_order)++] = t->number;
+}
+
+static void init(Try *t, Stage *p)
+{
+        *t = (Try){.stage = p,
+                        .change = {.event = "store.backup",
+                                        .write = on_write,
+                                        .apply = on_apply,
+                                        .finish = on_finish,
+                                        .slots = BUFFER_INIT(SLOTS_FILE_MAX),
+                                        .userdata = t}};
+}
+
+static uint8_t meta_of(Stage *p)
+{
+        _cleanup_buffer_ Buffer b = BUFFER_INIT(64);
+
+        return store_get_meta(p->d.vault.store, META_BACKUP, &b) ? 0 : b.data[0];
+}
+
+static void test_a_change_is_told_when_line_rows_and_done_are_durable(void **state)
+{
+        Stage *p = *state;
+        Try t;
+
+        init(&t, p);
+        assert_true(change_is_idle(&p->d));
+        change_submit(&p->d, &t.change);
+        assert_false(change_is_idle(&p->d));
+        assert_int_equal(t.finishes, 0);
+        loop_until(p->d.event, &t.finishes, 1);
+        assert_int_equal(t.result, 0);
+        assert_int_equal(t.writes, 1);
+        assert_int_equal(t.applies, 1);
+        assert_true(t.durable_at_end >= t.change.done_seq);
+        assert_true(t.change.done_seq > t.change.seq);
+        assert_int_equal(t.store_seq_at_end, t.change.seq);
+        assert_true(change_is_idle(&p->d));
+        expect_tail(p, "store.backup", "done");
+        loop_drain(p->d.event);
+        assert_int_equal(t.finishes, 1);
+}
+
+static void test_the_line_has_the_state_the_store_then_has(void **state)
+{
+        Stage *p = *state;
+        uint8_t digest[32];
+        char hex[65];
+        Try t;
+
+        init(&t, p);
+        change_submit(&p->d, &t.change);
+        loop_until(p->d.event, &t.finishes, 1);
+        store_state(p->d.vault.store, p->d.vault.slots_hash, digest);
+        hex_encode(digest, 32, hex);
+        assert_non_null(strstr(stage_last(p, "store.backup"), hex));
+}
+
+static void test_changes_run_in_their_order_one_at_a_time(void **state)
+{
+        enum { N = 30 };
+        Stage *p = *state;
+        unsigned order[N], n = 0;
+        Try tries[N];
+
+        for (unsigned i = 0; i < N; i++) {
+                init(&tries[i], p);
+                tries[i].number = i;
+                tries[i].order = order;
+                tries[i].n_order = &n;
+                change_submit(&p->d, &tries[i].change);
+        }
+        loop_until(p->d.event, &n, N);
+        stage_read(p);
+        for (unsigned i = 0; i < N; i++) {
+                assert_int_equal(order[i], i);
+                assert_int_equal(tries[i].result, 0);
+                assert_int_equal(tries[i].finishes, 1);
+                assert_string_equal(p->events[tries[i].change.seq], "store.backup");
+                assert_string_equal(p->events[tries[i].change.seq + 1], "done");
+        }
+        assert_int_equal(meta_of(p), N);
+}
+
+static void test_a_change_that_cannot_be_written_leaves_neither_rows_nor_line(void **state)
+{
+        Stage *p = *state;
+        uint64_t seq = store_seq(p->d.vault.store);
+        size_t lines;
+        Try bad, good;
+
+        stage_read(p);
+        lines = p->n_events;
+        init(&bad, p);
+        bad.write_result = HF_E_KEY_EXISTS;
+        change_submit(&p->d, &bad.change);
+        assert_int_equal(bad.finishes, 1);
+        assert_int_equal(bad.result, HF_E_KEY_EXISTS);
+        assert_int_equal(bad.applies, 0);
+        assert_int_equal(store_seq(p->d.vault.store), seq);
+        assert_int_equal(meta_of(p), 0);
+        stage_read(p);
+        assert_int_equal(p->n_events, lines);
+
+        init(&good, p);
+        change_submit(&p->d, &good.change);
+        loop_until(p->d.event, &good.finishes, 1);
+        assert_int_equal(good.result, 0);
+}
+
+static void test_a_line_that_cannot_be_appended_leaves_no_rows(void **state)
+{
+        Stage *p = *state;
+        Try t;
+
+        init(&t, p);
+        t.field = "no-such-field";
+        change_submit(&p->d, &t.change);
+        assert_int_equal(t.finishes, 1);
+        assert_int_equal(t.result, HF_E_INTERNAL);
+        assert_int_equal(meta_of(p), 0);
+        assert_int_equal(stage_count(p, "store.backup"), 0);
+        assert_int_equal(p->abandons, 0);
+}
+
+static void test_a_new_slots_file_takes_effect_with_its_change(void **state)
+{
+        Stage *p = *state;
+        _cleanup_buffer_ Buffer file = BUFFER_INIT(SLOTS_FILE_MAX);
+        uint8_t hash[32];
+        VaultJob *j;
+        Try t;
+
+        init(&t, p);
+        assert_int_equal(buffer_append(&t.change.slots, "slots two", 9), 0);
+        change_submit(&p->d, &t.change);
+        loop_until(p->d.event, &t.finishes, 1);
+        assert_int_equal(t.result, 0);
+        change_slots_hash(bytes_str("slots two"), hash);
+        assert_memory_equal(p->d.vault.slots_hash, hash, 32);
+        assert_true(bytes_equal(buffer_bytes(&p->d.vault.slots), bytes_str("slots two")));
+        assert_int_equal(io_read_file(p->d.vault.store_fd, "slots", &file), 0);
+        assert_true(bytes_equal(buffer_bytes(&file), bytes_str("slots two")));
+        assert_int_equal(faccessat(p->d.vault.store_fd, "slots.next", F_OK, 0), -1);
+
+        stage_stop(p);
+        j = stage_open(p);
+        assert_true(bytes_equal(buffer_bytes(&j->slots), bytes_str("slots two")));
+        stage_crash(j);
+        p->up = 0;
+        stage_run(p);
+}
+
+static void test_a_refused_slots_change_leaves_the_slots_as_they_are(void **state)
+{
+        Stage *p = *state;
+        VaultJob *j;
+        Try t;
+
+        init(&t, p);
+        t.write_result = HF_E_LAST_SLOT;
+        assert_int_equal(buffer_append(&t.change.slots, "slots two", 9), 0);
+        change_submit(&p->d, &t.change);
+        loop_until(p->d.event, &t.finishes, 1);
+        assert_int_equal(t.result, HF_E_LAST_SLOT);
+        assert_true(bytes_equal(buffer_bytes(&p->d.vault.slots), bytes_str("slots one")));
+        stage_stop(p);
+        j = stage_open(p);
+        assert_true(bytes_equal(buffer_bytes(&j->slots), bytes_str("slots one")));
+        stage_crash(j);
+        p->up = 0;
+        stage_run(p);
+}
+
+static void test_a_slots_file_that_cannot_be_written_ends_the_change_alone(void **state)
+{
+        Stage *p = *state;
+        Try t, next;
+
+        /* something in its place that no file can be renamed over */
+        assert_int_equal(mkdirat(p->d.vault.store_fd, "slots.next", 0700), 0);
+        assert_int_equal(mkdirat(p->d.vault.store_fd, "slots.next/x", 0700), 0);
+        init(&t, p);
+        assert_int_equal(buffer_append(&t.change.slots, "slots two", 9), 0);
+        change_submit(&p->d, &t.change);
+        loop_until(p->d.event, &t.finishes, 1);
+        assert_true(t.result < 0);
+        assert_int_equal(t.writes, 0);
+        init(&next, p);
+        change_submit(&p->d, &next.change);
+        loop_until(p->d.event, &next.finishes, 1);
+        assert_int_equal(next.result, 0);
+        assert_int_equal(p->abandons, 0);
+        assert_int_equal(unlinkat(p->d.vault.store_fd, "slots.next/x", AT_REMOVEDIR), 0);
+        assert_int_equal(unlinkat(p->d.vault.store_fd, "slots.next", AT_REMOVEDIR), 0);
+}
+
+static void test_held_changes_wait_until_they_are_released(void **state)
+{
+        Stage *p = *state;
+        Try a, b;
+
+        init(&a, p);
+        init(&b, p);
+        change_hold(&p->d);
+        change_submit(&p->d, &a.change);
+        change_submit(&p->d, &b.change);
+        loop_drain(p->d.event);
+        assert_int_equal(a.writes + b.writes, 0);
+        change_release(&p->d);
+        loop_until(p->d.event, &b.finishes, 1);
+        assert_int_equal(a.result, 0);
+        assert_int_equal(b.result, 0);
+        assert_true(a.change.seq < b.change.seq);
+}
+
+static void test_a_change_of_a_store_that_closed_is_told_so(void **state)
+{
+        Stage *p = *state;
+        Store *store = TAKE_PTR(p->d.vault.store);
+        Try t;
+
+        init(&t, p);
+        change_submit(&p->d, &t.change);
+        assert_int_equal(t.finishes, 1);
+        assert_int_equal(t.result, HF_E_STORE_LOCKED);
+        assert_true(change_is_idle(&p->d));
+        p->d.vault.store = store;
+}
+
+/* Submits the next one from its own end. */
+static void on_finish_and_again(Change *c, int result)
+{
+        Try *t = c->userdata;
+
+        on_finish(c, result);
+        if (t->finishes < 5) {
+                c->slots = BUFFER_INIT(SLOTS_FILE_MAX);
+                t->applies = t->finishes = 0;
+                t->number++;
+                if (t->number < 5)
+                        change_submit(&t->stage->d, c);
+                else
+                        t->finishes = 1;
+        }
+}
+
+static void test_an_end_may_begin_the_next_change(void **state)
+{
+        Stage *p = *state;
+        Try t;
+
+        init(&t, p);
+        t.change.finish = on_finish_and_again;
+        change_submit(&p->d, &t.change);
+        loop_until(p->d.event, &t.number, 5);
+        assert_int_equal(stage_count(p, "store.backup"), 5);
+        assert_true(change_is_idle(&p->d));
+}
+
+static void test_a_sealed_change_waits_for_its_note(void **state)
+{
+        Stage *p = *state;
+        SignerCheckpoint c;
+        Try t;
+
+        init(&t, p);
+        t.change.seal = true;
+        change_submit(&p->d, &t.change);
+        stage_seal(p, &c); /* it asks; nobody was told anything yet */
+        assert_int_equal(t.finishes, 0);
+        assert_true(c.size > t.change.done_seq);
+        loop_until(p->d.event, &t.finishes, 1);
+        assert_int_equal(t.result, 0);
+        expect_tail(p, "store.backup", "done", "checkpoint");
+        assert_true(t.durable_at_end > t.change.done_seq);
+}
+
+static void test_a_change_that_is_done_succeeds_though_no_note_can_be_had(void **state)
+{
+        Stage *p = *state;
+        uint64_t job;
+        Bytes body;
+        Try t;
+
+        init(&t, p);
+        t.change.seal = true;
+        change_submit(&p->d, &t.change);
+        stage_take(p, SIGNER_CHECKPOINT, &job, &body);
+        p->peer = safe_close(p->peer);
+        loop_until(p->d.event, &t.finishes, 1);
+        assert_int_equal(t.result, 0);
+        expect_tail(p, "store.backup", "done");
+}
+
+static void test_without_a_log_no_change_is_begun(void **state)
+{
+        Stage *p = *state;
+        Try t;
+
+        init(&t, p);
+        p->log_source = sd_event_source_disable_unref(p->log_source);
+        p->d.vault.log = audit_log_free(p->d.vault.log);
+        change_submit(&p->d, &t.change);
+        assert_int_equal(t.finishes, 1);
+        assert_int_equal(t.result, HF_E_STORE_LOCKED);
+        assert_int_equal(t.writes, 0);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+        const struct CMUnitTest tests[] = {
+                        T(test_a_change_is_told_when_line_rows_and_done_are_durable),
+                        T(test_the_line_has_the_state_the_store_then_has),
+                        T(test_changes_run_in_their_order_one_at_a_time),
+                        T(test_a_change_that_cannot_be_written_leaves_neither_rows_nor_line),
+                        T(test_a_line_that_cannot_be_appended_leaves_no_rows),
+                        T(test_a_new_slots_file_takes_effect_with_its_change),
+                        T(test_a_refused_slots_change_leaves_the_slots_as_they_are),
+                        T(test_a_slots_file_that_cannot_be_written_ends_the_change_alone),
+                        T(test_held_changes_wait_until_they_are_released),
+                        T(test_a_change_of_a_store_that_closed_is_told_so),
+                        T(test_an_end_may_begin_the_next_change),
+                        T(test_a_sealed_change_waits_for_its_note),
+                        T(test_a_change_that_is_done_succeeds_though_no_note_can_be_had),
+                        T(test_without_a_log_no_change_is_begun),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
