@@ -137,13 +137,13 @@ static void put_slots(VaultJob *j, const char *slots, uint8_t ret_hash[static 32
 
 uint64_t stage_change(VaultJob *j, Until until, const char *slots)
 {
-        uint8_t state[32], hash[32], when[8] = {1};
+        static uint8_t content; /* never the same twice */
+        uint8_t state[32], hash[32], when[8] = {1, ++content};
         AuditLine line;
         uint64_t seq;
 
         assert_int_equal(audit_log_next(j->log, &seq), 0);
         assert_int_equal(store_begin(j->store), 0);
-        when[1] = (uint8_t)seq;
         assert_int_equal(store_put_meta(j->store, META_BACKUP, BYTES_ARRAY(when)), 0);
         put_slots(j, slots, hash);
         assert_int_equal(store_set_seq(j->store, seq), 0);
@@ -475,4 +475,46 @@ void stage_hash(Stage *p, const char *what, uint8_t ret[static 32])
         assert_int_equal(nftw(path, hash_entry, 8, FTW_PHYS), 0);
         memcpy(ret, hashes.data, 32);
         buffer_deinit(&hashes);
+}
+
+uint64_t stage_past(Stage *p, uint64_t *ret_first)
+{
+        uint64_t first, last;
+        VaultJob *j;
+
+        stage_make(p, "slots");
+        j = stage_open(p);
+        first = stage_change(j, UNTIL_DONE, NULL);
+        stage_crash(j);
+        stage_copy(p, "store", "past");
+        j = stage_open(p);
+        stage_change(j, UNTIL_DONE, NULL);
+        last = stage_change(j, UNTIL_DONE, NULL);
+        stage_crash(j);
+        *ret_first = first;
+        return last;
+}
+
+void stage_swap_in(Stage *p, const char *what)
+{
+        char from[64], to[64];
+
+        snprintf(from, sizeof(from), "past/%s", what);
+        snprintf(to, sizeof(to), "store/%s", what);
+        stage_remove(p, to);
+        assert_int_equal(renameat(p->box.fd, from, p->box.fd, to), 0);
+}
+
+void stage_flip_in_log(Stage *p, const char *at)
+{
+        int fd = openat(p->box.fd, "store/audit/000001.jsonl", O_RDWR | O_CLOEXEC);
+        _cleanup_free_ char *text = calloc(1, 70000);
+        size_t n;
+        char *place;
+
+        assert_int_equal(io_pread_full(fd, text, 65536, 0, &n), 0);
+        place = strstr(text, at);
+        assert_non_null(place);
+        assert_int_equal(pwrite(fd, "X", 1, place - text), 1);
+        close(fd);
 }

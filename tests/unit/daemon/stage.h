@@ -75,4 +75,11 @@ void stage_copy(Stage *p, const char *from, const char *to);
 void stage_remove(Stage *p, const char *what);
 /* A hash over the contents of everything below. */
 void stage_hash(Stage *p, const char *what, uint8_t ret[static 32]);
+/* A store with three changes; a copy of it after the first (*ret_first) is `past`. Returns the number of the
+ * last. */
+uint64_t stage_past(Stage *p, uint64_t *ret_first);
+/* `past`'s file or directory takes the place of the store's. */
+void stage_swap_in(Stage *p, const char *what);
+/* Changes the byte of the log at the first place where this text stands. */
+void stage_flip_in_log(Stage *p, const char *at);
 Stage *stage_of(Daemon *d);

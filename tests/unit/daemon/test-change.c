@@ -104,6 +104,49 @@ static void test_a_change_is_told_when_line_rows_and_done_are_durable(void **sta
         assert_int_equal(t.finishes, 1);
 }
 
+static int say_so(void *userdata)
+{
+        return write(*(int *)userdata, "x", 1) == 1 ? 0 : -EIO;
+}
+
+static void ignore(void *userdata, int result)
+{
+        (void)userdata;
+        (void)result;
+}
+
+/* Lets the worker do all it has been given, without a turn of the loop. */
+static void wait_for_worker(Stage *p)
+{
+        int fds[2];
+        char c;
+
+        assert_int_equal(pipe(fds), 0);
+        assert_int_equal(worker_post(p->d.worker, say_so, ignore, &fds[1]), 0);
+        assert_int_equal(read(fds[0], &c, 1), 1);
+        close(fds[0]);
+        close(fds[1]);
+}
+
+static void test_nothing_is_committed_before_its_line_is_durable(void **state)
+{
+        Stage *p = *state;
+        struct stat before, after;
+        Try t;
+
+        assert_int_equal(fstatat(p->d.vault.store_fd, "store.db-wal", &before, 0), 0);
+        init(&t, p);
+        change_submit(&p->d, &t.change);
+        /* the turn has not ended, so the line is not even on its way */
+        assert_true(audit_log_durable(p->d.vault.log) < t.change.seq);
+        wait_for_worker(p);
+        assert_int_equal(fstatat(p->d.vault.store_fd, "store.db-wal", &after, 0), 0);
+        assert_int_equal(after.st_size, before.st_size);
+        loop_until(p->d.event, &t.finishes, 1);
+        assert_int_equal(fstatat(p->d.vault.store_fd, "store.db-wal", &after, 0), 0);
+        assert_true(after.st_size > before.st_size);
+}
+
 static void test_the_line_has_the_state_the_store_then_has(void **state)
 {
         Stage *p = *state;
@@ -375,6 +418,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
         const struct CMUnitTest tests[] = {
                         T(test_a_change_is_told_when_line_rows_and_done_are_durable),
+                        T(test_nothing_is_committed_before_its_line_is_durable),
                         T(test_the_line_has_the_state_the_store_then_has),
                         T(test_changes_run_in_their_order_one_at_a_time),
                         T(test_a_change_that_cannot_be_written_leaves_neither_rows_nor_line),

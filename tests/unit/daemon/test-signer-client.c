@@ -313,6 +313,7 @@ typedef enum Mischief {
         SHORT_PACKET,
         WRONG_MAGIC,
         UNKNOWN_JOB,
+        SAME_PLACE_IN_THE_TABLE,
         JOB_ZERO,
         NO_REPLY,
         NO_RESULT,
@@ -335,6 +336,9 @@ static void misbehave(Place *p, Mischief what, uint64_t job)
                 return;
         case UNKNOWN_JOB:
                 reply(p, job + 1, 0, BYTES_NULL);
+                return;
+        case SAME_PLACE_IN_THE_TABLE:
+                reply(p, job + 4096, 0, BYTES_NULL);
                 return;
         case JOB_ZERO:
                 reply(p, 0, 0, BYTES_NULL);

@@ -332,35 +332,6 @@ static void test_a_slots_file_that_the_store_does_not_name_is_refused(void **sta
 
 /* ---- older files ---- */
 
-/* Two copies: after the first of three changes, and (in place) after all. Returns the number of the last. */
-static uint64_t make_past(Stage *p, uint64_t *ret_first)
-{
-        uint64_t first, last;
-        VaultJob *j;
-
-        stage_make(p, "slots");
-        j = stage_open(p);
-        first = stage_change(j, UNTIL_DONE, NULL);
-        stage_crash(j);
-        stage_copy(p, "store", "past");
-        j = stage_open(p);
-        stage_change(j, UNTIL_DONE, NULL);
-        last = stage_change(j, UNTIL_DONE, NULL);
-        stage_crash(j);
-        *ret_first = first;
-        return last;
-}
-
-static void swap_in(Stage *p, const char *what)
-{
-        char from[64], to[64];
-
-        snprintf(from, sizeof(from), "past/%s", what);
-        snprintf(to, sizeof(to), "store/%s", what);
-        stage_remove(p, to);
-        assert_int_equal(renameat(p->box.fd, from, p->box.fd, to), 0);
-}
-
 static void test_an_older_store_is_refused_with_both_numbers(void **state)
 {
         Stage *p = *state;
@@ -369,8 +340,8 @@ static void test_an_older_store_is_refused_with_both_numbers(void **state)
         char text[96];
         VaultJob *j;
 
-        last = make_past(p, &first);
-        swap_in(p, "store.db");
+        last = stage_past(p, &first);
+        stage_swap_in(p, "store.db");
         stage_hash(p, "store", before);
         assert_int_equal(stage_try(p, &j), HF_E_STORE_ROLLED_BACK);
         snprintf(text, sizeof(text), "at change %llu, the audit log says %llu", (unsigned long long)first,
@@ -378,6 +349,54 @@ static void test_an_older_store_is_refused_with_both_numbers(void **state)
         assert_non_null(strstr(j->reason, text));
         assert_null(j->store);
         assert_null(j->log);
+        vault_job_free(j);
+        stage_hash(p, "store", after);
+        assert_memory_equal(before, after, 32);
+}
+
+static void test_a_store_with_the_right_number_and_other_rows_is_refused(void **state)
+{
+        Stage *p = *state;
+        uint64_t first, here, there;
+        VaultJob *j;
+
+        /* the copy goes a way of its own, to the same number */
+        stage_past(p, &first);
+        assert_int_equal(renameat(p->box.fd, "store", p->box.fd, "aside"), 0);
+        assert_int_equal(renameat(p->box.fd, "past", p->box.fd, "store"), 0);
+        j = stage_open(p);
+        stage_change(j, UNTIL_DONE, NULL);
+        here = stage_change(j, UNTIL_DONE, NULL);
+        stage_crash(j);
+        assert_int_equal(renameat(p->box.fd, "store", p->box.fd, "past"), 0);
+        assert_int_equal(renameat(p->box.fd, "aside", p->box.fd, "store"), 0);
+        stage_read(p);
+        for (there = p->n_events; strcmp(p->events[there - 1], "store.backup"); there--)
+                ;
+        assert_int_equal(here, there - 1);
+        stage_swap_in(p, "store.db");
+        assert_int_equal(stage_try(p, &j), HF_E_STORE_ROLLED_BACK);
+        vault_job_free(j);
+}
+
+static void test_what_is_refused_keeps_its_write_ahead_log_too(void **state)
+{
+        Stage *p = *state;
+        uint8_t before[32], after[32];
+        VaultJob *j;
+
+        stage_make(p, "slots");
+        j = stage_open(p);
+        stage_change(j, UNTIL_DONE, NULL);
+        stage_copy(p, "store", "past"); /* as a power cut leaves it */
+        stage_crash(j);
+        j = stage_open(p);
+        stage_change(j, UNTIL_DONE, NULL);
+        stage_crash(j);
+        stage_swap_in(p, "store.db");
+        assert_int_equal(renameat(p->box.fd, "past/store.db-wal", p->box.fd, "store/store.db-wal"), 0);
+        stage_hash(p, "store", before);
+        assert_int_equal(stage_try(p, &j), HF_E_STORE_ROLLED_BACK);
         vault_job_free(j);
         stage_hash(p, "store", after);
         assert_memory_equal(before, after, 32);
@@ -391,8 +410,8 @@ static void test_a_log_that_ends_before_the_store_is_refused_with_both_numbers(v
         char text[96];
         VaultJob *j;
 
-        last = make_past(p, &first);
-        swap_in(p, "audit");
+        last = stage_past(p, &first);
+        stage_swap_in(p, "audit");
         stage_hash(p, "store", before);
         assert_int_equal(stage_try(p, &j), HF_E_LOG_TRUNCATED);
         snprintf(text, sizeof(text), "by record %llu, but the audit log ends at %llu",
@@ -422,20 +441,6 @@ static void test_a_log_that_is_gone_is_refused(void **state)
         vault_job_free(j);
 }
 
-static void flip_in_log(Stage *p, const char *at)
-{
-        int fd = openat(p->box.fd, "store/audit/000001.jsonl", O_RDWR | O_CLOEXEC);
-        _cleanup_free_ char *text = calloc(1, 70000);
-        size_t n;
-        char *place;
-
-        assert_int_equal(io_pread_full(fd, text, 65536, 0, &n), 0);
-        place = strstr(text, at);
-        assert_non_null(place);
-        assert_int_equal(pwrite(fd, "X", 1, place - text), 1);
-        close(fd);
-}
-
 static void test_a_changed_line_is_refused_by_number(void **state)
 {
         Stage *p = *state;
@@ -443,8 +448,8 @@ static void test_a_changed_line_is_refused_by_number(void **state)
         uint64_t first;
         VaultJob *j;
 
-        make_past(p, &first);
-        flip_in_log(p, "store.init");
+        stage_past(p, &first);
+        stage_flip_in_log(p, "store.init");
         stage_hash(p, "store", before);
         assert_int_equal(stage_try(p, &j), HF_E_LOG_DAMAGED);
         assert_non_null(strstr(j->reason, "record 2 "));
@@ -535,189 +540,6 @@ static void test_a_signer_far_ahead_of_the_log_means_that_the_log_was_cut(void *
         assert_int_equal(p->n_events, lines);
 }
 
-/* ---- repair ---- */
-
-static void test_there_is_nothing_to_recover_where_all_is_well(void **state)
-{
-        Stage *p = *state;
-        VaultJob *j;
-
-        stage_make(p, "slots");
-        p->repair = VAULT_REPAIR_ROLLBACK;
-        assert_int_equal(stage_try(p, &j), HF_E_NOTHING_TO_DO);
-        vault_job_free(j);
-        p->repair = VAULT_REPAIR_NONE;
-        j = stage_open(p);
-        assert_int_equal(j->epoch, 0);
-        stage_crash(j);
-}
-
-static void expect_recovered(Stage *p, uint64_t store_at, uint64_t log_at)
-{
-        char text[96];
-        VaultJob *j;
-
-        p->repair = VAULT_REPAIR_ROLLBACK;
-        j = stage_open(p);
-        assert_int_equal(j->epoch, 1);
-        stage_crash(j);
-        expect_tail(p, "store.recover", "done", "store.start", "store.unlock");
-        snprintf(text, sizeof(text), "\"store-seq\":%llu,\"log-seq\":%llu", (unsigned long long)store_at,
-                        (unsigned long long)log_at);
-        assert_non_null(strstr(stage_last(p, "store.recover"), text));
-
-        p->repair = VAULT_REPAIR_NONE;
-        j = stage_open(p);
-        assert_int_equal(j->epoch, 1);
-        stage_change(j, UNTIL_DONE, NULL);
-        stage_crash(j);
-        stage_crash(stage_open(p));
-        assert_int_equal(stage_count(p, "store.recover"), 1);
-}
-
-static void test_an_accepted_rollback_is_in_the_log_with_both_numbers(void **state)
-{
-        Stage *p = *state;
-        uint64_t first, last;
-
-        last = make_past(p, &first);
-        swap_in(p, "store.db");
-        expect_recovered(p, first, last);
-}
-
-static void test_an_accepted_shorter_log_goes_on(void **state)
-{
-        Stage *p = *state;
-        uint64_t first, last;
-
-        last = make_past(p, &first);
-        swap_in(p, "audit");
-        expect_recovered(p, last, first);
-}
-
-static void test_an_older_store_with_a_change_open_in_the_log_is_recovered(void **state)
-{
-        Stage *p = *state;
-        uint64_t first, open;
-        VaultJob *j;
-
-        make_past(p, &first);
-        j = stage_open(p);
-        open = stage_change(j, UNTIL_LINE, NULL);
-        stage_crash(j);
-        swap_in(p, "store.db");
-        expect_recovered(p, first, open);
-        assert_int_equal(stage_count(p, "undone"), 1);
-}
-
-static void test_a_damaged_log_is_set_aside_and_kept(void **state)
-{
-        Stage *p = *state;
-        uint64_t first, last;
-        unsigned aside = 0;
-        struct dirent *e;
-        char path[96];
-        VaultJob *j;
-        DIR *dir;
-
-        last = make_past(p, &first);
-        flip_in_log(p, "store.init");
-        p->repair = VAULT_REPAIR_ROLLBACK;
-        j = stage_open(p);
-        assert_int_equal(store_seq(j->store), 2); /* a log of its own, from the start */
-        assert_int_equal(j->epoch, 1);
-        stage_crash(j);
-        expect_tail(p, "segment.start", "log.start", "store.recover", "done", "store.start", "store.unlock");
-        snprintf(path, sizeof(path), "\"store-seq\":%llu,", (unsigned long long)last);
-        assert_non_null(strstr(stage_last(p, "store.recover"), path));
-        snprintf(path, sizeof(path), "%s/store", p->box.path);
-        dir = opendir(path);
-        while ((e = readdir(dir)))
-                aside += strncmp(e->d_name, "audit.damaged-", 14) == 0;
-        closedir(dir);
-        assert_int_equal(aside, 1);
-        p->repair = VAULT_REPAIR_NONE;
-        stage_crash(stage_open(p));
-}
-
-static void test_a_repair_goes_on_above_what_the_signer_has_served(void **state)
-{
-        Stage *p = *state;
-        uint64_t first, last;
-
-        last = make_past(p, &first);
-        swap_in(p, "audit");
-        p->served = last + 5; /* it signs nothing below, neither lines nor checkpoints */
-        expect_recovered(p, last, first);
-        for (size_t i = 0; i < p->n_events; i++)
-                if (strcmp(p->events[i], "store.recover") == 0)
-                        assert_true(i > p->served);
-        assert_true(stage_count(p, "use.lost") > 0);
-}
-
-static void test_a_repair_that_cannot_reach_what_the_signer_has_served_says_so(void **state)
-{
-        Stage *p = *state;
-        uint64_t first;
-        VaultJob *j;
-
-        make_past(p, &first);
-        swap_in(p, "audit");
-        p->served = 1000000;
-        p->repair = VAULT_REPAIR_ROLLBACK;
-        assert_int_equal(stage_try(p, &j), HF_E_LOG_TRUNCATED);
-        assert_non_null(strstr(j->reason, "holdfast-signer"));
-        vault_job_free(j);
-        p->served = 0; /* it was started anew */
-        stage_crash(stage_open(p));
-}
-
-static void test_a_store_taken_over_has_the_slots_file_with_this_machine(void **state)
-{
-        Stage *p = *state;
-        VaultJob *j;
-
-        stage_make(p, "slots of the old board");
-        p->repair = VAULT_REPAIR_FOREIGN;
-        assert_int_equal(buffer_append(&p->new_slots, "slots of this board", 19), 0);
-        j = stage_open(p);
-        assert_true(bytes_equal(buffer_bytes(&j->slots), bytes_str("slots of this board")));
-        assert_int_equal(j->epoch, 1);
-        stage_crash(j);
-        expect_tail(p, "store.recover", "done", "store.start", "store.unlock");
-        p->repair = VAULT_REPAIR_NONE;
-        j = stage_open(p);
-        assert_true(bytes_equal(buffer_bytes(&j->slots), bytes_str("slots of this board")));
-        stage_crash(j);
-}
-
-static void test_a_takeover_does_not_accept_a_rollback(void **state)
-{
-        Stage *p = *state;
-        uint64_t first;
-        VaultJob *j;
-
-        make_past(p, &first);
-        swap_in(p, "store.db");
-        p->repair = VAULT_REPAIR_FOREIGN;
-        assert_int_equal(buffer_append(&p->new_slots, "slots of this board", 19), 0);
-        assert_int_equal(stage_try(p, &j), HF_E_STORE_ROLLED_BACK);
-        vault_job_free(j);
-        assert_int_equal(stage_count(p, "store.recover"), 0);
-}
-
-static void test_no_repair_opens_with_the_wrong_keys(void **state)
-{
-        Stage *p = *state;
-        VaultJob *j;
-
-        stage_make(p, "slots");
-        p->repair = VAULT_REPAIR_ROLLBACK;
-        p->keys.database_key[0] ^= 1;
-        assert_int_equal(stage_try(p, &j), HF_E_STORE_DAMAGED);
-        vault_job_free(j);
-}
-
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, stage_setup, stage_teardown)
@@ -739,6 +561,8 @@ int main(void)
                         T(test_a_slots_file_without_its_commit_is_thrown_away),
                         T(test_a_slots_file_that_the_store_does_not_name_is_refused),
                         T(test_an_older_store_is_refused_with_both_numbers),
+                        T(test_a_store_with_the_right_number_and_other_rows_is_refused),
+                        T(test_what_is_refused_keeps_its_write_ahead_log_too),
                         T(test_a_log_that_ends_before_the_store_is_refused_with_both_numbers),
                         T(test_a_log_that_is_gone_is_refused),
                         T(test_a_changed_line_is_refused_by_number),
@@ -746,16 +570,6 @@ int main(void)
                         T(test_numbers_the_signer_served_and_the_log_lost_are_marked),
                         T(test_lost_numbers_come_before_the_end_of_an_open_change),
                         T(test_a_signer_far_ahead_of_the_log_means_that_the_log_was_cut),
-                        T(test_there_is_nothing_to_recover_where_all_is_well),
-                        T(test_an_accepted_rollback_is_in_the_log_with_both_numbers),
-                        T(test_an_accepted_shorter_log_goes_on),
-                        T(test_an_older_store_with_a_change_open_in_the_log_is_recovered),
-                        T(test_a_damaged_log_is_set_aside_and_kept),
-                        T(test_a_repair_goes_on_above_what_the_signer_has_served),
-                        T(test_a_repair_that_cannot_reach_what_the_signer_has_served_says_so),
-                        T(test_a_store_taken_over_has_the_slots_file_with_this_machine),
-                        T(test_a_takeover_does_not_accept_a_rollback),
-                        T(test_no_repair_opens_with_the_wrong_keys),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
