@@ -309,12 +309,15 @@ typedef struct SlotChange {
         uint32_t id;
         const char *kind;
         char label[NAME_SIZE];
+        uint8_t base[32]; /* SHA-256 of the file that the new one was made from */
 } SlotChange;
 
 static int write_slot_change(Change *c, AuditLine *line)
 {
         SlotChange *s = c->userdata;
 
+        if (memcmp(s->base, c->daemon->vault.slots_hash, sizeof(s->base)))
+                return HF_E_BUSY; /* another change or a rekey came first and would be lost */
         audit_line_u64(line, "slot", s->id);
         audit_line_str(line, "kind", s->kind);
         audit_line_str(line, "label-of-slot", s->label[0] ? s->label : NULL);
@@ -381,6 +384,7 @@ static SlotChange *slot_change_new(Operation *op, const char *event)
         if (!s)
                 return NULL;
         s->op = op;
+        change_slots_hash(buffer_bytes(&op->daemon->vault.slots), s->base);
         s->change = (Change){
                         .event = event,
                         .seal = true,

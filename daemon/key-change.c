@@ -15,6 +15,7 @@ typedef struct KeyChange {
         KeyAttributes attributes; /* as the row will have them */
         Buffer wrapped;
         KeystoreChange keystore;
+        uint8_t keys_hash[32]; /* says under which master the envelope was made */
 } KeyChange;
 
 static void key_change_free(KeyChange *k)
@@ -58,6 +59,8 @@ static int write_put(Change *c, AuditLine *line)
         KeyChange *k = c->userdata;
         Vault *v = &c->daemon->vault;
 
+        if (memcmp(k->keys_hash, v->keys_hash, sizeof(k->keys_hash)))
+                return HF_E_BUSY; /* rekeyed in between: nobody could open that envelope */
         fill_line(k, line);
         return keystore_put(v->store, v->catalogue, &k->attributes, buffer_bytes(&k->wrapped), &k->keystore);
 }
@@ -119,6 +122,7 @@ static KeyChange *key_change_new(Operation *op, const char *event, int (*write)(
         if (!k)
                 return NULL;
         k->op = op;
+        memcpy(k->keys_hash, op->daemon->vault.keys_hash, sizeof(k->keys_hash));
         k->wrapped = BUFFER_INIT(KEY_WRAPPED_MAX);
         k->change = (Change){
                         .event = event,

@@ -490,6 +490,8 @@ static int close_locked(sd_event_source *source, void *userdata)
 
         (void)source;
         vault_close(d);
+        d->vault.signer_open = false;
+        change_release(d); /* what the signer was asked for before: there is no store any more to change */
         (void)vault_read_slots_file(d);
         (void)signer_begin(d->signer, SIGNER_LOCK);
         if (signer_call(d->signer, NULL, 0, on_locked, l))
@@ -535,5 +537,6 @@ void vault_lock(Daemon *d, Caller *caller, VaultDoneFunc done, void *userdata)
         d->vault.busy = true;
         vault_set_state(d, VAULT_LOCKED, HF_E_STORE_LOCKED, "locked by an operator");
         use_fail_queued(d, HF_E_STORE_LOCKED);
+        change_hold(d);
         use_hold(d, on_drained_lock, l);
 }
