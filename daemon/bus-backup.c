@@ -125,6 +125,7 @@ static void on_run(void *userdata, int result)
                 change_submit(d, &b->change);
         }
         change_release(d);
+        vault_ask_signer(d);
 }
 
 static void on_sealed(void *userdata, int result)

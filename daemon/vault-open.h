@@ -23,6 +23,7 @@ typedef struct VaultJob {
         uint64_t keys_max;
         uint64_t served; /* by a signer that has outlived us; 0 else */
         SignerOpened keys;
+        uint8_t life[16]; /* of the signer that gives them */
         VaultRepair repair;
         VaultInitParams init; /* descriptors borrowed from the call */
         bool pending;         /* made, but not the store before the recovery code was confirmed */

@@ -61,6 +61,7 @@ static void release(Daemon *d)
         d->use_held = false;
         change_release(d);
         use_pump(d);
+        vault_ask_signer(d);
 }
 
 static void ignore(void *userdata, int result, Bytes body)
@@ -103,7 +104,7 @@ static void give_up(Rekey *k, int result)
                 on_reopened(k, 0, NULL, 0);
                 return;
         }
-        result = vault_open_again(d, &k->old_keys, on_reopened, k);
+        result = vault_open_again(d, &k->old_keys, k->job->life, on_reopened, k);
         if (result)
                 on_reopened(k, result, NULL, 0);
 }
@@ -123,7 +124,7 @@ static void on_built(void *userdata, int result)
         }
         settle_signer(d, true);
         d->vault.busy = false;
-        result = vault_open_again(d, &k->job->keys, on_reopened, k);
+        result = vault_open_again(d, &k->job->keys, k->job->life, on_reopened, k);
         if (result)
                 on_reopened(k, result, NULL, 0);
 }
@@ -464,6 +465,7 @@ int vault_rekey(Operation *op, const VaultInitParams *params, VaultDoneFunc done
         r = k->job ? 0 : -ENOMEM;
         if (!r) {
                 k->job->caller = caller_ref(op->caller);
+                memcpy(k->job->life, signer_client_hello(d->signer)->life, sizeof(k->job->life));
                 r = ask_new_master(k, params);
         }
         if (r) {

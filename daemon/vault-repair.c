@@ -19,15 +19,18 @@ void vault_pause(Daemon *d)
         vault_set_state(d, VAULT_STARTING, HF_E_BUSY, "the store is being rekeyed");
 }
 
-int vault_open_again(Daemon *d, const SignerOpened *keys, VaultDoneFunc done, void *userdata)
+int vault_open_again(Daemon *d, const SignerOpened *keys, const uint8_t life[static 16], VaultDoneFunc done,
+                void *userdata)
 {
-        VaultJob *j = NULL;
+        VaultJob *j = vault_job_new(d); /* needs no signer */
         int r;
 
-        r = vault_job_begin(d, NULL, done, userdata, &j);
-        if (r)
-                return r;
+        if (!j)
+                return -ENOMEM;
+        j->done = done;
+        j->userdata = userdata;
         j->keys = *keys;
+        memcpy(j->life, life, sizeof(j->life));
         (void)vault_read_slots_file(d);
         r = vault_job_start_open(j);
         if (r)

@@ -166,6 +166,8 @@ static void take_over(Daemon *d, VaultJob *j)
 {
         Vault *v = &d->vault;
 
+        safe_close(v->store_fd);
+        safe_close(v->audit_fd); /* of the reading while it was locked */
         v->store_fd = TAKE_FD(j->store_fd);
         v->audit_fd = TAKE_FD(j->audit_fd);
         v->store = TAKE_PTR(j->store);
@@ -179,7 +181,8 @@ static void take_over(Daemon *d, VaultJob *j)
         memcpy(v->slots_hash, j->slots_hash, 32);
         v->opened = clock_monotonic();
         v->opened_seq = j->unlock_seq;
-        v->signer_open = true;
+        v->signer_open = signer_client_is_up(d->signer) &&
+                         memcmp(signer_client_hello(d->signer)->life, j->life, sizeof(j->life)) == 0;
         hash_keys(&j->keys, v->keys_hash);
         if (secret_new(sizeof(j->keys), &v->keys) == 0)
                 memcpy(v->keys->data, &j->keys, sizeof(j->keys));
@@ -239,6 +242,7 @@ static void on_open(void *userdata, int result)
         note_policy(d);
         checkpoint_request(d, on_sealed_open, j);
         use_pump(d);
+        vault_ask_signer(d);
 }
 
 int vault_job_start_open(VaultJob *j)
@@ -345,6 +349,7 @@ int vault_job_begin(Daemon *d, const Caller *caller, VaultDoneFunc done, void *u
         j = vault_job_new(d);
         if (!j)
                 return -ENOMEM;
+        memcpy(j->life, signer_client_hello(d->signer)->life, sizeof(j->life));
         j->caller = caller ? caller_ref((Caller *)caller) : NULL;
         j->done = done;
         j->userdata = userdata;
@@ -443,6 +448,8 @@ void vault_signer_up(Daemon *d, const SignerHello *hello)
         Vault *v = &d->vault;
 
         (void)hello;
+        if (v->busy) /* what is under way fails or asks the new signer at its end */
+                return;
         if (v->state == VAULT_STARTING) {
                 vault_look(d);
                 return;
@@ -452,6 +459,14 @@ void vault_signer_up(Daemon *d, const SignerHello *hello)
         /* Also where an operator has locked: it is the signer that remembers that, and its restart forgets it. */
         if ((v->store || v->state == VAULT_LOCKED) && vault_unlock(d, false, -EBADF, NULL, on_looked, d))
                 log_warning("the signer is back, but could not be asked to open the store");
+}
+
+void vault_ask_signer(Daemon *d)
+{
+        Vault *v = &d->vault;
+
+        if (v->store && !v->signer_open && !v->busy && signer_client_is_up(d->signer))
+                vault_signer_up(d, signer_client_hello(d->signer));
 }
 
 void vault_signer_down(Daemon *d)

@@ -92,10 +92,11 @@ int vault_confirm(Daemon *d, int code_fd, VaultDoneFunc done, void *userdata);
 int vault_recover(Daemon *d, bool accept_rollback, int secret_fd, const Caller *caller, VaultDoneFunc done,
                 void *userdata);
 
-/* For a rekey: closes the store for a moment in which calls get Busy, and opens STATE/store with these keys.
- */
+/* For a rekey: closes the store for a moment in which calls get Busy, and opens STATE/store with these keys, which the
+ * signer of this life has. */
 void vault_pause(Daemon *d);
-int vault_open_again(Daemon *d, const SignerOpened *keys, VaultDoneFunc done, void *userdata);
+int vault_open_again(Daemon *d, const SignerOpened *keys, const uint8_t life[static 16], VaultDoneFunc done,
+                void *userdata);
 
 /* `fd` and `secret_fd` are needed until `done`. The restored store takes the place of the one there is, which
  * is kept aside. */
@@ -104,5 +105,7 @@ int vault_restore(Daemon *d, int fd, int secret_fd, const Caller *caller, VaultD
 /* The signer came (back) or went. */
 void vault_signer_up(Daemon *d, const SignerHello *hello);
 void vault_signer_down(Daemon *d);
+/* Something is not under way any more: if the signer has come back meanwhile, it is asked to open. */
+void vault_ask_signer(Daemon *d);
 /* Asks the signer what is in the slots file; ends in vault.slot_list. */
 int vault_read_slots(Daemon *d, Bytes slots);
