@@ -256,7 +256,7 @@ static int copy_meta(void *userdata, const char *key, Bytes value)
         return strcmp(key, USES_META_FORFEIT) == 0 ? store_put_meta(k->job->store, key, value) : 0;
 }
 
-static int copy_rows(Rekey *k)
+static int copy_rows_open(Rekey *k)
 {
         static const StoreVisitor visitor = {.meta = copy_meta, .key = copy_key, .uses = copy_uses};
         VaultJob *j = k->job;
@@ -278,8 +278,16 @@ static int copy_rows(Rekey *k)
                 r = store_scan(k->old_store, &visitor, k);
         if (!r && store_commit(j->store) != STORE_COMMITTED)
                 r = -EIO;
-        k->old_store = store_close(k->old_store);
         return r ? vault_job_because(j, r, "the rows could not be copied: %s", store_reason(j->store)) : 0;
+}
+
+/* Whatever comes of it, the old store is free for whoever opens it again. */
+static int copy_rows(Rekey *k)
+{
+        int r = copy_rows_open(k);
+
+        k->old_store = store_close(k->old_store);
+        return r;
 }
 
 /* In the worker; the old store is closed. The old log is copied, so that nothing of the old store changes. */
