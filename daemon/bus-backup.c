@@ -27,6 +27,7 @@ typedef struct BackupJob {
         Change change; /* the line store.backup, and when it was */
         Operation *op;
         int fd;
+        char note[CHECKPOINT_NOTE_MAX]; /* the vault's may be replaced while the worker writes */
         char reason[640];
         BackupInfo info;
         uint64_t now;
@@ -106,7 +107,7 @@ static int run(void *userdata)
                         .store = v->store,
                         .keys = (const SignerOpened *)(const void *)v->keys->data,
                         .slots = buffer_bytes(&v->slots),
-                        .note = v->last_note,
+                        .note = b->note,
         };
 
         return backup_write(&source, b->fd, b->reason, &b->info);
@@ -133,6 +134,7 @@ static void on_sealed(void *userdata, int result)
         BackupJob *b = userdata;
         Daemon *d = b->op->daemon;
 
+        strcpy(b->note, d->vault.last_note);
         if (!result)
                 result = worker_post(d->worker, run, on_run, b);
         if (result) {
@@ -155,7 +157,7 @@ int backup_handle_backup(Operation *op)
                 r = output_check(fd, false);
         if (r)
                 return r;
-        if (d->vault.busy || !change_is_idle(d))
+        if (d->vault.busy || !change_is_idle(d) || !d->vault.keys)
                 return HF_E_BUSY;
         b = calloc(1, sizeof(*b));
         if (!b)
