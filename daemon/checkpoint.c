@@ -24,6 +24,7 @@ typedef enum SealStep {
 } SealStep;
 
 static struct {
+        bool stopping; /* the log is about to close: nothing is begun any more */
         SealStep step;
         AuditPosition position;
         uint64_t line;
@@ -51,6 +52,8 @@ static void finish(Daemon *d, int result)
                 w->done(w->userdata, result);
                 free(w);
         }
+        if (seal.stopping)
+                return;
         if (d->seal_waiters && seal.step == SEAL_IDLE && d->vault.log)
                 begin(d);
         use_pump(d);
@@ -135,18 +138,21 @@ void checkpoint_request(Daemon *d, SealedFunc done, void *userdata)
                 *w = (SealWaiter){.next = d->seal_waiters, .done = done, .userdata = userdata};
                 d->seal_waiters = w;
         }
-        if (d->vault.log && seal.step == SEAL_IDLE)
+        if (d->vault.log && seal.step == SEAL_IDLE && !seal.stopping)
                 begin(d);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Daemon *d = userdata;
+        AuditPosition p = {0};
 
         (void)usec;
         (void)source;
         d->seal_timer = sd_event_source_disable_unref(d->seal_timer);
-        if (d->vault.state == VAULT_READY && signer_client_is_up(d->signer))
+        if (d->vault.log)
+                audit_log_position(d->vault.log, &p);
+        if (p.unsealed > 0 && d->vault.state == VAULT_READY && signer_client_is_up(d->signer))
                 checkpoint_request(d, NULL, NULL);
         return 0;
 }
@@ -160,15 +166,19 @@ void checkpoint_consider(Daemon *d)
         audit_log_position(d->vault.log, &p);
         if (p.unsealed >= d->config.checkpoint_lines)
                 checkpoint_request(d, NULL, NULL);
-        else if (!d->seal_timer)
+        else if (p.unsealed > 0 && !d->seal_timer)
                 (void)sd_event_add_time_relative(d->event, &d->seal_timer, CLOCK_MONOTONIC,
                                 d->config.checkpoint_seconds * USEC_PER_SEC, USEC_PER_SEC, on_timer, d);
 }
 
 void checkpoint_stop(Daemon *d)
 {
-        for (SealWaiter *w = d->seal_waiters; w; w = w->next)
-                w->covered = true;
+        seal.stopping = true;
         d->seal_timer = sd_event_source_disable_unref(d->seal_timer);
-        finish(d, HF_E_STORE_LOCKED);
+        do {
+                for (SealWaiter *w = d->seal_waiters; w; w = w->next)
+                        w->covered = true;
+                finish(d, HF_E_STORE_LOCKED);
+        } while (d->seal_waiters);
+        seal.stopping = false;
 }

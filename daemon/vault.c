@@ -100,6 +100,8 @@ static int on_log(sd_event_source *source, int fd, uint32_t events, void *userda
         }
         change_on_durable(d);
         checkpoint_on_durable(d);
+        if (d->vault.signer_open) /* also for lines that no use has written: refusals, reloads */
+                checkpoint_consider(d);
         if (d->n_queued)
                 use_pump(d);
         return 0;
