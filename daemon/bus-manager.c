@@ -308,7 +308,7 @@ static void on_random(void *userdata, int result, Bytes body)
                 bytes = wire_get_block(&r, HF_RANDOM_MAX);
                 result = wire_done(&r) ? HF_E_SIGNER_FAILED : 0;
         }
-        if (!result && (operation_reply_new(op, &reply) < 0 ||
+        if (!result && (operation_reply_new(op, &reply) < 0 || sd_bus_message_sensitive(reply) < 0 ||
                                        sd_bus_message_append_array(reply, 'y', bytes.data, bytes.len) < 0))
                 result = HF_E_INTERNAL;
         if (result) {

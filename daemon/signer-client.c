@@ -55,6 +55,7 @@ static void outgoing_free(Outgoing *o)
 {
         for (size_t i = 0; i < o->n_fds; i++)
                 safe_close(o->fds[i]);
+        secret_erase(o->data, o->len);
         free(o);
 }
 
@@ -139,6 +140,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
                         break;
                 link_message_close(&m);
                 on_reply(c, &m);
+                secret_erase((uint8_t *)m.body.data, m.body.len); /* may have been a key or a plaintext */
                 if (c->fd < 0)
                         return 0;
         }
@@ -313,6 +315,7 @@ int signer_call(SignerClient *c, const int *fds, size_t n_fds, SignerReplyFunc r
         r = c->out_first ? -EAGAIN : link_send(c->fd, buffer_bytes(&c->message), fds, n_fds);
         if (r == -EAGAIN)
                 r = queue(c, fds, n_fds);
+        secret_erase(c->message.data, c->message.len);
         if (r < 0)
                 return r == -ENOMEM ? r : HF_E_SIGNER_UNAVAILABLE;
         *p = (Pending){.job = c->serial, .reply = reply, .userdata = userdata};
