@@ -132,8 +132,9 @@ static int on_credentials(sd_bus_message *m, void *userdata, sd_bus_error *error
 
                 if (r)
                         refuse(call);
-                else
-                        (void)bus_dispatch(d, call, p->caller, p->user, NULL);
+                else if (bus_dispatch(d, call, p->caller, p->user, NULL) < 0)
+                        (void)sd_bus_reply_method_errorf(call, errors_bus_name(HF_E_INTERNAL), "%s",
+                                        errors_sentence(HF_E_INTERNAL));
                 sd_bus_message_unref(call);
         }
         p->n_waiting = 0;
@@ -205,8 +206,9 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
         Peer *p;
 
         (void)error;
-        if (sd_bus_message_get_type(m, &type) < 0 || type != SD_BUS_MESSAGE_METHOD_CALL || !sender)
-                return 0;
+        if (sd_bus_message_get_type(m, &type) < 0 || type != SD_BUS_MESSAGE_METHOD_CALL || !sender ||
+                        sd_bus_message_is_method_call(m, "org.freedesktop.DBus.Peer", NULL))
+                return 0; /* sd-bus answers Ping itself */
         if (peer_get(b, sender, &p) || (!p->caller && p->n_waiting == WAITING_MAX))
                 return sd_bus_reply_method_errorf(m, errors_bus_name(HF_E_LIMIT_EXCEEDED), "%s",
                                 errors_sentence(HF_E_LIMIT_EXCEEDED));
