@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "daemon/system-bus.h"
+#include "daemon/text.h"
 #include "daemon/user.h"
 #include "daemon/xml.h"
 #include "dbus/errors.h"
@@ -108,6 +109,14 @@ static int append_basic(sd_bus_message *m, const char *key, char type, const voi
 
 int reply_append_string(sd_bus_message *m, const char *key, const char *value)
 {
+        _cleanup_free_ char *copy = NULL;
+
+        if (value && !text_is_valid(value)) {
+                copy = strdup(value);
+                if (!copy)
+                        return -ENOMEM;
+                value = text_make_valid(copy);
+        }
         return append_basic(m, key, 's', value);
 }
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/connection.h"
+#include "daemon/text.h"
 #include "daemon/user.h"
 #include "dbus/errors.h"
 #include "dbus/names.h"
@@ -257,7 +258,7 @@ void operation_fail_because(Operation *op, int r, const char *format, ...)
         va_start(ap, format);
         vsnprintf(sentence, sizeof(sentence), format, ap);
         va_end(ap);
-        operation_fail_at(op, 0, r, sentence);
+        operation_fail_at(op, 0, r, text_make_valid(sentence));
 }
 
 int operation_reply_new(Operation *op, sd_bus_message **ret)
