@@ -15,6 +15,7 @@
 #include "dbus/names.h"
 
 #define EXPORT_PAUSE_MS 10000                   /* how long a reader may pause ... */
+#define EXPORT_LOOK_MS 200                      /* how often it is looked whether holdfastd ends meanwhile */
 #define EXPORT_USEC_MAX (600ULL * USEC_PER_SEC) /* ... and how long an export may take in all */
 #define READ_LINES_MAX 1000
 #define READ_BYTES_MAX (96 * 1024) /* of one answer, under the message limit */
@@ -217,9 +218,13 @@ static int wait_writable(const Export *e)
 {
         struct pollfd p = {.fd = e->fd, .events = POLLOUT};
 
-        if (clock_monotonic() > e->deadline || poll(&p, 1, EXPORT_PAUSE_MS) <= 0)
-                return HF_E_TIMED_OUT;
-        return 0;
+        for (int waited = 0; waited < EXPORT_PAUSE_MS && clock_monotonic() < e->deadline; waited += EXPORT_LOOK_MS) {
+                if (atomic_load(&e->op->daemon->stopping))
+                        return HF_E_DAEMON_UNAVAILABLE;
+                if (poll(&p, 1, EXPORT_LOOK_MS) > 0)
+                        return 0;
+        }
+        return HF_E_TIMED_OUT;
 }
 
 /* In a worker of its own; the reader has its own descriptor and stops at what was durable when it began. */
@@ -232,8 +237,8 @@ static int run_export(void *userdata)
                 r = audit_reader_export(e->reader, e->fd, 1 << 20);
                 if (r == -EAGAIN)
                         r = wait_writable(e);
-        } while (r == 0);
-        return r == HF_E_NOTHING_TO_DO ? 0 : r;
+        } while (r == 0 && !atomic_load(&e->op->daemon->stopping));
+        return r == HF_E_NOTHING_TO_DO ? 0 : r ? r : HF_E_DAEMON_UNAVAILABLE;
 }
 
 static void on_exported(void *userdata, int result)

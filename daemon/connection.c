@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "daemon/bus.h"
 #include "daemon/guard.h"
@@ -17,6 +19,7 @@
 
 #define QUEUED_REPLIES_MAX 64
 #define MESSAGES_A_TURN 8
+#define STOP_USEC USEC_PER_SEC /* at a stop, for all replies that are still queued */
 #define GUARD_SLACK 4096 /* sd-bus rounds its buffers up */
 
 struct Listener {
@@ -273,6 +276,8 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
         (void)error;
         if (sd_bus_message_is_signal(m, "org.freedesktop.DBus.Local", "Disconnected"))
                 return 0;
+        if (atomic_load(&c->daemon->stopping))
+                return 1; /* too late: only replies are written */
         return bus_dispatch(c->daemon, m, c->caller, c->user, c);
 }
 
@@ -414,8 +419,22 @@ int listener_new_path(Daemon *d, const char *path)
         return r;
 }
 
+/* Whoever does not take his replies must not hold up the stop. */
+static void flush_until(Connection *c, uint64_t end)
+{
+        struct pollfd p = {.fd = c->fd, .events = POLLOUT};
+        uint64_t queued = 0, now;
+
+        while (sd_bus_get_n_queued_write(c->bus, &queued) >= 0 && queued > 0 && (now = clock_monotonic()) < end &&
+                        poll(&p, 1, (int)((end - now) / 1000) + 1) > 0)
+                if (flush_replies(c) < 0)
+                        return;
+}
+
 void connection_close_all(Daemon *d)
 {
+        uint64_t end = clock_monotonic() + STOP_USEC;
+
         for (size_t i = 0; i < d->n_listeners; i++) {
                 sd_event_source_disable_unref(d->listeners[i]->source);
                 safe_close(d->listeners[i]->fd);
@@ -425,7 +444,7 @@ void connection_close_all(Daemon *d)
         while (d->waiting_connections)
                 close_connection(d->waiting_connections);
         while (d->connections) {
-                (void)sd_bus_flush(d->connections->bus);
+                flush_until(d->connections, end);
                 close_connection(d->connections);
         }
 }

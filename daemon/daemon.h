@@ -7,6 +7,7 @@
  * One loop, one thread that owns all of this. Beside it run the writer of the audit log (room audit/) and one
  * worker for what would block (daemon/worker.h); neither touches anything here.
  */
+#include <stdatomic.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
@@ -31,6 +32,7 @@ struct Daemon {
         sd_event *event;
         uint64_t started; /* wall clock */
         int exit_code;
+        atomic_bool stopping; /* the loop has ended; workers look at it too */
 
         SignerClient *signer;
         Worker *worker;   /* of the store */

@@ -331,11 +331,12 @@ static int start(Daemon *d)
 
 static void stop(Daemon *d)
 {
-        d->system_bus = system_bus_free(d->system_bus);
+        atomic_store(&d->stopping, true);
         d->exporter = worker_free(d->exporter);
         d->worker = worker_free(d->worker); /* before the store it may be working on */
         vault_close(d);
         connection_close_all(d);
+        d->system_bus = system_bus_free(d->system_bus);
         d->signer = signer_client_free(d->signer);
         d->limits = policy_limits_free(d->limits);
         d->policy = policy_unref(d->policy);

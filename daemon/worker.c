@@ -144,8 +144,10 @@ Worker *worker_free(Worker *w)
 int worker_post(Worker *w, int (*work)(void *userdata), void (*done)(void *userdata, int result),
                 void *userdata)
 {
-        Job *j = calloc(1, sizeof(*j));
+        Job *j = w ? calloc(1, sizeof(*j)) : NULL;
 
+        if (!w)
+                return -ESHUTDOWN; /* holdfastd is about to end */
         if (!j)
                 return -ENOMEM;
         *j = (Job){.work = work, .done = done, .userdata = userdata};
