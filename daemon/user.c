@@ -5,6 +5,45 @@
 
 #include "base/clock.h"
 
+static void refill(User *u)
+{
+        uint64_t now = clock_monotonic(), n = (now - u->denied_refill) / USER_DENIED_INTERVAL;
+
+        if (n == 0)
+                return;
+        u->denied_refill += n * USER_DENIED_INTERVAL;
+        u->denied_tokens = n > USER_DENIED_BURST - u->denied_tokens ? USER_DENIED_BURST
+                                                                    : u->denied_tokens + (uint32_t)n;
+}
+
+static void forget(Daemon *d, User *u)
+{
+        for (User **p = &d->users; *p; p = &(*p)->next)
+                if (*p == u) {
+                        *p = u->next;
+                        break;
+                }
+        free(u);
+}
+
+/* Who was refused lately is kept for a while, or each new connection would buy him new lines in the log. */
+static bool is_kept(User *u)
+{
+        refill(u);
+        return u->refs > 0 || u->denied_tokens < USER_DENIED_BURST;
+}
+
+static void forget_unused(Daemon *d)
+{
+        User *next;
+
+        for (User *u = d->users; u; u = next) {
+                next = u->next;
+                if (!is_kept(u))
+                        forget(d, u);
+        }
+}
+
 int user_get(Daemon *d, uid_t uid, User **ret)
 {
         User *u;
@@ -15,6 +54,7 @@ int user_get(Daemon *d, uid_t uid, User **ret)
                         *ret = u;
                         return 0;
                 }
+        forget_unused(d);
         u = calloc(1, sizeof(*u));
         if (!u)
                 return -ENOMEM;
@@ -30,14 +70,8 @@ int user_get(Daemon *d, uid_t uid, User **ret)
 
 User *user_unref(Daemon *d, User *u)
 {
-        if (!u || --u->refs > 0)
-                return NULL;
-        for (User **p = &d->users; *p; p = &(*p)->next)
-                if (*p == u) {
-                        *p = u->next;
-                        break;
-                }
-        free(u);
+        if (u && --u->refs == 0 && !is_kept(u))
+                forget(d, u);
         return NULL;
 }
 
@@ -78,17 +112,6 @@ static int on_flood(sd_event_source *source, uint64_t usec, void *userdata)
                 (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         }
         return 0;
-}
-
-static void refill(User *u)
-{
-        uint64_t now = clock_monotonic(), n = (now - u->denied_refill) / USER_DENIED_INTERVAL;
-
-        if (n == 0)
-                return;
-        u->denied_refill += n * USER_DENIED_INTERVAL;
-        u->denied_tokens = n > USER_DENIED_BURST - u->denied_tokens ? USER_DENIED_BURST
-                                                                    : u->denied_tokens + (uint32_t)n;
 }
 
 bool user_may_log_denial(Daemon *d, User *u)

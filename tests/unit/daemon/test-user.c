@@ -213,6 +213,39 @@ static void test_leaving_and_coming_back_does_not_buy_a_new_burst_while_a_sum_wa
         assert_int_equal(flood_of(p, "1001", &lines), 2);
 }
 
+static void test_a_new_connection_for_each_refusal_buys_no_more_lines_than_one(void **state)
+{
+        Place *p = *state;
+        unsigned written = 0, lines;
+        User *u;
+
+        clock_set_monotonic(1000 * USEC_PER_SEC);
+        for (int i = 0; i < 3 * USER_DENIED_BURST; i++) {
+                assert_int_equal(user_get(&p->d, 1001, &u), 0);
+                written += user_may_log_denial(&p->d, u);
+                user_unref(&p->d, u);
+        }
+        assert_int_equal(written, USER_DENIED_BURST);
+        turn_until_written(p);
+        assert_int_equal(flood_of(p, "1001", &lines), 2 * USER_DENIED_BURST);
+}
+
+static void test_who_was_refused_is_forgotten_when_he_has_his_lines_again(void **state)
+{
+        Place *p = *state;
+        User *u;
+
+        clock_set_monotonic(1000 * USEC_PER_SEC);
+        assert_int_equal(user_get(&p->d, 1001, &u), 0);
+        assert_true(user_may_log_denial(&p->d, u));
+        user_unref(&p->d, u);
+        assert_non_null(p->d.users);
+        clock_set_monotonic(1000 * USEC_PER_SEC + USER_DENIED_INTERVAL);
+        assert_int_equal(user_get(&p->d, 1002, &u), 0);
+        user_unref(&p->d, u);
+        assert_null(p->d.users);
+}
+
 static void test_a_second_flood_gets_a_line_of_its_own(void **state)
 {
         Place *p = *state;
@@ -267,6 +300,8 @@ int main(void)
                         T(test_half_intervals_add_up),
                         T(test_a_sum_is_written_though_its_user_has_left),
                         T(test_leaving_and_coming_back_does_not_buy_a_new_burst_while_a_sum_waits),
+                        T(test_a_new_connection_for_each_refusal_buys_no_more_lines_than_one),
+                        T(test_who_was_refused_is_forgotten_when_he_has_his_lines_again),
                         T(test_a_second_flood_gets_a_line_of_its_own),
                         T(test_a_sum_waits_for_a_log_that_is_closed),
         };
