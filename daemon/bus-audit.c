@@ -116,48 +116,103 @@ static const OptionSpec read_options_table[] = {
                 {0},
 };
 
-static int append_line(sd_bus_message *m, const AuditRecord *record)
-{
-        char line[AUDIT_LINE_MAX + 1];
+typedef struct Reading {
+        Operation *op;
+        AuditReader *reader;
+        uint32_t limit;
+        Buffer lines; /* each with its NUL */
+        uint64_t next;
+} Reading;
 
-        if (record->line.len > AUDIT_LINE_MAX)
-                return -EINVAL;
-        memcpy(line, record->line.data, record->line.len);
-        line[record->line.len] = '\0';
-        return sd_bus_message_append_basic(m, 's', line);
+static void reading_free(Reading *g)
+{
+        audit_reader_free(g->reader);
+        buffer_deinit(&g->lines);
+        free(g);
 }
 
-static int append_lines(AuditReader *reader, sd_bus_message *m, uint32_t limit, uint64_t *ret_next)
+static int add_line(Buffer *lines, const AuditRecord *record)
 {
-        AuditRecord record;
-        size_t bytes = 0;
-        int r = sd_bus_message_open_container(m, 'a', "s"), end = 0;
+        int r = buffer_append(lines, record->line.data, record->line.len);
 
-        *ret_next = 0;
-        for (uint32_t n = 0; r >= 0; n++) {
-                end = audit_reader_next(reader, &record);
-                if (end)
+        return r ? r : buffer_append(lines, "", 1);
+}
+
+/* In a worker of its own: a filter that finds little may have to go through all of a long log. */
+static int run_read(void *userdata)
+{
+        Reading *g = userdata;
+        AuditRecord record;
+        int r = 0;
+
+        for (uint32_t n = 0; !r; n++) {
+                if (atomic_load(&g->op->daemon->stopping))
+                        return HF_E_DAEMON_UNAVAILABLE;
+                r = audit_reader_next(g->reader, &record);
+                if (r)
                         break;
-                if (n == limit || bytes + record.line.len > READ_BYTES_MAX) {
-                        *ret_next = record.seq;
-                        break;
+                if (n == g->limit || g->lines.len + record.line.len > READ_BYTES_MAX) {
+                        g->next = record.seq;
+                        return 0;
                 }
-                bytes += record.line.len;
-                r = append_line(m, &record);
+                r = add_line(&g->lines, &record);
         }
-        if (end && end != HF_E_NOTHING_TO_DO)
-                return end;
+        return r == HF_E_NOTHING_TO_DO ? 0 : r;
+}
+
+static int append_lines(sd_bus_message *m, Bytes lines)
+{
+        int r = sd_bus_message_open_container(m, 'a', "s");
+
+        for (size_t at = 0; r >= 0 && at < lines.len; at += strlen((const char *)lines.data + at) + 1)
+                r = sd_bus_message_append_basic(m, 's', lines.data + at);
         return r >= 0 ? sd_bus_message_close_container(m) : r;
+}
+
+static void on_read(void *userdata, int result)
+{
+        Reading *g = userdata;
+        Operation *op = g->op;
+        sd_bus_message *reply = NULL;
+        int r = 0;
+
+        if (!result) {
+                r = operation_reply_new(op, &reply);
+                if (r >= 0)
+                        r = append_lines(reply, buffer_bytes(&g->lines));
+                if (r >= 0)
+                        r = sd_bus_message_append_basic(reply, 't', &g->next);
+        }
+        reading_free(g);
+        if (result)
+                operation_fail(op, result);
+        else if (send_or_unref(op, reply, r))
+                operation_fail(op, HF_E_INTERNAL);
+}
+
+static int begin_read(Operation *op, const AuditFilter *filter, uint32_t limit)
+{
+        Reading *g = calloc(1, sizeof(*g));
+        int r;
+
+        if (!g)
+                return -ENOMEM;
+        g->op = op;
+        g->limit = limit;
+        g->lines = BUFFER_INIT(READ_BYTES_MAX + AUDIT_LINE_MAX + READ_LINES_MAX);
+        r = audit_reader_new(op->daemon->vault.audit_fd, filter, &g->reader);
+        if (!r)
+                r = worker_post(op->daemon->reader, run_read, on_read, g);
+        if (r)
+                reading_free(g);
+        return r;
 }
 
 static int handle_read(Operation *op)
 {
-        _cleanup_(audit_reader_freep) AuditReader *reader = NULL;
         ReadOptions o = {.caller = UINT32_MAX};
         const Vault *v = &op->daemon->vault;
-        sd_bus_message *reply = NULL;
-        AuditFilter filter;
-        uint64_t from, next;
+        uint64_t from;
         uint32_t limit;
         int r;
 
@@ -170,27 +225,16 @@ static int handle_read(Operation *op)
                 return HF_E_INVALID_ARGS;
         if (v->audit_fd < 0)
                 return HF_E_STORE_UNINITIALISED;
-        filter = (AuditFilter){
-                        .from = from,
-                        .until = v->log ? audit_log_durable(v->log) : UINT64_MAX,
-                        .event = o.event,
-                        .by_uid = o.caller != UINT32_MAX,
-                        .uid = o.caller,
-                        .since = o.since,
-        };
-        r = audit_reader_new(v->audit_fd, &filter, &reader);
-        if (r)
-                return r;
-        if (operation_reply_new(op, &reply) < 0)
-                return -ENOMEM;
-        r = append_lines(reader, reply, limit, &next);
-        if (r > 0) {
-                sd_bus_message_unref(reply);
-                return r;
-        }
-        if (r == 0 || r < 0)
-                r = r < 0 ? r : sd_bus_message_append_basic(reply, 't', &next);
-        return send_or_unref(op, reply, r);
+        return begin_read(op,
+                        &(AuditFilter){
+                                        .from = from,
+                                        .until = v->log ? audit_log_durable(v->log) : UINT64_MAX,
+                                        .event = o.event,
+                                        .by_uid = o.caller != UINT32_MAX,
+                                        .uid = o.caller,
+                                        .since = o.since,
+                        },
+                        limit);
 }
 
 /* ---- export ---- */

@@ -4,8 +4,8 @@
 /*
  * holdfastd in one struct
  *
- * One loop, one thread that owns all of this. Beside it run the writer of the audit log (room audit/) and one
- * worker for what would block (daemon/worker.h); neither touches anything here.
+ * One loop, one thread that owns all of this. Beside it run the writer of the audit log (room audit/) and
+ * workers for what would block (daemon/worker.h); none touches anything here but what is handed to it.
  */
 #include <stdatomic.h>
 #include <systemd/sd-bus.h>
@@ -37,6 +37,7 @@ struct Daemon {
         SignerClient *signer;
         Worker *worker;   /* of the store */
         Worker *exporter; /* writes to descriptors of callers, who may be slow */
+        Worker *reader;   /* looks through the log */
         Vault vault;
 
         Policy *policy;

@@ -306,6 +306,8 @@ static int start(Daemon *d)
         if (r >= 0)
                 r = worker_new(d->event, &d->exporter);
         if (r >= 0)
+                r = worker_new(d->event, &d->reader);
+        if (r >= 0)
                 r = policy_limits_new(POLICY_LIMITS_USUAL, &d->limits);
         if (r >= 0)
                 r = daemon_load_policy(d, NULL, &problem);
@@ -333,6 +335,7 @@ static void stop(Daemon *d)
 {
         atomic_store(&d->stopping, true);
         d->exporter = worker_free(d->exporter);
+        d->reader = worker_free(d->reader);
         d->worker = worker_free(d->worker); /* before the store it may be working on */
         vault_close(d);
         connection_close_all(d);
