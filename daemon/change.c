@@ -32,6 +32,16 @@ void change_slots_hash(Bytes slots, uint8_t ret[static 32])
         digest_sha256(slots, ret);
 }
 
+static void tell_drained(Daemon *d)
+{
+        void (*drained)(void *userdata) = d->change_drained;
+
+        if (d->change_running || !drained)
+                return;
+        d->change_drained = NULL;
+        drained(d->change_drained_userdata);
+}
+
 static void end(Change *c, int result)
 {
         Daemon *d = c->daemon;
@@ -43,6 +53,7 @@ static void end(Change *c, int result)
         buffer_deinit(&c->slots);
         c->finish(c, result);
         run_next(d);
+        tell_drained(d);
 }
 
 /* ---- step 1 and 2: rows, line ---- */
@@ -234,6 +245,14 @@ void change_submit(Daemon *d, Change *c)
 void change_hold(Daemon *d)
 {
         d->change_held = true;
+}
+
+void change_drain(Daemon *d, void (*drained)(void *userdata), void *userdata)
+{
+        change_hold(d);
+        d->change_drained = drained;
+        d->change_drained_userdata = userdata;
+        tell_drained(d);
 }
 
 void change_release(Daemon *d)

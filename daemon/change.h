@@ -40,6 +40,8 @@ bool change_is_idle(const Daemon *d);
 /* Changes wait until they are released: a backup or rekey is being taken. */
 void change_hold(Daemon *d);
 void change_release(Daemon *d);
+/* For a stop: the change under way is the last; `drained` is called when it has ended, perhaps at once. */
+void change_drain(Daemon *d, void (*drained)(void *userdata), void *userdata);
 
 /* Reserves the next block of counted uses for op's rule, then calls done(op, result). */
 void change_reserve_uses(Operation *op, void (*done)(void *op, int result));

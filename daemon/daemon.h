@@ -72,6 +72,8 @@ struct Daemon {
         Change *change_first, *change_last;
         bool change_running;
         bool change_held;
+        void (*change_drained)(void *userdata);
+        void *change_drained_userdata;
 
         /* daemon/checkpoint.c */
         bool sealing;

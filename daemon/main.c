@@ -192,15 +192,26 @@ static void stop_now(void *userdata, int result)
 }
 
 /* What was begun has been answered; the log ends sealed. */
-static void on_drained_stop(void *userdata)
+static void on_changes_ended(void *userdata)
 {
         Daemon *d = userdata;
         AuditLine line;
 
+        if (!d->vault.log) {
+                stop_now(d, 0);
+                return;
+        }
         audit_line_init(&line, "store.stop");
         audit_line_str(&line, "reason", "stopped");
         (void)audit_log_append(d->vault.log, &line, NULL);
         checkpoint_request(d, stop_now, d);
+}
+
+static void on_drained_stop(void *userdata)
+{
+        Daemon *d = userdata;
+
+        change_drain(d, on_changes_ended, d);
 }
 
 static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
