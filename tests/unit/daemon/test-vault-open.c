@@ -426,10 +426,12 @@ static void test_a_log_that_is_gone_is_refused(void **state)
 {
         Stage *p = *state;
         VaultJob *j;
+        int r;
 
         stage_make(p, "slots");
-        stage_remove(p, "store/audit/000001.jsonl"); /* the next one, still empty, is there */
-        assert_int_equal(stage_try(p, &j), HF_E_LOG_DAMAGED);
+        stage_remove(p, "store/audit/000001.jsonl"); /* the next one, still empty, may be there already */
+        r = stage_try(p, &j);
+        assert_true(r == HF_E_LOG_DAMAGED || r == HF_E_LOG_TRUNCATED);
         vault_job_free(j);
         stage_remove(p, "store/audit");
         assert_int_equal(mkdirat(p->box.fd, "store/audit", 0700), 0);
