@@ -240,8 +240,11 @@ static int begin_use(Operation *op, const UsePlan *plan)
         if (r)
                 return r;
         r = check_use(op, plan);
-        if (!r)
-                r = check_payloads(op, plan);
+        if (r) {
+                operation_refuse(op, plan->operation, r);
+                return OPERATION_ANSWERED;
+        }
+        r = check_payloads(op, plan);
         if (r)
                 return r;
         op->event = plan->event;
@@ -525,10 +528,14 @@ static int begin_csr(Operation *op, const char *subject, const CsrOptions *o)
         r = operation_authorise(
                         op, &(Question){.operation = plan.operation,
                                             .scheme = op->scheme ? scheme_info(op->scheme)->name : ""});
-        if (!r)
-                r = check_use(op, &plan);
-        if (!r)
-                r = prepare_csr(op, subject, o);
+        if (r)
+                return r;
+        r = check_use(op, &plan);
+        if (r) {
+                operation_refuse(op, plan.operation, r);
+                return OPERATION_ANSWERED;
+        }
+        r = prepare_csr(op, subject, o);
         if (r)
                 return r;
         op->finish = finish_csr;

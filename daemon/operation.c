@@ -243,6 +243,16 @@ int operation_authorise(Operation *op, const Question *q)
         return OPERATION_ANSWERED;
 }
 
+void operation_refuse(Operation *op, PolicyOperation operation, int r)
+{
+        PolicyRequest request;
+        uint64_t seq = 0;
+
+        operation_request(op, operation, op->key, &request);
+        (void)write_denial(op, &(Question){.operation = operation}, &request, hf_error_name(r), &seq);
+        operation_fail_at(op, seq, r, NULL);
+}
+
 /* ---- the answer ---- */
 
 void operation_fail(Operation *op, int r)

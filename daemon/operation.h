@@ -96,6 +96,8 @@ typedef struct Question {
         bool keyless; /* concerns no key though the method is one of a key */
 } Question;
 int operation_authorise(Operation *op, const Question *q);
+/* Policy has allowed it, but the key does not: written to the log as a refusal, and answered with `r`. */
+void operation_refuse(Operation *op, PolicyOperation operation, int r);
 /* The same without log, answer and limits. */
 bool operation_may(const Operation *op, PolicyOperation operation, const KeyEntry *key);
 void operation_request(

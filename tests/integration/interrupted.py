@@ -166,6 +166,17 @@ def test_a_destroyed_key_signs_nothing_that_was_still_waiting():
             assert not [r for r in log if r["event"] == "key.sign" and r["seq"] > done]
 
 
+def test_a_use_that_the_key_does_not_permit_is_in_the_log():
+    with Stack() as stack:
+        stack.init()
+        with stack.peer(ADMIN) as admin:
+            admin.create("device-a", "p256")
+            admin.key("device-a", "Disable")
+            assert outcome(Call(stack, lambda p: p.sign("device-a", MESSAGE))) == "KeyDisabled"
+            refused = [r for r in records(admin) if r["event"] == "denied"]
+            assert [(r["wanted"], r["name"], r["reason"]) for r in refused] == [("sign", "device-a", "KeyDisabled")]
+
+
 def test_a_signer_that_dies_during_a_backup_is_asked_to_open_again():
     with Stack() as stack:
         stack.init()
