@@ -29,7 +29,7 @@ static const char help_text[] =
         "  --daemon-uid=N          as root: uid and gid of holdfastd; default: user holdfast\n"
         "  --signer-uid=N          as root: uid and gid of the signer; default: user holdfast-signer\n"
         "  --signer-arg=ARG        one more argument for the signer (may be repeated)\n"
-        "  --backoff-max=MS        longest pause before a restart, 100 to 60000 (default 5000)\n"
+        "  --backoff-max=MS        longest pause before a restart, 1 to 60000 (default 5000)\n"
         "  --ready-fd=N            print the line \"ready: socket PATH\" there instead of to standard output\n"
         "  --help --version\n\n"
         "Exit status: 0 stopped by a signal, in order; 1 the place could not be prepared; 2 wrong command line;\n"
@@ -162,7 +162,7 @@ static int take_option(int c, const char *arg, LaunchOptions *o, Numbers *n)
         case OPT_SIGNER_ARG:
                 return add_arg(o->signer_args, arg);
         case OPT_BACKOFF:
-                return parse_number("backoff-max", arg, 100, 60000, &n->backoff);
+                return parse_number("backoff-max", arg, 1, 60000, &n->backoff);
         case OPT_READY_FD:
                 return parse_number("ready-fd", arg, 0, INT_MAX, &n->ready_fd);
         case OPT_HELP:
