@@ -9,6 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/sanitizer.h"
+
 #define FDS_MAX 65536     /* numbers above are not taken */
 #define FDS_OF_OWNER_MAX 16 /* messages of ours carry two at most */
 
@@ -16,9 +18,12 @@ static __thread size_t guard_limit;
 static __thread GuardOwner *guard_owner;
 static _Atomic(GuardOwner *) owners[FDS_MAX]; /* by number; only the main thread has a guard, any may close */
 
-#ifndef __SANITIZE_ADDRESS__
-extern void *__libc_realloc(void *p, size_t size);
+#if SANITIZED
+#define realloc_below __interceptor_realloc
+#else
+#define realloc_below __libc_realloc
 #endif
+extern void *realloc_below(void *p, size_t size);
 
 void guard_set(size_t limit, GuardOwner *owner)
 {
@@ -26,18 +31,16 @@ void guard_set(size_t limit, GuardOwner *owner)
         guard_owner = owner;
 }
 
-/* These take the place of the C library's for the whole process; the work is still done by it or by the kernel. An
- * address sanitizer's heap has a realloc(3) of its own, which must stay: such a build has no limit. */
-#ifndef __SANITIZE_ADDRESS__
+/* These take the place of the C library's (or of an address sanitizer's) for the whole process; the work is still done
+ * by it or by the kernel. */
 __attribute__((visibility("default"))) void *realloc(void *p, size_t size)
 {
         if (guard_limit && size > guard_limit) {
                 errno = ENOMEM;
                 return NULL;
         }
-        return __libc_realloc(p, size);
+        return realloc_below(p, size);
 }
-#endif
 
 __attribute__((visibility("default"))) int close(int fd)
 {

@@ -22,6 +22,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/sanitizer.h"
 #include "crypto/algorithm.h"
 #include "crypto/digest.h"
 #include "daemon/change.h"
@@ -35,12 +36,6 @@
 extern char **environ;
 
 /* ---- hardening ---- */
-
-#ifdef __SANITIZE_ADDRESS__
-#define SANITIZED true /* see daemon/filter.h */
-#else
-#define SANITIZED false
-#endif
 
 static int refuse_loader_environment(void)
 {
@@ -162,8 +157,13 @@ int daemon_load_policy(Daemon *d, const Caller *caller, PolicyProblem *ret_probl
 
 void daemon_abandon(Daemon *d, const char *why)
 {
+        static bool under_way; /* for want of memory even a failing reply may lead here */
+
         log_error("holdfastd ends to recover: %s", why);
-        operation_fail_waiting(d);
+        if (!under_way) {
+                under_way = true;
+                operation_fail_waiting(d);
+        }
         /* No orderly close: what is on the disk is what recovery shall find. */
         _exit(EXIT_CODE_FAILED);
 }

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "base/sanitizer.h"
 #include "base/secret.h"
 
 static void test_secret_memory_begins_as_zeros_and_takes_bytes(void **state)
@@ -107,7 +108,7 @@ static void test_memory_beyond_what_may_be_locked_is_refused(void **state)
         pid_t pid;
 
         (void)state;
-#ifdef __SANITIZE_ADDRESS__
+#if SANITIZED
         skip(); /* its mlock() locks nothing */
 #endif
         pid = fork();

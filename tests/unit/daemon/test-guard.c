@@ -7,7 +7,11 @@
 #include <pthread.h>
 #include <sys/socket.h>
 #include <systemd/sd-bus.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
 
+#include "base/sanitizer.h"
 #include "tests/unit/daemon/support.h"
 
 #define LIMIT (192 * 1024)
@@ -190,7 +194,7 @@ static void test_a_message_that_says_it_is_huge_ends_its_connection(void **state
         assert_int_equal(process_body(100 << 20, LIMIT, &taken), -ENOMEM);
         /* it is the guard that does it */
         assert_true(process_body(100 << 20, 0, &taken) >= 0);
-        assert_true(taken > 50u << 20);
+        assert_true(SANITIZED || taken > 50u << 20); /* whose heap keeps no such account */
 }
 
 static void test_a_message_of_usual_size_is_waited_for(void **state)
@@ -215,7 +219,13 @@ static void test_descriptors_of_a_dropped_message_are_closed_in_the_end(void **s
         send_hello(fds[1]);
         assert_true(process(bus, LIMIT, &owner) >= 0);
         send_header(fds[1], 0, 0, 5); /* no message has serial 0 */
+#if SANITIZED
+        __lsan_disable(); /* sd-bus forgets the list of the descriptors as well */
+#endif
         (void)process(bus, LIMIT, &owner);
+#if SANITIZED
+        __lsan_enable();
+#endif
         sd_bus_close_unref(bus);
         close(fds[1]);
         guard_release(&owner);
