@@ -62,7 +62,16 @@
         X(TIMED_OUT, TimedOut)                                                                               \
         X(DAEMON_UNAVAILABLE, DaemonUnavailable)                                                             \
         X(VERSION_MISMATCH, VersionMismatch)                                                                 \
-        X(INTERNAL, Internal)
+        X(INTERNAL, Internal)                                                                                \
+        X(TPM_UNAVAILABLE, TpmUnavailable)                                                                   \
+        X(TPM_FAILED, TpmFailed)                                                                             \
+        X(TPM_FAILURE_MODE, TpmFailureMode)                                                                  \
+        X(TPM_LOCKOUT, TpmLockout)                                                                           \
+        X(TPM_FULL, TpmFull)                                                                                 \
+        X(TPM_IDENTITY_CHANGED, TpmIdentityChanged)                                                          \
+        X(PCR_CHANGED, PcrChanged)                                                                           \
+        X(KEY_LOST, KeyLost)                                                                                 \
+        X(KEY_NEEDED, KeyNeeded)
 
 enum HfError {
         _HF_E_OK = 0,

@@ -410,7 +410,9 @@ static int call_for_slots(SlotChange *s, int r, const SlotOptions *o)
 
 int store_handle_slot_add(Operation *op)
 {
+        _cleanup_buffer_ Buffer encoded = BUFFER_INIT(SIGNER_SLOT_TPM_MAX);
         Daemon *d = op->daemon;
+        SignerSlotTpm tpm = {};
         const char *kind_name;
         SlotChange *s;
         SlotOptions o;
@@ -439,6 +441,10 @@ int store_handle_slot_add(Operation *op)
                 r = wire_put_u8(b, (uint8_t)kind);
         if (!r)
                 r = wire_put_string(b, s->label);
+        if (!r)
+                r = signer_slot_tpm_encode(&tpm, &encoded);
+        if (!r)
+                r = wire_put_block(b, buffer_bytes(&encoded));
         return call_for_slots(s, r, &o);
 }
 

@@ -150,9 +150,7 @@ static void on_confirmed(void *userdata, int result, Bytes body)
         (void)body;
         if (!result) {
                 b = signer_begin(d->signer, SIGNER_UNLOCK);
-                result = wire_put_block(b, buffer_bytes(&d->vault.slots));
-                if (!result)
-                        result = wire_put_u8(b, true);
+                result = vault_put_unlock(b, buffer_bytes(&d->vault.slots), true);
                 if (!result)
                         result = signer_call(d->signer, NULL, 0, on_pending_keys, j);
         }

@@ -12,6 +12,8 @@ void vault_job_tell(VaultJob *j, int result);
 int vault_job_start_open(VaultJob *j);
 /* STATE/store/slots into vault.slots, and the audit directory for reading. */
 int vault_read_slots_file(Daemon *d);
+/* The body of SIGNER_UNLOCK. */
+int vault_put_unlock(Buffer *b, Bytes slots, bool attended);
 /* In the log, or beside it while the store is locked. */
 void vault_note_failed_unlock(Daemon *d, const VaultJob *j);
 /* Says it in the journal and to the service manager too. */

@@ -106,9 +106,7 @@ static void on_restore_forgotten(void *userdata, int result, Bytes body)
 
         (void)body;
         if (!result)
-                result = wire_put_block(b, BYTES(j->backup->slots, j->backup->slots_len));
-        if (!result)
-                result = wire_put_u8(b, true);
+                result = vault_put_unlock(b, BYTES(j->backup->slots, j->backup->slots_len), true);
         if (!result)
                 result = signer_call(j->daemon->signer, &j->secret_fd, j->secret_fd >= 0 ? 1 : 0,
                                 on_restore_unlocked, j);
@@ -205,9 +203,7 @@ int vault_recover(Daemon *d, bool accept_rollback, int secret_fd, const Caller *
                 return r;
         j->repair = d->vault.state == VAULT_FOREIGN ? VAULT_REPAIR_FOREIGN : VAULT_REPAIR_ROLLBACK;
         b = signer_begin(d->signer, SIGNER_UNLOCK);
-        r = wire_put_block(b, buffer_bytes(&d->vault.slots));
-        if (!r)
-                r = wire_put_u8(b, true);
+        r = vault_put_unlock(b, buffer_bytes(&d->vault.slots), true);
         if (!r)
                 r = signer_call(d->signer, &secret_fd, secret_fd >= 0 ? 1 : 0, on_recover_unlocked, j);
         d->vault.busy = r == 0;

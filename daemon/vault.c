@@ -325,15 +325,24 @@ static void on_unlocked(void *userdata, int result, Bytes body)
         vault_job_tell(j, result);
 }
 
+int vault_put_unlock(Buffer *b, Bytes slots, bool attended)
+{
+        int r = wire_put_block(b, slots);
+
+        if (!r)
+                r = wire_put_u8(b, attended);
+        if (!r)
+                r = wire_put_block(b, BYTES(NULL, 0)); /* policy signatures */
+        return r;
+}
+
 static int ask_unlock(VaultJob *j, bool attended, int secret_fd)
 {
         Daemon *d = j->daemon;
         Buffer *b = signer_begin(d->signer, SIGNER_UNLOCK);
         int r;
 
-        r = wire_put_block(b, buffer_bytes(&d->vault.slots));
-        if (!r)
-                r = wire_put_u8(b, attended);
+        r = vault_put_unlock(b, buffer_bytes(&d->vault.slots), attended);
         if (!r)
                 r = signer_call(d->signer, &secret_fd, secret_fd >= 0 ? 1 : 0, on_unlocked, j);
         d->vault.busy = r == 0;

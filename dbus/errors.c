@@ -125,6 +125,31 @@ static const ErrorRow rows[_HF_E_MAX] = {
                 "Two parts of Holdfast are of different versions. Nothing was done; restart the services."},
         [HF_E_INTERNAL] = {NAME(Internal), EXIT_CODE_FAILED,
                 "Something failed that should not. Nothing was released; the journal has the details."},
+        [HF_E_TPM_UNAVAILABLE] = {NAME(TpmUnavailable), EXIT_CODE_FAILED,
+                "The TPM does not answer. Nothing was done; software keys go on working, and keys in the TPM work again within "
+                "seconds of its return. `holdfast doctor` says what is seen of it."},
+        [HF_E_TPM_FAILED] = {NAME(TpmFailed), EXIT_CODE_FAILED,
+                "The TPM refused or answered nonsense. Nothing was released; the journal has its code."},
+        [HF_E_TPM_FAILURE_MODE] = {NAME(TpmFailureMode), EXIT_CODE_FAILED,
+                "The TPM is in failure mode and does nothing until it is reset. Nothing was done; restart the machine."},
+        [HF_E_TPM_LOCKOUT] = {NAME(TpmLockout), EXIT_CODE_LOCKED,
+                "The TPM takes no more tries, because too many PINs were wrong. Nothing was tried; wait as long as is said here "
+                "or use the recovery code."},
+        [HF_E_TPM_FULL] = {NAME(TpmFull), EXIT_CODE_FAILED,
+                "The TPM has no room: other programs hold its slots, or its NV memory is used up. Nothing was done; try again, "
+                "or look with tpm2_getcap."},
+        [HF_E_TPM_IDENTITY_CHANGED] = {NAME(TpmIdentityChanged), EXIT_CODE_LOCKED,
+                "This is not the TPM the store was made with, or it was cleared. Nothing was deleted; software keys go on "
+                "working. If the board was changed on purpose: `holdfast recover`."},
+        [HF_E_PCR_CHANGED] = {NAME(PcrChanged), EXIT_CODE_LOCKED,
+                "The machine did not start in the state this slot is sealed to. It was not opened; open with the recovery code "
+                "and, if the change was meant, `holdfast slot reseal`."},
+        [HF_E_KEY_LOST] = {NAME(KeyLost), EXIT_CODE_FAILED,
+                "The key was in a TPM that is gone or was cleared, so nobody can use it any more. Nothing was done; make a new one and "
+                "replace its certificates."},
+        [HF_E_KEY_NEEDED] = {NAME(KeyNeeded), EXIT_CODE_FAILED,
+                "A key slot of the store is made from this key. Nothing was changed; give the slot another key first: "
+                "`holdfast slot change ID --key NAME`."},
 };
 
 _Static_assert(ELEMENTSOF(rows) == _HF_E_MAX, "every error has a row");

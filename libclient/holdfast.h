@@ -86,6 +86,15 @@ typedef enum HfResult {
         HF_ERROR_DAEMON_UNAVAILABLE = 46,
         HF_ERROR_VERSION_MISMATCH = 47,
         HF_ERROR_INTERNAL = 48,
+        HF_ERROR_TPM_UNAVAILABLE = 49,
+        HF_ERROR_TPM_FAILED = 50,
+        HF_ERROR_TPM_FAILURE_MODE = 51,
+        HF_ERROR_TPM_LOCKOUT = 52,
+        HF_ERROR_TPM_FULL = 53,
+        HF_ERROR_TPM_IDENTITY_CHANGED = 54,
+        HF_ERROR_PCR_CHANGED = 55,
+        HF_ERROR_KEY_LOST = 56,
+        HF_ERROR_KEY_NEEDED = 57,
 } HfResult;
 
 /* Signature schemes, by their JOSE names (RFC 7518, RFC 8037). One of these, or'ed with the flags below. */

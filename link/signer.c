@@ -89,12 +89,67 @@ int signer_operation_decode(Bytes body, SignerOperation *ret)
         return wire_done(&r);
 }
 
+static int put_slot_tpm(Buffer *b, const SignerSlotTpm *t)
+{
+        PUT(tpm_pcrs_put(b, &t->pcrs));
+        PUT(wire_put_u8(b, t->pin));
+        PUT(tpm_policy_key_put(b, &t->policy));
+        return wire_put_raw(b, t->device_key, sizeof(t->device_key));
+}
+
+static void get_slot_tpm(WireReader *r, SignerSlotTpm *ret)
+{
+        tpm_pcrs_get(r, &ret->pcrs);
+        ret->pin = wire_get_u8(r) == 1;
+        tpm_policy_key_get(r, &ret->policy);
+        wire_get_raw(r, ret->device_key, sizeof(ret->device_key));
+}
+
+int signer_slot_tpm_encode(const SignerSlotTpm *t, Buffer *b)
+{
+        return put_slot_tpm(b, t);
+}
+
+int signer_slot_tpm_decode(Bytes body, SignerSlotTpm *ret)
+{
+        WireReader r = wire_reader(body);
+
+        get_slot_tpm(&r, ret);
+        return wire_done(&r);
+}
+
+int signer_signatures_encode(const TpmPolicySignature *s, size_t n, Buffer *b)
+{
+        PUT(wire_put_u32(b, (uint32_t)n));
+        for (size_t i = 0; i < n; i++) {
+                PUT(wire_put_raw(b, s[i].digest, sizeof(s[i].digest)));
+                PUT(wire_put_block(b, s[i].signature));
+        }
+        return 0;
+}
+
+int signer_signatures_decode(Bytes body, TpmPolicySignature ret[static TPM_POLICY_SIGNATURES_MAX], size_t *ret_n)
+{
+        WireReader r = wire_reader(body);
+        size_t n = body.len ? wire_get_u32(&r) : 0;
+
+        if (n > TPM_POLICY_SIGNATURES_MAX)
+                return HF_E_INVALID_ARGS;
+        for (size_t i = 0; i < n; i++) {
+                wire_get_raw(&r, ret[i].digest, sizeof(ret[i].digest));
+                ret[i].signature = wire_get_block(&r, TPM_NUMBER_MAX);
+        }
+        *ret_n = n;
+        return wire_done(&r);
+}
+
 int signer_init_encode(const SignerInit *i, Buffer *b)
 {
         PUT(wire_put_raw(b, i->store_id.b, sizeof(i->store_id.b)));
         PUT(wire_put_u8(b, i->kind));
         PUT(wire_put_u8(b, i->unattended));
-        return wire_put_string(b, i->label);
+        PUT(wire_put_string(b, i->label));
+        return put_slot_tpm(b, &i->tpm);
 }
 
 int signer_init_decode(Bytes body, SignerInit *ret)
@@ -105,6 +160,7 @@ int signer_init_decode(Bytes body, SignerInit *ret)
         ret->kind = wire_get_u8(&r);
         ret->unattended = wire_get_u8(&r) == 1;
         wire_get_string(&r, ret->label, sizeof(ret->label));
+        get_slot_tpm(&r, &ret->tpm);
         if (ret->kind == _SLOT_KIND_INVALID || ret->kind >= _SLOT_KIND_MAX)
                 return HF_E_INVALID_ARGS;
         return wire_done(&r);
@@ -146,6 +202,10 @@ int slot_list_encode(const SlotList *l, Buffer *b)
                 PUT(wire_put_u8(b, e->unattended));
                 PUT(wire_put_string(b, e->label));
                 PUT(wire_put_u64(b, e->created));
+                PUT(wire_put_string(b, e->pcrs));
+                PUT(wire_put_u8(b, e->pin));
+                PUT(wire_put_u8(b, e->signed_policy));
+                PUT(wire_put_raw(b, e->device_key, sizeof(e->device_key)));
         }
         return 0;
 }
@@ -166,6 +226,10 @@ int slot_list_decode(WireReader *r, SlotList *ret)
                 e->unattended = wire_get_u8(r) == 1;
                 wire_get_string(r, e->label, sizeof(e->label));
                 e->created = wire_get_u64(r);
+                wire_get_string(r, e->pcrs, sizeof(e->pcrs));
+                e->pin = wire_get_u8(r) == 1;
+                e->signed_policy = wire_get_u8(r) == 1;
+                wire_get_raw(r, e->device_key, sizeof(e->device_key));
                 if (e->kind == _SLOT_KIND_INVALID || e->kind >= _SLOT_KIND_MAX)
                         r->failed = true;
         }

@@ -11,6 +11,7 @@
 #include "base/name.h"
 #include "base/uuid.h"
 #include "link/link.h"
+#include "link/tpm.h"
 
 typedef enum SignerRequest {
         /* {u32 version}                                                      -> SignerHello */
@@ -22,25 +23,38 @@ typedef enum SignerRequest {
         /* {block slots}; fd: the code as typed back                          -> {}
          * HF_E_INVALID_ARGS: mistyped; HF_E_UNLOCK_FAILED: another code. */
         SIGNER_RECOVERY_CHECK = 3,
-        /* {block slots, u8 attended}; fd: a secret, only if attended         -> SignerOpened
+        /* {block slots, u8 attended, block policy signatures}; fd: a secret, only if attended -> SignerOpened
          * HF_E_UNLOCK_FAILED is followed by {string reasons}. attended = 0 is holdfastd's own try: refused after
          * SIGNER_LOCK and on another machine (HF_E_STORE_FOREIGN). Where the master is open already: without a secret
          * the same keys again; with one it is checked. While one store is open, the slots of another are HF_E_STORE_FOREIGN
-         * and those of the same store's former master HF_E_STORE_ROLLED_BACK. */
+         * and those of the same store's former master HF_E_STORE_ROLLED_BACK. Policy signatures: signer_signatures_encode(), or
+         * empty. Reasons of TPM slots: no-tpm, pcr-changed PCRS, wrong (and tries left), tpm-lockout, tpm-identity-changed,
+         * tpm-failed. */
         SIGNER_UNLOCK = 4,
         /* {}                                                                 -> {} */
         SIGNER_LOCK = 5,
         /* {block slots}                                                      -> SlotList */
         SIGNER_SLOTS = 6,
-        /* {block slots, u8 kind, string label}; fd: the secret (passphrase), the pipe (recovery), none (credential)
+        /* {block slots, u8 kind, string label, block SignerSlotTpm}; fd: the secret (passphrase; tpm2: the PIN, only if it has
+         * one), the pipe (recovery), none (credential, tpm2-derived)
          *                                                                    -> {u32 id, block slots} */
         SIGNER_SLOT_ADD = 7,
         /* {block slots, u32 id}                                              -> {block slots} */
         SIGNER_SLOT_REMOVE = 8,
         /* {block slots, u32 id}; fd as SIGNER_SLOT_ADD                       -> {block slots} */
         SIGNER_SLOT_CHANGE = 9,
-        /* {block slots}: write this machine's id                             -> {block slots} */
+        /* {block slots}: write this machine's id and this TPM's identity, and define an NV counter where the TPM is another
+         *                                                                    -> {block slots} */
         SIGNER_ADOPT = 10,
+        /* {block slots or empty, u8 fresh}                                   -> {u8 SignerTpmMatch, TpmState} */
+        SIGNER_TPM = 11,
+        /* {block slots, u8 TpmCounterAction: READ, INCREMENT or REMOVE}: the counter named in the slots file -> {u64 value}
+         * HF_E_NOT_SUPPORTED: it names none. */
+        SIGNER_COUNTER = 12,
+        /* {block slots, u32 id, block policy signatures}; fd: the PIN, only if it has one: seals a tpm2 slot to the PCRs as they
+         * are now                                                                -> {block slots}
+         * HF_E_NOTHING_TO_DO: it is bound to no values. */
+        SIGNER_SLOT_RESEAL = 13,
         /* {block attributes without public half}                             -> {block attributes, block wrapped} */
         SIGNER_GENERATE = 16,
         /* {block attributes without public half, KEY_FLAG_IMPORTED set, u8 usual}; fd: SOCK_SEQPACKET socket the raw key
@@ -63,6 +77,9 @@ typedef enum SignerRequest {
         SIGNER_REKEY_WRAP = 23,
         /* {u8 keep}: 1 forgets the old master and works with the new one from here on, 0 forgets the new one -> {} */
         SIGNER_REKEY_COMMIT = 24,
+        /* {block attributes, block wrapped, block nonce}                     -> {block TpmCertificate}
+         * HF_E_NOT_SUPPORTED: a software key. */
+        SIGNER_ATTEST = 25,
         SIGNER_REPLY = 128,
 } SignerRequest;
 
@@ -99,7 +116,7 @@ typedef enum SlotKind {
 } SlotKind;
 
 #define SLOTS_MAX 16
-#define SLOTS_FILE_MAX 16384
+#define SLOTS_FILE_MAX 49152
 
 typedef struct SlotEntry {
         uint32_t id;          /* never reused within a store */
@@ -107,6 +124,10 @@ typedef struct SlotEntry {
         bool unattended;
         char label[NAME_SIZE];
         uint64_t created;     /* microseconds since 1970 */
+        char pcrs[TPM_PCRS_TEXT_SIZE]; /* tpm2: "sha256:7+11", or "" */
+        bool pin;                      /* tpm2: needs one */
+        bool signed_policy;            /* tpm2: opens to what a policy key approves */
+        uint8_t device_key[32];        /* tpm2-derived: SHA-256 of that key's SPKI */
 } SlotEntry;
 
 typedef struct SlotList {
@@ -147,11 +168,28 @@ typedef struct SignerOperation {
         Bytes salt;
 } SignerOperation;
 
+/* What slots of the TPM kinds are made with; all zero for the others. */
+typedef struct SignerSlotTpm {
+        TpmPcrs pcrs;           /* tpm2; without values */
+        bool pin;               /* tpm2: a descriptor with one comes along */
+        TpmPolicyKey policy;    /* tpm2 */
+        uint8_t device_key[32]; /* tpm2-derived: SHA-256 of the SPKI it is made from */
+} SignerSlotTpm;
+
+typedef enum SignerTpmMatch {
+        SIGNER_TPM_UNKNOWN = 0, /* no TPM answers, or no slots were given */
+        SIGNER_TPM_SAME = 1,
+        SIGNER_TPM_OTHER = 2,   /* not the one the store was made with, or cleared since */
+        SIGNER_TPM_UNBOUND = 3, /* the store was made without one */
+        _SIGNER_TPM_MATCH_MAX,
+} SignerTpmMatch;
+
 typedef struct SignerInit {
         Uuid store_id;
         SlotKind kind;
         bool unattended;      /* no recovery slot */
         char label[NAME_SIZE];
+        SignerSlotTpm tpm;
 } SignerInit;
 
 typedef struct SignerCheckpoint {
@@ -173,6 +211,13 @@ int signer_operation_encode(const SignerOperation *o, Buffer *b);
 int signer_operation_decode(Bytes body, SignerOperation *ret); /* spans borrowed from body */
 int signer_init_encode(const SignerInit *i, Buffer *b);
 int signer_init_decode(Bytes body, SignerInit *ret);
+int signer_slot_tpm_encode(const SignerSlotTpm *t, Buffer *b);
+int signer_slot_tpm_decode(Bytes body, SignerSlotTpm *ret); /* spans borrowed from body */
+/* At most TPM_POLICY_SIGNATURES_MAX; an empty body is none. */
+int signer_signatures_encode(const TpmPolicySignature *s, size_t n, Buffer *b);
+int signer_signatures_decode(Bytes body, TpmPolicySignature ret[static TPM_POLICY_SIGNATURES_MAX], size_t *ret_n);
+#define SIGNER_SLOT_TPM_MAX 1024
+#define SIGNER_SIGNATURES_MAX 8192
 int signer_checkpoint_encode(const SignerCheckpoint *c, Buffer *b);
 int signer_checkpoint_decode(Bytes body, SignerCheckpoint *ret);
 int slot_list_encode(const SlotList *l, Buffer *b);

@@ -49,6 +49,7 @@ int op_slot_add(Call *call)
         r = get_own_slots(call, &reader, &slots);
         params.kind = wire_get_u8(&reader);
         wire_get_string(&reader, label, sizeof(label));
+        (void)wire_get_block(&reader, SIGNER_SLOT_TPM_MAX);
         params.label = label;
         if (wire_done(&reader))
                 return -EPROTO;

@@ -204,6 +204,7 @@ int op_unlock(Call *call)
 
         r = call_get_slots(&reader, &slots);
         attended = wire_get_u8(&reader) == 1;
+        (void)wire_get_block(&reader, SIGNER_SIGNATURES_MAX);
         if (wire_done(&reader))
                 return -EPROTO;
         if (!r)

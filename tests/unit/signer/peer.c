@@ -204,6 +204,7 @@ int peer_unlock(Peer *p, int attended, int secret_fd, SignerOpened *ret)
 
         assert_int_equal(wire_put_block(&b, buffer_bytes(&p->slots)), 0);
         assert_int_equal(wire_put_u8(&b, (uint8_t)attended), 0);
+        assert_int_equal(wire_put_block(&b, BYTES(NULL, 0)), 0);
         r = peer_call(p, SIGNER_UNLOCK, buffer_bytes(&b), &secret_fd, secret_fd >= 0, &reply);
         if (r)
                 return r;

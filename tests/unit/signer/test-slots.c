@@ -174,6 +174,7 @@ static void test_a_failed_unlock_says_why_for_each_slot(void **state)
         restart(p);
         assert_int_equal(wire_put_block(&b, buffer_bytes(&p->slots)), 0);
         assert_int_equal(wire_put_u8(&b, 0), 0);
+        assert_int_equal(wire_put_block(&b, BYTES(NULL, 0)), 0);
         assert_int_equal(peer_call(p, SIGNER_UNLOCK, buffer_bytes(&b), NULL, 0, &reply), HF_E_UNLOCK_FAILED);
         reader = wire_reader(reply);
         wire_get_string(&reader, reasons, sizeof(reasons));
@@ -308,6 +309,7 @@ static int slot_add(Peer *p, SlotKind kind, const char *label, int fd)
         assert_int_equal(wire_put_block(&b, buffer_bytes(&p->slots)), 0);
         assert_int_equal(wire_put_u8(&b, (uint8_t)kind), 0);
         assert_int_equal(wire_put_string(&b, label), 0);
+        assert_int_equal(wire_put_block(&b, BYTES(NULL, 0)), 0);
         r = peer_call(p, SIGNER_SLOT_ADD, buffer_bytes(&b), &fd, fd >= 0, &reply);
         if (r)
                 return -r;
