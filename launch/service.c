@@ -21,7 +21,8 @@ static void forget_timer(Service *s)
 static int set_timer(Service *s, uint64_t usec, sd_event_time_handler_t handler)
 {
         forget_timer(s);
-        return sd_event_add_time_relative(s->event, &s->timer, CLOCK_MONOTONIC, usec, 0, handler, s);
+        /* An accuracy of 0 would mean a quarter of a second, twice the first pause. */
+        return sd_event_add_time_relative(s->event, &s->timer, CLOCK_MONOTONIC, usec, USEC_PER_SEC / 1000, handler, s);
 }
 
 static void describe_end(const Service *s, const siginfo_t *si)
