@@ -44,18 +44,19 @@ static int env_add(Environment *e, const char *name, const char *value)
 /* In the child, which alone knows the pid that LISTEN_PID must name. Nothing here is freed: exec does that. */
 static int env_make(const ChildSpec *spec, Environment *ret)
 {
-        char pid[16];
+        char pid[16], n[16];
         int r;
 
         *ret = (Environment){0};
         snprintf(pid, sizeof(pid), "%d", (int)getpid());
+        snprintf(n, sizeof(n), "%zu", spec->n_sockets);
         r = env_add(ret, "PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         if (!r)
-                r = env_add(ret, "LISTEN_FDS", "1");
+                r = env_add(ret, "LISTEN_FDS", spec->n_sockets > 0 ? n : NULL);
         if (!r)
-                r = env_add(ret, "LISTEN_PID", pid);
+                r = env_add(ret, "LISTEN_PID", spec->n_sockets > 0 ? pid : NULL);
         if (!r)
-                r = env_add(ret, "LISTEN_FDNAMES", spec->listen_name);
+                r = env_add(ret, "LISTEN_FDNAMES", spec->socket_names);
         if (!r)
                 r = env_add(ret, "NOTIFY_SOCKET", spec->notify_path);
         if (!r)
@@ -65,18 +66,22 @@ static int env_make(const ChildSpec *spec, Environment *ret)
         return r;
 }
 
-static int arrange_descriptors(int listen_fd)
+/* By way of numbers above all of those wanted, because a socket may have the number another one is to get. */
+static int arrange_descriptors(const ChildSpec *spec)
 {
-        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC), copies[CHILD_SOCKETS_MAX];
 
         if (null < 0 || dup2(null, STDIN_FILENO) < 0)
                 return -errno;
-        if (listen_fd == LISTEN_FD) {
-                if (fcntl(listen_fd, F_SETFD, 0) < 0)
+        for (size_t i = 0; i < spec->n_sockets; i++) {
+                copies[i] = fcntl(spec->sockets[i], F_DUPFD_CLOEXEC, LISTEN_FD + CHILD_SOCKETS_MAX);
+                if (copies[i] < 0)
                         return -errno;
-        } else if (dup2(listen_fd, LISTEN_FD) < 0)
-                return -errno;
-        if (close_range(LISTEN_FD + 1, ~0U, 0) < 0)
+        }
+        for (size_t i = 0; i < spec->n_sockets; i++)
+                if (dup2(copies[i], LISTEN_FD + (int)i) < 0)
+                        return -errno;
+        if (close_range(LISTEN_FD + (unsigned)spec->n_sockets, ~0U, 0) < 0)
                 return -errno;
         return 0;
 }
@@ -98,7 +103,7 @@ static int drop_to(const LaunchUser *user)
 {
         if (geteuid() != 0)
                 return 0;
-        if (setgroups(0, NULL) < 0 || setresgid(user->gid, user->gid, user->gid) < 0 ||
+        if (setgroups(user->device_gid ? 1 : 0, &user->device_gid) < 0 || setresgid(user->gid, user->gid, user->gid) < 0 ||
                         setresuid(user->uid, user->uid, user->uid) < 0)
                 return -errno;
         return 0;
@@ -114,7 +119,7 @@ static int become(const ChildSpec *spec, pid_t parent)
         (void)signal(SIGPIPE, SIG_DFL); /* an ignored signal would be handed on */
         (void)setsid(); /* a terminal's interrupt is for the launcher, which stops us in order */
         umask(0077);
-        r = arrange_descriptors(spec->listen_fd);
+        r = arrange_descriptors(spec);
         if (r)
                 return r;
         set_limits();

@@ -4,7 +4,7 @@
 /*
  * Child: one program started the way a service manager starts it
  *
- * It gets exactly one inherited socket as descriptor 3 (LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES), an environment of
+ * It gets its inherited sockets from descriptor 3 on (LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES), an environment of
  * known variables only, /dev/null as input, no other descriptor, its own user and session, no core dumps, no new
  * privileges; and it is told to end if the launcher should vanish.
  */
@@ -13,12 +13,15 @@
 
 #include "launch/options.h"
 
+#define CHILD_SOCKETS_MAX 2
+
 typedef struct ChildSpec {
         const char *path;
         char *const *argv; /* NULL-terminated, argv[0] included */
         LaunchUser user;
-        int listen_fd;              /* borrowed */
-        const char *listen_name;    /* LISTEN_FDNAMES */
+        int sockets[CHILD_SOCKETS_MAX]; /* borrowed */
+        size_t n_sockets;
+        const char *socket_names;   /* LISTEN_FDNAMES: "signer:tpm"; NULL without sockets */
         const char *notify_path;    /* NOTIFY_SOCKET, or NULL */
         const char *credential_dir; /* CREDENTIALS_DIRECTORY, or NULL */
 } ChildSpec;

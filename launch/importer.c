@@ -55,7 +55,7 @@ static int job_begin(Importer *i, ImporterJob *job, int connection)
         ChildSpec spec = i->spec;
         int r;
 
-        spec.listen_fd = connection;
+        spec.sockets[0] = connection;
         job->owner = i;
         r = child_spawn(&spec, &job->pid);
         if (r) {

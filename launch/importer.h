@@ -25,7 +25,7 @@ typedef struct ImporterJob {
 struct Importer {
         sd_event *event;
         sd_event_source *socket;
-        ChildSpec spec; /* listen_fd is set for each connection */
+        ChildSpec spec; /* its one socket is set for each connection */
         ImporterJob jobs[IMPORTERS_MAX];
 };
 

@@ -3,10 +3,10 @@
 /*
  * holdfast-launch: the parent of Holdfast where there is no systemd
  *
- * It makes what the units make (directories, sockets, users, the credential), starts the signer and holdfastd, starts
- * them again when they die, and stops them in order: holdfastd first, so that it can take its last checkpoint, then
- * the signer. It holds no key and reads nothing that a stranger sent but readiness datagrams, whose sender the
- * kernel names. The tests and ./quickstart run everything under it.
+ * It makes what the units make (directories, sockets, users, the credential), starts the signer, holdfastd and, where
+ * there is a TPM, holdfast-tpm, starts them again when they die, and stops them in order: holdfastd first, so that it
+ * can take its last checkpoint, then the signer, then holdfast-tpm. It holds no key and reads nothing that a stranger
+ * sent but readiness datagrams, whose sender the kernel names. The tests and ./quickstart run everything under it.
  */
 #include <errno.h>
 #include <signal.h>
@@ -35,7 +35,7 @@ typedef struct Launch {
         const LaunchOptions *options;
         Place place;
         sd_event *event;
-        Service signer, daemon;
+        Service signer, daemon, tpm;
         Importer importer;
         ServiceEvents events;
         int exit_code;
@@ -56,6 +56,8 @@ static void on_service_stopped(Service *s, void *userdata)
 
         if (s == &l->daemon)
                 service_stop(&l->signer);
+        else if (s == &l->signer)
+                service_stop(&l->tpm);
         else
                 (void)sd_event_exit(l->event, 0);
 }
@@ -86,9 +88,12 @@ static void on_service_ready(Service *s, void *userdata)
 
 static Service *service_of(Launch *l, pid_t pid)
 {
-        if (pid > 0 && pid == l->signer.pid)
-                return &l->signer;
-        return pid > 0 && pid == l->daemon.pid ? &l->daemon : NULL;
+        Service *all[] = {&l->signer, &l->daemon, &l->tpm};
+
+        for (size_t i = 0; i < ELEMENTSOF(all); i++)
+                if (pid > 0 && pid == all[i]->pid)
+                        return all[i];
+        return NULL;
 }
 
 /* One datagram, lines of NAME=VALUE (sd_notify(3)); only READY=1 of our own children means something. */
@@ -195,21 +200,53 @@ static int argv_daemon(const Launch *l, Argv *a)
         return r;
 }
 
-static int argv_signer(const Launch *l, const char *mode, Argv *a)
+static int argv_add_uid(Argv *a, const char *name, uid_t uid)
 {
-        char uid[16];
+        char text[16];
+
+        snprintf(text, sizeof(text), "%u", (unsigned)uid);
+        return argv_add(a, name, text);
+}
+
+static int argv_signer(const Launch *l, Argv *a)
+{
         int r = argv_add(a, "holdfast-signer", "");
 
-        snprintf(uid, sizeof(uid), "%u", (unsigned)l->options->daemon_user.uid);
         if (!r)
-                r = argv_add(a, "--peer-uid=", uid);
-        if (!r && mode)
-                r = argv_add(a, mode, "");
+                r = argv_add_uid(a, "--peer-uid=", l->options->daemon_user.uid);
+        if (!r && l->options->tcti)
+                r = argv_add_uid(a, "--tpm-uid=", l->options->tpm_user.uid);
         argv_add_all(a, l->options->signer_args);
         return r;
 }
 
-static void describe_programs(Launch *l, Argv *daemon, Argv *signer, Argv *import)
+static int argv_importer(const Launch *l, Argv *a)
+{
+        int r = argv_add(a, "holdfast-signer", "");
+
+        if (!r)
+                r = argv_add_uid(a, "--peer-uid=", l->options->daemon_user.uid);
+        if (!r)
+                r = argv_add(a, "--import", "");
+        argv_add_all(a, l->options->signer_args);
+        return r;
+}
+
+static int argv_tpm(const Launch *l, Argv *a)
+{
+        int r = argv_add(a, "holdfast-tpm", "");
+
+        if (!r)
+                r = argv_add(a, "--socket=", l->place.tpm_path);
+        if (!r && l->options->tcti)
+                r = argv_add(a, "--tcti=", l->options->tcti);
+        if (!r)
+                r = argv_add_uid(a, "--peer-uid=", l->options->signer_user.uid);
+        argv_add_all(a, l->options->tpm_args);
+        return r;
+}
+
+static void describe_programs(Launch *l, Argv *daemon, Argv *signer, Argv *import, Argv *tpm)
 {
         const LaunchOptions *o = l->options;
 
@@ -222,19 +259,27 @@ static void describe_programs(Launch *l, Argv *daemon, Argv *signer, Argv *impor
         l->signer = (Service){
                 .name = "holdfast-signer",
                 .spec = {.path = o->signer, .argv = signer->list, .user = o->signer_user,
-                        .listen_fd = l->place.signer_fd, .listen_name = "signer",
+                        .sockets = {l->place.signer_fd, l->place.tpm_fd}, .n_sockets = o->tcti ? 2 : 1,
+                        .socket_names = o->tcti ? "signer:tpm" : "signer",
                         .notify_path = l->place.notify_path, .credential_dir = l->place.credential_dir},
                 .events = &l->events, .event = l->event, .pause_max = o->backoff_max_ms * 1000ULL,
         };
         l->daemon = (Service){
                 .name = "holdfastd",
                 .spec = {.path = o->daemon, .argv = daemon->list, .user = o->daemon_user,
-                        .listen_fd = l->place.bus_fd, .listen_name = "bus", .notify_path = l->place.notify_path},
+                        .sockets = {l->place.bus_fd}, .n_sockets = 1, .socket_names = "bus",
+                        .notify_path = l->place.notify_path},
+                .events = &l->events, .event = l->event, .pause_max = o->backoff_max_ms * 1000ULL,
+        };
+        l->tpm = (Service){
+                .name = "holdfast-tpm", .optional = true,
+                .spec = {.path = o->tpm, .argv = tpm->list, .user = o->tpm_user, .notify_path = l->place.notify_path},
                 .events = &l->events, .event = l->event, .pause_max = o->backoff_max_ms * 1000ULL,
         };
         l->importer = (Importer){
                 .event = l->event,
-                .spec = {.path = o->signer, .argv = import->list, .user = o->signer_user, .listen_name = "connection"},
+                .spec = {.path = o->signer, .argv = import->list, .user = o->signer_user, .n_sockets = 1,
+                        .socket_names = "connection"},
         };
 }
 
@@ -244,6 +289,8 @@ static int start_all(Launch *l)
 
         if (r >= 0)
                 r = service_start(&l->signer);
+        if (r >= 0 && l->options->tcti)
+                r = service_start(&l->tpm);
         if (r >= 0)
                 r = service_start(&l->daemon);
         return r < 0 ? r : 0;
@@ -251,24 +298,27 @@ static int start_all(Launch *l)
 
 static int run(Launch *l)
 {
-        _cleanup_(argv_deinit) Argv daemon = {0}, signer = {0}, import = {0};
+        _cleanup_(argv_deinit) Argv daemon = {0}, signer = {0}, import = {0}, tpm = {0};
         int r = argv_daemon(l, &daemon);
 
         if (!r)
-                r = argv_signer(l, NULL, &signer);
+                r = argv_signer(l, &signer);
         if (!r)
-                r = argv_signer(l, "--import", &import);
+                r = argv_importer(l, &import);
+        if (!r)
+                r = argv_tpm(l, &tpm);
         if (!r)
                 r = listen_for_events(l);
         if (r)
                 return r;
-        describe_programs(l, &daemon, &signer, &import);
+        describe_programs(l, &daemon, &signer, &import, &tpm);
         r = start_all(l);
         if (!r)
                 r = sd_event_loop(l->event);
         importer_deinit(&l->importer);
         service_deinit(&l->daemon);
         service_deinit(&l->signer);
+        service_deinit(&l->tpm);
         return r;
 }
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <grp.h>
 #include <limits.h>
 #include <pwd.h>
 #include <stdbool.h>
@@ -18,17 +19,22 @@
 
 static const char help_text[] =
         "holdfast-launch [OPTIONS] [-- HOLDFASTD-OPTIONS]\n\n"
-        "Starts holdfast-signer and holdfastd without systemd, gives them their sockets and users,\n"
-        "restarts what dies, and stops both in order on SIGTERM. SIGHUP is passed to holdfastd.\n\n"
+        "Starts holdfast-signer, holdfastd and, where there is a TPM, holdfast-tpm without systemd, gives them\n"
+        "their sockets and users, restarts what dies, and stops all in order on SIGTERM. SIGHUP is passed to\n"
+        "holdfastd.\n\n"
         "  --directory=DIR         the same as --run-directory=DIR/run --state-directory=DIR/state\n"
-        "  --run-directory=DIR     where the sockets are made: DIR/bus, DIR/signer/socket, DIR/signer/import\n"
+        "  --run-directory=DIR     where the sockets are made: DIR/bus and DIR/signer/...\n"
         "  --state-directory=DIR   where holdfastd keeps store and log\n"
         "  --credential=FILE       credential holdfast.unlock of the signer (copied for its eyes only)\n"
+        "  --tcti=CONF             start holdfast-tpm too, which reaches the TPM this way (device:/dev/tpmrm0)\n"
         "  --daemon=PATH           program instead of " HOLDFAST_LIBEXECDIR "/holdfastd\n"
         "  --signer=PATH           program instead of " HOLDFAST_LIBEXECDIR "/holdfast-signer\n"
+        "  --tpm=PATH              program instead of " HOLDFAST_LIBEXECDIR "/holdfast-tpm\n"
         "  --daemon-uid=N          as root: uid and gid of holdfastd; default: user holdfast\n"
         "  --signer-uid=N          as root: uid and gid of the signer; default: user holdfast-signer\n"
+        "  --tpm-uid=N             as root: uid and gid of holdfast-tpm; default: user holdfast-tpm\n"
         "  --signer-arg=ARG        one more argument for the signer (may be repeated)\n"
+        "  --tpm-arg=ARG           one more argument for holdfast-tpm (may be repeated)\n"
         "  --backoff-max=MS        longest pause before a restart, 1 to 60000 (default 5000)\n"
         "  --ready-fd=N            print the line \"ready: socket PATH\" there instead of to standard output\n"
         "  --help --version\n\n"
@@ -103,11 +109,15 @@ enum {
         OPT_RUN,
         OPT_STATE,
         OPT_CREDENTIAL,
+        OPT_TCTI,
         OPT_DAEMON,
         OPT_SIGNER,
+        OPT_TPM,
         OPT_DAEMON_UID,
         OPT_SIGNER_UID,
+        OPT_TPM_UID,
         OPT_SIGNER_ARG,
+        OPT_TPM_ARG,
         OPT_BACKOFF,
         OPT_READY_FD,
         OPT_HELP,
@@ -119,11 +129,15 @@ static const struct option long_options[] = {
         {"run-directory", required_argument, NULL, OPT_RUN},
         {"state-directory", required_argument, NULL, OPT_STATE},
         {"credential", required_argument, NULL, OPT_CREDENTIAL},
+        {"tcti", required_argument, NULL, OPT_TCTI},
         {"daemon", required_argument, NULL, OPT_DAEMON},
         {"signer", required_argument, NULL, OPT_SIGNER},
+        {"tpm", required_argument, NULL, OPT_TPM},
         {"daemon-uid", required_argument, NULL, OPT_DAEMON_UID},
         {"signer-uid", required_argument, NULL, OPT_SIGNER_UID},
+        {"tpm-uid", required_argument, NULL, OPT_TPM_UID},
         {"signer-arg", required_argument, NULL, OPT_SIGNER_ARG},
+        {"tpm-arg", required_argument, NULL, OPT_TPM_ARG},
         {"backoff-max", required_argument, NULL, OPT_BACKOFF},
         {"ready-fd", required_argument, NULL, OPT_READY_FD},
         {"help", no_argument, NULL, OPT_HELP},
@@ -132,7 +146,7 @@ static const struct option long_options[] = {
 };
 
 typedef struct Numbers {
-        unsigned long daemon_uid, signer_uid, backoff, ready_fd;
+        unsigned long daemon_uid, signer_uid, tpm_uid, backoff, ready_fd;
 } Numbers;
 
 static int take_option(int c, const char *arg, LaunchOptions *o, Numbers *n)
@@ -149,18 +163,28 @@ static int take_option(int c, const char *arg, LaunchOptions *o, Numbers *n)
         case OPT_CREDENTIAL:
                 o->credential = arg;
                 return 0;
+        case OPT_TCTI:
+                o->tcti = arg;
+                return 0;
         case OPT_DAEMON:
                 o->daemon = arg;
                 return 0;
         case OPT_SIGNER:
                 o->signer = arg;
                 return 0;
+        case OPT_TPM:
+                o->tpm = arg;
+                return 0;
         case OPT_DAEMON_UID:
                 return parse_number("daemon-uid", arg, 1, UINT32_MAX - 1, &n->daemon_uid);
         case OPT_SIGNER_UID:
                 return parse_number("signer-uid", arg, 1, UINT32_MAX - 1, &n->signer_uid);
+        case OPT_TPM_UID:
+                return parse_number("tpm-uid", arg, 1, UINT32_MAX - 1, &n->tpm_uid);
         case OPT_SIGNER_ARG:
                 return add_arg(o->signer_args, arg);
+        case OPT_TPM_ARG:
+                return add_arg(o->tpm_args, arg);
         case OPT_BACKOFF:
                 return parse_number("backoff-max", arg, 1, 60000, &n->backoff);
         case OPT_READY_FD:
@@ -175,6 +199,34 @@ static int take_option(int c, const char *arg, LaunchOptions *o, Numbers *n)
         return -EINVAL; /* getopt has said why */
 }
 
+/* The TPM's device nodes belong to group tss, as the package tpm-udev and tpm2-tss make them. */
+static gid_t device_group(void)
+{
+        const struct group *g = geteuid() == 0 ? getgrnam("tss") : NULL;
+
+        return g ? g->gr_gid : 0;
+}
+
+static int choose_users(LaunchOptions *o, const Numbers *n)
+{
+        int r = choose_user("daemon-uid", "holdfast", n->daemon_uid, &o->daemon_user);
+
+        if (!r)
+                r = choose_user("signer-uid", "holdfast-signer", n->signer_uid, &o->signer_user);
+        if (!r && o->tcti) {
+                r = choose_user("tpm-uid", "holdfast-tpm", n->tpm_uid, &o->tpm_user);
+                o->tpm_user.device_gid = device_group();
+        }
+        if (r || geteuid() != 0)
+                return r;
+        if (o->daemon_user.uid == o->signer_user.uid || o->tpm_user.uid == o->signer_user.uid ||
+                        o->tpm_user.uid == o->daemon_user.uid) {
+                log_error("each program needs a user of its own: one must not be able to trace the other");
+                return -EINVAL;
+        }
+        return 0;
+}
+
 static int check_whole(LaunchOptions *o, const Numbers *n)
 {
         int r;
@@ -183,19 +235,14 @@ static int check_whole(LaunchOptions *o, const Numbers *n)
                 log_error("--directory=DIR, or --run-directory= and --state-directory=, is missing; see --help");
                 return -EINVAL;
         }
-        if (o->run_directory[0] != '/' || o->state_directory[0] != '/' || o->daemon[0] != '/' || o->signer[0] != '/') {
+        if (o->run_directory[0] != '/' || o->state_directory[0] != '/' || o->daemon[0] != '/' || o->signer[0] != '/' ||
+                        o->tpm[0] != '/') {
                 log_error("directories and programs are given as absolute paths");
                 return -EINVAL;
         }
-        r = choose_user("daemon-uid", "holdfast", n->daemon_uid, &o->daemon_user);
-        if (!r)
-                r = choose_user("signer-uid", "holdfast-signer", n->signer_uid, &o->signer_user);
+        r = choose_users(o, n);
         if (r)
                 return r;
-        if (geteuid() == 0 && o->daemon_user.uid == o->signer_user.uid) {
-                log_error("holdfastd and the signer need different users: one must not be able to trace the other");
-                return -EINVAL;
-        }
         o->backoff_max_ms = (unsigned)n->backoff;
         o->ready_fd = (int)n->ready_fd;
         return 0;
@@ -203,12 +250,14 @@ static int check_whole(LaunchOptions *o, const Numbers *n)
 
 int options_parse(int argc, char **argv, LaunchOptions *ret)
 {
-        Numbers n = {.daemon_uid = ULONG_MAX, .signer_uid = ULONG_MAX, .backoff = BACKOFF_MAX_MS, .ready_fd = 1};
+        Numbers n = {.daemon_uid = ULONG_MAX, .signer_uid = ULONG_MAX, .tpm_uid = ULONG_MAX, .backoff = BACKOFF_MAX_MS,
+                .ready_fd = 1};
         int c, r;
 
         *ret = (LaunchOptions){
                 .daemon = HOLDFAST_LIBEXECDIR "/holdfastd",
                 .signer = HOLDFAST_LIBEXECDIR "/holdfast-signer",
+                .tpm = HOLDFAST_LIBEXECDIR "/holdfast-tpm",
         };
         while ((c = getopt_long(argc, argv, "", long_options, NULL)) >= 0) {
                 r = take_option(c, optarg, ret, &n);

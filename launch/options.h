@@ -9,6 +9,7 @@
 typedef struct LaunchUser {
         uid_t uid;
         gid_t gid;
+        gid_t device_gid; /* one more group, for a device node; 0: none */
 } LaunchUser;
 
 #define LAUNCH_EXTRA_ARGS_MAX 64
@@ -16,13 +17,15 @@ typedef struct LaunchUser {
 typedef struct LaunchOptions {
         const char *run_directory;   /* sockets, notify socket, copy of the credential */
         const char *state_directory; /* of holdfastd */
-        const char *signer, *daemon; /* programs */
+        const char *signer, *daemon, *tpm; /* programs */
+        const char *tcti;            /* how holdfast-tpm reaches the TPM, or NULL: none is started */
         const char *credential;      /* file with the unlock credential, or NULL */
         int ready_fd;                /* where the line "ready: ..." goes */
         unsigned backoff_max_ms;
-        LaunchUser daemon_user, signer_user;
+        LaunchUser daemon_user, signer_user, tpm_user;
         const char *daemon_args[LAUNCH_EXTRA_ARGS_MAX + 1]; /* NULL-terminated, handed on as they are */
         const char *signer_args[LAUNCH_EXTRA_ARGS_MAX + 1];
+        const char *tpm_args[LAUNCH_EXTRA_ARGS_MAX + 1];
         char *run_owned, *state_owned;
 } LaunchOptions;
 

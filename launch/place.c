@@ -149,7 +149,8 @@ static int make_paths(const char *run, const char *signer_dir, Place *p)
         p->notify_path = join(run, "notify");
         p->signer_path = join(signer_dir, "socket");
         p->import_path = join(signer_dir, "import");
-        return p->bus_path && p->notify_path && p->signer_path && p->import_path ? 0 : -ENOMEM;
+        p->tpm_path = join(signer_dir, "tpm");
+        return p->bus_path && p->notify_path && p->signer_path && p->import_path && p->tpm_path ? 0 : -ENOMEM;
 }
 
 static int make_sockets(const LaunchOptions *o, Place *p)
@@ -164,6 +165,8 @@ static int make_sockets(const LaunchOptions *o, Place *p)
                 r = listen_private(p->import_path, &o->daemon_user, &p->import_fd);
         if (!r && fcntl(p->import_fd, F_SETFL, O_NONBLOCK) < 0)
                 r = complain(p->import_path, -errno);
+        if (!r && o->tcti)
+                r = listen_private(p->tpm_path, &o->tpm_user, &p->tpm_fd);
         return r;
 }
 
@@ -202,6 +205,7 @@ void place_deinit(Place *p)
         forget(&p->bus_fd, &p->bus_path);
         forget(&p->signer_fd, &p->signer_path);
         forget(&p->import_fd, &p->import_path);
+        forget(&p->tpm_fd, &p->tpm_path);
         forget(&p->notify_fd, &p->notify_path);
         if (p->credential_dir) {
                 _cleanup_free_ char *path = join(p->credential_dir, CREDENTIAL_NAME);

@@ -7,6 +7,7 @@
  *        RUN/bus              stream, everybody may connect: the direct socket
  *        RUN/signer/socket    packets, holdfastd only
  *        RUN/signer/import    packets, holdfastd only; one signer process per connection
+ *        RUN/signer/tpm       packets, holdfast-tpm only; where there is a TPM
  *        RUN/notify           datagrams: readiness of the programs
  *        RUN/credentials/     the signer's copy of the credential, readable by its user alone
  *        STATE                holdfastd's own directory
@@ -16,13 +17,13 @@
 #include "launch/options.h"
 
 typedef struct Place {
-        int bus_fd, signer_fd, import_fd, notify_fd;
-        char *bus_path, *signer_path, *import_path, *notify_path;
+        int bus_fd, signer_fd, import_fd, tpm_fd, notify_fd;
+        char *bus_path, *signer_path, *import_path, *tpm_path, *notify_path;
         char *credential_dir; /* NULL without a credential */
 } Place;
 
 #define PLACE_EMPTY                                                                                          \
-        ((Place){.bus_fd = -EBADF, .signer_fd = -EBADF, .import_fd = -EBADF, .notify_fd = -EBADF})
+        ((Place){.bus_fd = -EBADF, .signer_fd = -EBADF, .import_fd = -EBADF, .tpm_fd = -EBADF, .notify_fd = -EBADF})
 
 /* 0 or -errno, said on stderr with the path it was about. */
 int place_prepare(const LaunchOptions *o, Place *ret);

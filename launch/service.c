@@ -73,7 +73,7 @@ static int on_child(sd_event_source *source, const siginfo_t *si, void *userdata
                 return 0;
         }
         describe_end(s, si);
-        if (!s->was_ready && ++s->deaths_before_ready >= SERVICE_TRIES_MAX) {
+        if (!s->optional && !s->was_ready && ++s->deaths_before_ready >= SERVICE_TRIES_MAX) {
                 s->state = SERVICE_STOPPED;
                 s->events->hopeless(s, s->events->userdata);
                 return 0;

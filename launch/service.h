@@ -41,6 +41,7 @@ struct Service {
         sd_event_source *child, *timer;
         pid_t pid; /* 0: does not run */
         ServiceState state;
+        bool optional; /* the others go on without it, so it is never given up */
         bool was_ready;
         unsigned deaths_before_ready;
         uint64_t started; /* monotonic, microseconds */
