@@ -12,8 +12,8 @@
  */
 #include <sys/types.h>
 
+#include "base/harden.h"
 #include "signer/call.h"
-#include "signer/harden.h"
 
 typedef struct Server Server;
 

@@ -5,7 +5,7 @@
  * What is taken away from the process before it holds anything
  *
  * Also what a supervisor hands over: inherited sockets and the notify socket, by the protocols of
- * sd_listen_fds(3) and sd_notify(3), so that the signer links no library for it.
+ * sd_listen_fds(3) and sd_notify(3), so that these programs link no library for it.
  */
 #include <stdbool.h>
 #include <stdint.h>

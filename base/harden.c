@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "signer/harden.h"
+#include "base/harden.h"
 
 #include <errno.h>
 #include <fcntl.h>
