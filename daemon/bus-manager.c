@@ -41,7 +41,7 @@ static int append_private_status(sd_bus_message *m, const Daemon *d)
         if (r >= 0)
                 r = reply_append_string(m, "secret-memory", memory_name(d));
         if (r >= 0)
-                r = reply_append_string(m, "signer", signer_client_is_up(d->signer) ? "connected" : "absent");
+                r = reply_append_string(m, "signer", signer_state_to_string(signer_client_state(d->signer)));
         if (r >= 0)
                 r = reply_append_u64(m, "sequence", p.size ? p.size - 1 : 0);
         if (r >= 0)

@@ -39,7 +39,7 @@ struct SignerClient {
         sd_event_source *io, *retry;
         uint64_t retry_after;
         int fd;
-        bool up;
+        SignerState state;
         SignerHello hello;
         Buffer message;
         uint64_t serial;
@@ -60,13 +60,15 @@ static void outgoing_free(Outgoing *o)
 }
 
 /* Everyone who waits is told before anybody may connect anew. */
-static void lose(SignerClient *c)
+static void lose(SignerClient *c, SignerState to)
 {
-        bool was_up = c->up;
+        SignerState was = c->state;
 
         c->io = sd_event_source_disable_unref(c->io);
         c->fd = safe_close(c->fd);
-        c->up = false;
+        c->state = to;
+        if (to == SIGNER_OTHER_VERSION && was != to)
+                log_error("holdfast-signer speaks another version than holdfastd: restart both");
         while (c->out_first) {
                 Outgoing *o = c->out_first;
 
@@ -83,7 +85,7 @@ static void lose(SignerClient *c)
                 c->n_pending--;
                 p.reply(p.userdata, HF_E_SIGNER_UNAVAILABLE, BYTES_NULL);
         }
-        if (was_up)
+        if (was == SIGNER_UP)
                 c->params.down(c->params.userdata);
         schedule_retry(c);
 }
@@ -96,7 +98,7 @@ static void on_reply(SignerClient *c, const LinkMessage *m)
 
         if (r.failed || m->header.type != SIGNER_REPLY || !p.job || p.job != m->header.job) {
                 log_error("the signer sent something that is no answer; closing the connection");
-                lose(c);
+                lose(c, SIGNER_AWAY);
                 return;
         }
         slot->job = 0;
@@ -145,8 +147,8 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
                         return 0;
         }
         if (r && r != -EAGAIN)
-                lose(c);
-        else if (c->up)
+                lose(c, r == -EPROTONOSUPPORT ? SIGNER_OTHER_VERSION : SIGNER_AWAY);
+        else if (c->state == SIGNER_UP)
                 c->params.room(c->params.userdata);
         return 0;
 }
@@ -156,12 +158,13 @@ static void on_hello(void *userdata, int result, Bytes body)
         SignerClient *c = userdata;
         WireReader r = wire_reader(body);
 
+        if (result == HF_E_SIGNER_UNAVAILABLE)
+                return; /* lost already */
         if (result || signer_hello_decode(&r, &c->hello) || c->hello.version != LINK_VERSION) {
-                if (result != HF_E_SIGNER_UNAVAILABLE)
-                        log_error("the signer does not speak our version; restart both services");
+                lose(c, SIGNER_OTHER_VERSION);
                 return;
         }
-        c->up = true;
+        c->state = SIGNER_UP;
         c->retry_after = RETRY_FIRST;
         c->params.up(c->params.userdata, &c->hello);
 }
@@ -193,6 +196,7 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
         (void)usec;
         (void)source;
         if (try_connect(c)) {
+                c->state = SIGNER_AWAY;
                 c->io = sd_event_source_disable_unref(c->io);
                 c->fd = safe_close(c->fd);
                 schedule_retry(c);
@@ -251,14 +255,32 @@ SignerClient *signer_client_free(SignerClient *c)
         return NULL;
 }
 
+SignerState signer_client_state(const SignerClient *c)
+{
+        return c->state;
+}
+
 bool signer_client_is_up(const SignerClient *c)
 {
-        return c->up;
+        return c->state == SIGNER_UP;
+}
+
+const char *signer_state_to_string(SignerState s)
+{
+        switch (s) {
+        case SIGNER_AWAY:
+                break;
+        case SIGNER_OTHER_VERSION:
+                return "other-version";
+        case SIGNER_UP:
+                return "connected";
+        }
+        return "absent";
 }
 
 bool signer_client_has_room(const SignerClient *c)
 {
-        return c->up && !c->out_first && c->n_pending < SIGNER_IN_FLIGHT_MAX;
+        return c->state == SIGNER_UP && !c->out_first && c->n_pending < SIGNER_IN_FLIGHT_MAX;
 }
 
 const SignerHello *signer_client_hello(const SignerClient *c)
@@ -308,7 +330,7 @@ int signer_call(SignerClient *c, const int *fds, size_t n_fds, SignerReplyFunc r
         Pending *p = &c->pending[c->serial % PENDING_MAX];
         int r;
 
-        if (c->fd < 0)
+        if (c->fd < 0 || (c->state != SIGNER_UP && reply != on_hello))
                 return HF_E_SIGNER_UNAVAILABLE;
         if (c->message.len < LINK_HEADER_SIZE || p->job || c->n_pending >= PENDING_MAX - 1)
                 return HF_E_BUSY;

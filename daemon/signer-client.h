@@ -23,6 +23,12 @@ typedef struct SignerClient SignerClient;
  */
 typedef void (*SignerReplyFunc)(void *userdata, int result, Bytes body);
 
+typedef enum SignerState {
+        SIGNER_AWAY,          /* there is none, or it has not answered yet; it is tried again and again */
+        SIGNER_OTHER_VERSION, /* it answers as ours would not; tried again too, for one of them will be restarted */
+        SIGNER_UP,
+} SignerState;
+
 typedef struct SignerClientParams {
         const char *path;
         void (*up)(void *userdata, const SignerHello *hello);
@@ -35,7 +41,10 @@ int signer_client_new(sd_event *event, const SignerClientParams *params, SignerC
 SignerClient *signer_client_free(SignerClient *c);
 DEFINE_CLEANUP(SignerClient, signer_client_free)
 
+SignerState signer_client_state(const SignerClient *c);
 bool signer_client_is_up(const SignerClient *c);
+/* "absent", "other-version", "connected" */
+const char *signer_state_to_string(SignerState s);
 bool signer_client_has_room(const SignerClient *c);
 const SignerHello *signer_client_hello(const SignerClient *c);
 

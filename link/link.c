@@ -80,13 +80,16 @@ static void collect_fds(struct msghdr *mh, LinkMessage *ret)
 static int parse_header(Bytes packet, LinkMessage *ret)
 {
         WireReader r = wire_reader(packet);
-        uint16_t magic = wire_get_u16(&r), version = wire_get_u16(&r);
+        uint16_t magic = wire_get_u16(&r), version = wire_get_u16(&r), reserved;
 
         ret->header.type = wire_get_u16(&r);
-        if (wire_get_u16(&r) != 0)
-                return -EPROTO;
+        reserved = wire_get_u16(&r);
         ret->header.job = wire_get_u64(&r);
-        if (r.failed || magic != LINK_MAGIC || version != LINK_VERSION)
+        if (r.failed || magic != LINK_MAGIC)
+                return -EPROTO;
+        if (version != LINK_VERSION)
+                return -EPROTONOSUPPORT;
+        if (reserved != 0)
                 return -EPROTO;
         ret->body = BYTES(r.p, (size_t)(r.end - r.p));
         return 0;

@@ -33,7 +33,8 @@ int link_begin(Buffer *buf, uint16_t type, uint64_t job);
 /* One packet. 0, -EAGAIN (would block), -EPIPE, -EMSGSIZE. Descriptors stay the caller's. */
 int link_send(int fd, Bytes message, const int *fds, size_t n_fds);
 /* Receives one packet into `buf` (LINK_MESSAGE_MAX bytes of the caller's) and checks the header. 0, -EAGAIN,
- * -ECONNRESET (end), -EPROTO (malformed). On success the caller owns the descriptors. `flags`: MSG_DONTWAIT or 0. */
+ * -ECONNRESET (end), -EPROTO (malformed), -EPROTONOSUPPORT (of another version). On success the caller owns the
+ * descriptors. `flags`: MSG_DONTWAIT or 0. */
 int link_receive(int fd, int flags, uint8_t *buf, LinkMessage *ret);
 void link_message_close(LinkMessage *m);
 

@@ -345,6 +345,16 @@ static int run_job(Worker *w, Job *j)
 
 /* Leading */
 
+/* So that a newer holdfastd can say what is wrong: a packet of our version answers one of another. The socket of a new
+ * connection has room for it, and whoever does not take it has lost nothing. */
+static void tell_version(const Connection *c)
+{
+        _cleanup_buffer_ Buffer b = BUFFER_INIT(64);
+
+        if (!link_begin(&b, SIGNER_REPLY, 0) && !wire_put_u32(&b, HF_E_VERSION_MISMATCH))
+                (void)link_send(c->fd, buffer_bytes(&b), NULL, 0);
+}
+
 /* Reads what is there, up to a limit. The lock is not held. */
 static void drain(Server *s, Connection *c)
 {
@@ -353,6 +363,8 @@ static void drain(Server *s, Connection *c)
 
         for (unsigned i = 0; i < DRAIN_MAX && !r; i++) {
                 r = link_receive(c->fd, MSG_DONTWAIT, s->packet, &m);
+                if (r == -EPROTONOSUPPORT)
+                        tell_version(c);
                 pthread_mutex_lock(&s->lock);
                 if (!r)
                         r = enqueue(s, c, &m);

@@ -173,11 +173,24 @@ static void test_the_client_says_hello_and_is_up_with_what_the_signer_says(void 
         assert_int_equal(p->down, 0);
 }
 
-static void test_a_signer_of_another_version_or_with_a_broken_hello_is_never_up(void **state)
+/* The other end goes on listening: the client must hang up and come again by itself. */
+static void expect_other_version(Place *p)
+{
+        char byte;
+
+        loop_drain(p->event);
+        assert_int_equal(signer_client_state(p->client), SIGNER_OTHER_VERSION);
+        assert_string_equal(signer_state_to_string(signer_client_state(p->client)), "other-version");
+        assert_int_equal(recv(p->peer, &byte, 1, MSG_DONTWAIT), 0);
+        let_in(p);
+}
+
+static void test_a_signer_of_another_version_is_named_and_tried_again_until_it_is_ours(void **state)
 {
         Place *p = *state;
         _cleanup_buffer_ Buffer b = BUFFER_INIT(256);
         SignerHello other = {.version = LINK_VERSION + 1};
+        Call c = {0};
         LinkMessage m;
 
         assert_int_equal(link_listen(p->path, &p->listener), 0);
@@ -186,22 +199,42 @@ static void test_a_signer_of_another_version_or_with_a_broken_hello_is_never_up(
         take(p, &m);
         assert_int_equal(signer_hello_encode(&other, &b), 0);
         reply(p, m.header.job, 0, buffer_bytes(&b));
-        loop_drain(p->event);
-        assert_false(signer_client_is_up(p->client));
+        expect_other_version(p);
 
-        let_in((p->peer = safe_close(p->peer), p));
         take(p, &m);
         reply(p, m.header.job, 0, BYTES("short", 5));
-        loop_drain(p->event);
-        assert_false(signer_client_is_up(p->client));
+        expect_other_version(p);
 
-        let_in((p->peer = safe_close(p->peer), p));
         take(p, &m);
-        reply(p, m.header.job, HF_E_INTERNAL, BYTES_NULL);
-        loop_drain(p->event);
-        assert_false(signer_client_is_up(p->client));
+        reply(p, m.header.job, HF_E_VERSION_MISMATCH, BYTES_NULL);
+        expect_other_version(p);
+
+        take(p, &m);
+        assert_int_equal(link_begin(&b, SIGNER_REPLY, 0), 0);
+        b.data[2]++; /* the version of the header */
+        assert_int_equal(link_send(p->peer, buffer_bytes(&b), NULL, 0), 0);
+        expect_other_version(p);
+
+        assert_int_equal(call(p, &c, "x"), HF_E_SIGNER_UNAVAILABLE);
         assert_int_equal(p->up, 0);
         assert_int_equal(p->down, 0);
+        answer_hello(p, 1);
+        assert_int_equal(signer_client_state(p->client), SIGNER_UP);
+        assert_int_equal(call(p, &c, "x"), 0);
+}
+
+static void test_nothing_is_asked_of_a_signer_that_has_not_said_hello(void **state)
+{
+        Place *p = *state;
+        Call c = {0};
+
+        assert_int_equal(link_listen(p->path, &p->listener), 0);
+        make_client(p);
+        let_in(p);
+        assert_int_equal(call(p, &c, "x"), HF_E_SIGNER_UNAVAILABLE);
+        answer_hello(p, 1);
+        assert_int_equal(c.answers, 0);
+        assert_int_equal(call(p, &c, "x"), 0);
 }
 
 static void test_without_a_signer_calls_are_refused_and_not_called_back(void **state)
@@ -576,7 +609,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
         const struct CMUnitTest tests[] = {
                         T(test_the_client_says_hello_and_is_up_with_what_the_signer_says),
-                        T(test_a_signer_of_another_version_or_with_a_broken_hello_is_never_up),
+                        T(test_a_signer_of_another_version_is_named_and_tried_again_until_it_is_ours),
+                        T(test_nothing_is_asked_of_a_signer_that_has_not_said_hello),
                         T(test_without_a_signer_calls_are_refused_and_not_called_back),
                         T(test_answers_out_of_order_find_their_calls),
                         T(test_results_come_as_they_are_and_unknown_ones_as_a_failure),

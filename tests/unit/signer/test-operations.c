@@ -331,6 +331,23 @@ static void test_a_sequence_number_is_served_once(void **state)
         assert_int_equal(peer_operate(p, &op, &out), 0);
 }
 
+static void test_a_packet_of_another_version_is_told_ours_before_the_connection_ends(void **state)
+{
+        Peer *p = *state;
+        _cleanup_buffer_ Buffer b = BUFFER_INIT(64);
+        uint64_t job;
+        Bytes out;
+
+        assert_int_equal(link_begin(&b, SIGNER_HELLO, 7), 0);
+        b.data[2]++;
+        assert_int_equal(link_send(p->fd, buffer_bytes(&b), NULL, 0), 0);
+        assert_int_equal(peer_receive(p, &job, &out), HF_E_VERSION_MISMATCH);
+        assert_int_equal(job, 0);
+        assert_int_equal(peer_receive(p, &job, &out), -ECONNRESET);
+        peer_connect(p);
+        expect_alive(p);
+}
+
 static void test_a_malformed_packet_costs_the_connection_and_nothing_else(void **state)
 {
         Peer *p = *state;
@@ -460,6 +477,7 @@ int main(void)
                         TEST(test_rewrap_changes_nothing_but_state),
                         TEST(test_a_new_key_has_no_history),
                         TEST(test_a_sequence_number_is_served_once),
+                        TEST(test_a_packet_of_another_version_is_told_ours_before_the_connection_ends),
                         TEST(test_a_malformed_packet_costs_the_connection_and_nothing_else),
                         TEST(test_descriptors_that_nobody_asked_for_are_closed),
                         TEST(test_a_new_connection_replaces_the_old_one),
