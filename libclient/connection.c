@@ -99,7 +99,8 @@ void connection_finish(HfConnection *c, Pending *p, int result)
 
 void connection_drop(HfConnection *c)
 {
-        if (c->bus && descriptor_is_ours(c))
+        /* -ENOTCONN: sd-bus has met the end and closed its descriptor already */
+        if (c->bus && (sd_bus_get_fd(c->bus) == -ENOTCONN || descriptor_is_ours(c)))
                 sd_bus_close_unref(c->bus);
         leave_behind(c);
         while (c->pending)
