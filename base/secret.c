@@ -47,7 +47,9 @@ static int map_locked(void *at, size_t size)
 {
         void *p = mmap(at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 
-        if (p == MAP_FAILED || mlock(p, size) < 0)
+        if (p == MAP_FAILED)
+                return -errno;
+        if (syscall(SYS_mlock, p, size) < 0) /* an address sanitizer's mlock(3) locks nothing */
                 return -errno;
         (void)madvise(p, size, MADV_DONTDUMP);
         (void)madvise(p, size, MADV_WIPEONFORK);

@@ -9,7 +9,6 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#include "base/sanitizer.h"
 #include "base/secret.h"
 
 static void test_secret_memory_begins_as_zeros_and_takes_bytes(void **state)
@@ -108,9 +107,6 @@ static void test_memory_beyond_what_may_be_locked_is_refused(void **state)
         pid_t pid;
 
         (void)state;
-#if SANITIZED
-        skip(); /* its mlock() locks nothing */
-#endif
         pid = fork();
         if (pid == 0) {
                 const struct rlimit none = {0, 0};
