@@ -29,7 +29,7 @@ BUILD = pathlib.Path(os.environ.get("HOLDFAST_BUILD", SOURCE / "build"))
 ROOT = os.geteuid() == 0
 SKIPPED = 77
 
-DAEMON, SIGNER, ALICE, BOB, MALLORY = (61001, 61002, 61003, 61004, 61005) if ROOT else (os.geteuid(),) * 5
+DAEMON, SIGNER, ALICE, BOB, MALLORY, TPM = range(61001, 61007) if ROOT else (os.geteuid(),) * 6
 ADMIN = os.geteuid()
 
 
@@ -85,7 +85,7 @@ def program_of(pid):
 
 class Stack:
     def __init__(self, bus=True, credential=b"a credential of the tests, 32 bytes and more", rules=None, daemon_args=(),
-                 signer_args=(), keep_directory=None, backoff=100):
+                 signer_args=(), keep_directory=None, backoff=100, tpm=None):
         self.with_bus = bus
         self.credential = credential
         self.rules = default_rules() if rules is None else rules
@@ -95,6 +95,10 @@ class Stack:
         self.dir = pathlib.Path(keep_directory or tempfile.mkdtemp(prefix="holdfast-test-"))
         self.dir.chmod(0o755)
         self.launcher = self.bus = None
+        self.tpm, self.own_tpm = tpm, None  # True: a TPM of its own; or something that has a .tcti and its own life
+        if tpm is True:
+            from tpm import Swtpm
+            self.tpm = self.own_tpm = Swtpm(self.dir / "tpm")
         self.log_path = self.dir / "log"
         subprocess.run([SOURCE / "tests/harness/stage", BUILD, self.dir, str(DAEMON)], check=True)
         self.set_rules(self.rules)
@@ -107,6 +111,8 @@ class Stack:
 
     def __enter__(self):
         try:
+            if self.own_tpm:
+                self.own_tpm.start()
             return self.start()
         except BaseException:
             self._end(failed=True)
@@ -121,6 +127,8 @@ class Stack:
         if self.bus:
             self.bus.kill()
             self.bus.wait()
+        if self.own_tpm:
+            self.own_tpm.end()
         if failed and self.log_path.exists():
             print("--- end of the log", self.log_path.read_text(errors="replace")[-6000:], "---", sep="\n", flush=True)
         if not os.environ.get("HOLDFAST_TEST_KEEP"):
@@ -145,9 +153,11 @@ class Stack:
                    f"--daemon={self.program('daemon/holdfastd')}", f"--signer={self.program('signer/holdfast-signer')}",
                    f"--backoff-max={self.backoff}"]
         if ROOT:
-            command += [f"--daemon-uid={DAEMON}", f"--signer-uid={SIGNER}"]
+            command += [f"--daemon-uid={DAEMON}", f"--signer-uid={SIGNER}", f"--tpm-uid={TPM}"]
         if self.credential is not None:
             command.append(f"--credential={self.dir}/credential")
+        if self.tpm:
+            command += [f"--tpm={self.program('tpm/holdfast-tpm')}", f"--tcti={self.tpm.tcti}"]
         command += [f"--signer-arg={a}" for a in self.signer_args]
         return command + ["--", f"--config={self.dir}/holdfast.conf", f"--bus={'system' if self.with_bus else 'none'}",
                           f"--policy-directories={self.dir}/policy.d", f"--policy-owner={os.geteuid()}", *self.daemon_args]
@@ -196,6 +206,9 @@ class Stack:
 
     def signer_pid(self):
         return self._pid("holdfast-signer")
+
+    def tpm_pid(self):
+        return self._pid("holdfast-tpm")
 
     def kill(self, pid, with_signal=signal.SIGKILL):
         """And waits until it is gone (the launcher reaps it)."""
