@@ -15,7 +15,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXPOSURE_MAX = 1.0
-MEASURED = ["holdfastd.service", "holdfast-signer.service", "holdfast-import@.service"]
+MEASURED = ["holdfastd.service", "holdfast-signer.service", "holdfast-tpm.service", "holdfast-import@.service"]
 # What systemd cannot know before installation.
 EXPECTED = re.compile(r"is not executable: No such file|^\s*$")
 
@@ -65,6 +65,9 @@ def check_promises(directory):
             problems.append(f"{name}: LimitMEMLOCK= is missing")
     if directives((directory / "holdfastd.service").read_text()).get("ProtectProc") != ["default"]:
         problems.append("holdfastd.service: it reads the units of its callers, so ProtectProc=default")
+    tpm = directives((directory / "holdfast-tpm.service").read_text())
+    if tpm.get("DevicePolicy") != ["closed"] or tpm.get("DeviceAllow") != ["/dev/tpmrm0 rw"] or "PrivateDevices" in tpm:
+        problems.append("holdfast-tpm.service: it needs the TPM's device and no other")
     if "holdfast.unlock" not in directives((directory / "holdfast-signer.service").read_text()).get("LoadCredential", []):
         problems.append("holdfast-signer.service: no LoadCredential=holdfast.unlock")
 
