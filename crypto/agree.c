@@ -68,7 +68,12 @@ int privkey_agree(PrivKey *k, Bytes peer_spki, Bytes salt, Bytes info, uint8_t *
         r = spki_load(peer_spki, &a, &peer);
         if (r)
                 return r;
-        r = a == k->algorithm ? shared_secret(k, peer, secret, &secret_len) : HF_E_INVALID_ARGS;
+        if (a != k->algorithm)
+                r = HF_E_INVALID_ARGS;
+        else if (k->far)
+                r = far_secret(k, peer_spki, secret, &secret_len);
+        else
+                r = shared_secret(k, peer, secret, &secret_len);
         EVP_PKEY_free(peer);
         if (!r)
                 r = hkdf(BYTES(secret, secret_len), salt, info, ret, len);

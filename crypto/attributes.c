@@ -29,12 +29,12 @@ int key_attributes_encode(const KeyAttributes *a, Buffer *ret)
         return r;
 }
 
-/* Only schemes that sign a digest can be for digests only. */
+/* Only schemes that sign a digest can be for digests only, and only what is elsewhere can be lost. */
 static bool flags_fit(const KeyAttributes *a)
 {
         const SchemeInfo *scheme;
 
-        if (a->flags & ~(uint32_t)_KEY_FLAGS_ALL)
+        if (a->flags & ~(uint32_t)_KEY_FLAGS_ALL || (a->flags & KEY_FLAG_LOST && a->protection != PROTECTION_TPM))
                 return false;
         if (!(a->flags & KEY_FLAG_DIGEST))
                 return true;

@@ -29,7 +29,8 @@ enum {
         KEY_FLAG_FROZEN = 1u << 2,   /* no deletion and no change ever after */
         KEY_FLAG_RETIRED = 1u << 3,  /* no longer what its name points to; reached by UUID only */
         KEY_FLAG_IMPORTED = 1u << 4, /* came in from outside, so copies may exist */
-        _KEY_FLAGS_ALL = (1u << 5) - 1,
+        KEY_FLAG_LOST = 1u << 5,     /* in a TPM that is gone or was cleared; for good */
+        _KEY_FLAGS_ALL = (1u << 6) - 1,
 };
 
 typedef struct KeyAttributes {

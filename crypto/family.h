@@ -13,10 +13,20 @@
 
 typedef struct PrivFamily PrivFamily;
 
+/* Where the private half of a key is that is not here; with `raw` behind OpenSSL's allocator as well. */
+typedef struct PrivFar {
+        FarFunction use;
+        void *userdata;
+        EVP_PKEY_CTX *verify[_SCHEME_MAX]; /* ready to verify, made at first use */
+        size_t raw_len;
+        uint8_t raw[];
+} PrivFar;
+
 struct PrivKey {
         KeyAlgorithm algorithm;
         const PrivFamily *family;
-        EVP_PKEY *pkey;                  /* shared by duplicates: only ever read */
+        EVP_PKEY *pkey;                  /* shared by duplicates: only ever read; of a far key the public half */
+        PrivFar *far;                    /* NULL: the private half is here */
         uint8_t *bytes;                  /* symmetric: the 32 bytes, from OPENSSL_malloc */
         EVP_MD_CTX *hash;                /* scratch for hashing messages, made at first use */
         EVP_PKEY_CTX *sign[_SCHEME_MAX]; /* ready to sign, made at first use */
@@ -39,6 +49,15 @@ struct PrivFamily {
         int (*prepare_sign)(EVP_PKEY_CTX *ctx, Scheme s);
         bool whole_messages; /* signs messages and never digests */
 };
+
+/* What the families do with a far key. */
+PrivFar *far_free(PrivFar *f);
+int far_dup(const PrivKey *k, PrivKey *copy);
+int far_sign_digest(PrivKey *k, Scheme s, Bytes digest, uint8_t ret[static SIGNATURE_MAX], size_t *ret_len);
+/* The block before its padding is taken off: as long as the modulus. */
+int far_decrypt(const PrivKey *k, Bytes ciphertext, Bytes label, uint8_t *ret, size_t size, size_t *ret_len);
+int far_secret(const PrivKey *k, Bytes peer_spki, uint8_t *ret, size_t *ret_len);
+int far_mac(const PrivKey *k, Bytes message, uint8_t ret[static 32]);
 
 extern const PrivFamily family_ec, family_okp, family_rsa, family_symmetric;
 

@@ -180,6 +180,8 @@ int privkey_decrypt(PrivKey *k, Bytes ciphertext, Bytes label, uint8_t *ret, siz
                 return HF_E_SCHEME_NOT_SUPPORTED;
         if (label.len > LABEL_MAX || ciphertext.len != part_size(k, RSA_N))
                 return HF_E_DECRYPT_FAILED;
+        if (k->far)
+                return far_decrypt(k, ciphertext, label, ret, size, ret_len);
         ctx = oaep_context(k, label);
         if (!ctx || EVP_PKEY_decrypt(ctx, plain, &len, ciphertext.data, ciphertext.len) <= 0 || len > size)
                 r = HF_E_DECRYPT_FAILED;

@@ -74,6 +74,8 @@ int privkey_mac(PrivKey *k, Bytes message, uint8_t ret[static 32])
 
         if (k->algorithm != KEY_HMAC256)
                 return HF_E_SCHEME_NOT_SUPPORTED;
+        if (k->far)
+                return far_mac(k, message, ret);
         r = mac_context(k);
         if (!r && (EVP_MAC_update(k->mac, message.data, message.len) <= 0 || EVP_MAC_final(k->mac, ret, &len, 32) <= 0))
                 r = HF_E_INTERNAL;

@@ -50,6 +50,7 @@ PrivKey *privkey_free(PrivKey *k)
         EVP_CIPHER_CTX_free(k->unseal);
         OPENSSL_clear_free(k->bytes, 32);
         EVP_PKEY_free(k->pkey);
+        far_free(k->far);
         OPENSSL_free(k);
         return NULL;
 }
@@ -94,8 +95,14 @@ int privkey_from_raw(KeyAlgorithm algorithm, Bytes raw, Bytes spki, PrivKey **re
 
 int privkey_to_raw(const PrivKey *k, uint8_t ret[static PRIVKEY_RAW_MAX], size_t *ret_len)
 {
-        int r = k->family->to_raw(k, ret, ret_len);
+        int r;
 
+        if (k->far) {
+                memcpy(ret, k->far->raw, k->far->raw_len);
+                *ret_len = k->far->raw_len;
+                return 0;
+        }
+        r = k->family->to_raw(k, ret, ret_len);
         return r ? openssl_failed(r) : 0;
 }
 
@@ -121,6 +128,9 @@ int privkey_dup(const PrivKey *k, PrivKey **ret)
         if (k->pkey && !EVP_PKEY_up_ref(k->pkey))
                 return openssl_failed(HF_E_INTERNAL);
         copy->pkey = k->pkey;
+        r = k->far ? far_dup(k, copy) : 0;
+        if (r)
+                return openssl_failed(r);
         copy->spki_len = k->spki_len;
         memcpy(copy->spki, k->spki, k->spki_len);
         *ret = TAKE_PTR(copy);
@@ -193,6 +203,8 @@ static int sign_digest(PrivKey *k, Scheme s, Bytes digest, uint8_t *ret, size_t 
         size_t len = SIGNATURE_MAX;
         int r;
 
+        if (k->far)
+                return far_sign_digest(k, s, digest, ret, ret_len);
         r = signing_context(k, s, &ctx);
         if (r)
                 return r;

@@ -29,6 +29,32 @@ int privkey_from_raw(KeyAlgorithm algorithm, Bytes raw, Bytes spki, PrivKey **re
 int privkey_to_raw(const PrivKey *k, uint8_t ret[static PRIVKEY_RAW_MAX], size_t *ret_len);
 /* SubjectPublicKeyInfo (RFC 5280 section 4.1) in DER; *ret_len = 0 for symmetric keys. */
 int privkey_public(const PrivKey *k, uint8_t *ret, size_t size, size_t *ret_len);
+/*
+ * A key whose private half is elsewhere, in a TPM. What is bare arithmetic with that half, `use` has done there; all
+ * around it (hashing, padding, encoding, derivation) happens here as for any other key, and no signature is given out
+ * before it was verified. `raw` is what the other side needs for it, opaque to this room; it is the raw form of such
+ * a key, too. `use` is called in the thread of the use and may take its time.
+ */
+typedef enum FarOp {
+        FAR_ECDSA = 1, /* digest -> r || s, each as long as the field */
+        FAR_RSASSA,    /* digest -> PKCS#1 v1.5 signature with that SHA-2 */
+        FAR_RSA_RAW,   /* a number below the modulus and as long -> to the power d, as long */
+        FAR_ECDH,      /* the peer's x || y -> x of the product */
+        FAR_HMAC,      /* at most FAR_MESSAGE_MAX bytes -> HMAC-SHA256 */
+} FarOp;
+#define FAR_MESSAGE_MAX 1024
+#define FAR_RESULT_MAX 512
+
+/* 0 and exactly as many bytes as the operation gives, or an error that is then the use's. */
+typedef int (*FarFunction)(void *userdata, Bytes raw, FarOp op, Bytes data, uint8_t *ret, size_t size);
+
+/* HF_E_ALGORITHM_NOT_SUPPORTED: none of the operations above does it (Ed25519, X25519, AES). HF_E_KEY_MISMATCH: `spki`
+ * is no public half of this algorithm (empty for HMAC). `userdata` outlives the key and all its duplicates. */
+int privkey_from_far(
+        KeyAlgorithm algorithm, Bytes raw, Bytes spki, FarFunction use, void *userdata, PrivKey **ret);
+/* Empty for a key that is here. */
+Bytes privkey_far_raw(const PrivKey *k);
+
 int privkey_dup(const PrivKey *k, PrivKey **ret);
 KeyAlgorithm privkey_algorithm(const PrivKey *k);
 PrivKey *privkey_free(PrivKey *k);
@@ -56,7 +82,7 @@ int privkey_decrypt(PrivKey *k, Bytes ciphertext, Bytes label, uint8_t *ret, siz
  * leaves. A peer of another curve, or a point that gives zero: HF_E_INVALID_ARGS. */
 int privkey_agree(PrivKey *k, Bytes peer_spki, Bytes salt, Bytes info, uint8_t *ret, size_t len);
 
-/* HMAC-SHA256, 32 bytes. */
+/* HMAC-SHA256, 32 bytes. HF_E_MESSAGE_TOO_LARGE: more than FAR_MESSAGE_MAX for a key that is elsewhere. */
 int privkey_mac(PrivKey *k, Bytes message, uint8_t ret[static 32]);
 
 /* AES-256-GCM: 12 bytes nonce, ciphertext, 16 bytes tag. */

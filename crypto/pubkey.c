@@ -50,6 +50,26 @@ int pubkey_algorithm(Bytes spki, KeyAlgorithm *ret)
         return openssl_failed(r ? r : HF_E_INVALID_ARGS);
 }
 
+int pubkey_build(KeyAlgorithm algorithm, Bytes number, uint8_t *ret, size_t size, size_t *ret_len)
+{
+        _cleanup_(pkey_freep) EVP_PKEY *pkey = NULL;
+        uint8_t spki[640];
+        KeyAlgorithm a;
+        size_t len;
+        int r;
+
+        r = spki_build(algorithm, number, spki, sizeof(spki), &len);
+        if (!r)
+                r = spki_load(BYTES(spki, len), &a, &pkey);
+        if (!r && (a != algorithm || len > size))
+                r = HF_E_INVALID_ARGS;
+        if (r)
+                return r;
+        memcpy(ret, spki, len);
+        *ret_len = len;
+        return 0;
+}
+
 static int append_base64url(Buffer *b, Bytes v)
 {
         char text[512 / 3 * 4 + 8];

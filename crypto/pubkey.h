@@ -7,6 +7,9 @@
 
 /* Which algorithm of ours this key is. HF_E_WEAK_KEY, HF_E_ALGORITHM_NOT_SUPPORTED, HF_E_INVALID_ARGS. */
 int pubkey_algorithm(Bytes spki, KeyAlgorithm *ret);
+/* SubjectPublicKeyInfo around the bare number (P-256, P-384: x || y; RSA: n, e is 65537). HF_E_INVALID_ARGS: not of this
+ * algorithm's size, or a point that is not on the curve. */
+int pubkey_build(KeyAlgorithm algorithm, Bytes number, uint8_t *ret, size_t size, size_t *ret_len);
 /* Appends: "spki" DER as it is, "pem", "jwk" (RFC 7517, 8037; members in lexical order as RFC 7638 hashes them),
  * "ssh" (one authorized_keys line; comment may be ""). HF_E_INVALID_ARGS for another format, HF_E_NOT_SUPPORTED
  * where a form does not exist (X25519 as ssh). */

@@ -13,6 +13,7 @@
 #include "crypto/fetched.h"
 #include "crypto/privkey.h"
 #include "crypto/pubkey.h"
+#include "crypto/spki.h"
 
 static int warm_up_signing(PrivKey *k, Bytes spki)
 {
@@ -86,6 +87,37 @@ static int warm_up_rsa(void)
         return openssl_failed(ok ? 0 : HF_E_INTERNAL);
 }
 
+/* A far key's padding and its check of what came back. There is nobody to ask, so that no signature comes of it is
+ * right. */
+static int echo(void *userdata, Bytes raw, FarOp op, Bytes data, uint8_t *ret, size_t size)
+{
+        (void)userdata, (void)raw, (void)op;
+        memset(ret, 0, size);
+        memcpy(ret, data.data, data.len < size ? data.len : size);
+        return 0;
+}
+
+static int warm_up_far(void)
+{
+        _cleanup_(privkey_freep) PrivKey *k = NULL;
+        uint8_t spki[640], number[256] = {0xff}, out[SIGNATURE_MAX];
+        SignParams params = {.scheme = SCHEME_PS256};
+        size_t len;
+        int r;
+
+        number[sizeof(number) - 1] = 1;
+        r = spki_build(KEY_RSA2048, BYTES_ARRAY(number), spki, sizeof(spki), &len);
+        if (!r)
+                r = privkey_from_far(KEY_RSA2048, bytes_str("warm"), BYTES(spki, len), echo, NULL, &k);
+        if (r)
+                return r;
+        number[0] = 0;
+        return privkey_sign(k, &params, bytes_str("warm"), out, &len) == HF_E_TPM_FAILED &&
+                        privkey_decrypt(k, BYTES_ARRAY(number), BYTES_NULL, out, sizeof(out), &len) == HF_E_DECRYPT_FAILED
+                ? 0
+                : HF_E_INTERNAL;
+}
+
 int crypto_warm_up(void)
 {
         static const KeyAlgorithm algorithms[] = {
@@ -97,5 +129,5 @@ int crypto_warm_up(void)
         for (size_t i = 0; i < ELEMENTSOF(algorithms); i++)
                 if (warm_up_key(algorithms[i]))
                         return HF_E_INTERNAL;
-        return warm_up_rsa();
+        return warm_up_far() ? HF_E_INTERNAL : warm_up_rsa();
 }
