@@ -2,10 +2,10 @@
 /*
  * load: signs with Holdfast as fast as it goes, through libholdfast as any program would
  *
- *   load [-s SOCKET] [-b] [-t SECONDS] [-c CALLS] [-p PID,...] [-k FIRST] [-n KEYS] one|flight N|many N|create N
+ *   load [-s SOCKET] [-b] [-t SECONDS] [-c CALLS] [-p PID,...] [-k FIRST] [-n KEYS] one|flight N|many N|callers N|create N
  *
  * one: one call after the other. flight: N calls under way at any time, on one connection. many: SignMany of N.
- * create: makes KEYS keys on N connections. Keys are called device-NUMBER, from FIRST on; calls go round them.
+ * callers: N threads, each on a connection of its own, one call after the other. create: makes KEYS keys on N connections. Keys are called device-NUMBER, from FIRST on; calls go round them.
  * -b takes the system bus instead of the socket. Every signature counted here has come back; run.py holds that number
  * against the audit log.
  */
@@ -186,6 +186,61 @@ static void flight(Load *l)
         free(calls);
 }
 
+/* Many callers */
+
+typedef struct Caller {
+        Load *load;
+        unsigned number;
+        pthread_t thread;
+} Caller;
+
+static pthread_mutex_t measure_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void *call_on(void *userdata)
+{
+        Caller *caller = userdata;
+        Load *l = caller->load;
+        HfConnection *c = connect_to(l);
+        uint8_t message[MESSAGE_SIZE] = {0}, sig[HF_SIGNATURE_MAX];
+        char name[32];
+        HfKey *key;
+
+        hf_connection_set_timeout(c, 120 * 1000000ULL);
+        key_name(l->first + caller->number % l->n_keys, name);
+        check(hf_key_open(c, name, &key), name);
+        for (bool more = true; more;) {
+                double begin = measure_now();
+                size_t len = sizeof(sig);
+
+                memcpy(message, &begin, sizeof(begin));
+                check(hf_sign(key, HF_ES256, message, sizeof(message), sig, &len), "sign");
+                pthread_mutex_lock(&measure_lock);
+                measure_call(&l->measure, begin, 1);
+                more = measure_goes_on(&l->measure);
+                pthread_mutex_unlock(&measure_lock);
+        }
+        hf_key_close(key);
+        hf_disconnect(c);
+        return NULL;
+}
+
+static void callers(Load *l)
+{
+        Caller *all = calloc(l->n, sizeof(*all));
+
+        if (!all)
+                err(1, NULL);
+        measure_begin(&l->measure);
+        for (unsigned i = 0; i < l->n; i++) {
+                all[i] = (Caller){.load = l, .number = i};
+                if (pthread_create(&all[i].thread, NULL, call_on, &all[i]))
+                        errx(1, "no thread");
+        }
+        for (unsigned i = 0; i < l->n; i++)
+                pthread_join(all[i].thread, NULL);
+        free(all);
+}
+
 /* Making keys */
 
 typedef struct Maker {
@@ -262,6 +317,8 @@ int main(int argc, char **argv)
                 errx(2, "a number must be 1 or more");
         if (strcmp(mode, "create") == 0) {
                 create(&l);
+        } else if (strcmp(mode, "callers") == 0) {
+                callers(&l);
         } else {
                 l.connection = connect_to(&l);
                 open_keys(&l);
@@ -272,7 +329,7 @@ int main(int argc, char **argv)
                 else if (strcmp(mode, "many") == 0)
                         many(&l);
                 else
-                        errx(2, "one, flight, many or create?");
+                        errx(2, "one, flight, many, callers or create?");
                 for (unsigned i = 0; i < l.n_keys; i++)
                         hf_key_close(l.keys[i]);
                 hf_disconnect(l.connection);

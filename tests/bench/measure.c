@@ -87,13 +87,16 @@ static int by_size(const void *a, const void *b)
 
 void measure_end(Measure *m)
 {
-        double cpu = cpu_of_all(m) - m->cpu_begin;
+        double cpu = cpu_of_all(m) - m->cpu_begin, sum = 0;
 
         if (m->n_times == 0)
                 errx(1, "not one call");
+        for (size_t i = 0; i < m->n_times; i++)
+                sum += m->times[i];
         qsort(m->times, m->n_times, sizeof(*m->times), by_size);
-        printf("{\"count\":%llu,\"seconds\":%.6f,\"calls\":%zu,\"p50\":%.2f,\"p99\":%.2f,\"cpu\":%.6f}\n",
-                (unsigned long long)m->count, m->end - m->begin, m->n_times, m->times[m->n_times / 2] * 1e6,
-                m->times[m->n_times * 99 / 100] * 1e6, cpu);
+        printf("{\"count\":%llu,\"seconds\":%.6f,\"calls\":%zu,\"p50\":%.2f,\"p99\":%.2f,\"mean\":%.2f,\"max\":%.2f,"
+                "\"cpu\":%.6f}\n", (unsigned long long)m->count, m->end - m->begin, m->n_times,
+                m->times[m->n_times / 2] * 1e6, m->times[m->n_times * 99 / 100] * 1e6, sum / (double)m->n_times * 1e6,
+                m->times[m->n_times - 1] * 1e6, cpu);
         free(m->times);
 }

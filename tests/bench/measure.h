@@ -34,5 +34,6 @@ void measure_begin(Measure *m);
 bool measure_goes_on(const Measure *m);
 /* One call, begun at `begin`, gave `count` signatures. */
 void measure_call(Measure *m, double begin, uint64_t count);
-/* Prints {"count":...,"seconds":...,"calls":...,"p50":...,"p99":...,"cpu":...}: times in microseconds, CPU in seconds. */
+/* Prints {"count":...,"seconds":...,"calls":...,"p50":...,"p99":...,"mean":...,"max":...,"cpu":...}: times of calls in
+ * microseconds, the others in seconds. */
 void measure_end(Measure *m);

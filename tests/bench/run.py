@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """
-Speed and size of Holdfast beside its peers, as one table: run.py sign | keys | idle  (all three without an argument).
+Speed and size of Holdfast beside its peers, as one table: run.py sign | keys | idle | tpm  (all without an argument).
 
 sign   P-256 signatures with the durable log on, in rounds interleaved with openssl speed, ssh-agent and SoftHSM2
 keys   the same with 10 and with many keys in the store (HOLDFAST_BENCH_KEYS, 100,000 unless told otherwise)
 idle   wake-ups and memory of all processes while nothing happens
+tpm    P-256 signatures by a key in the TPM, in rounds interleaved with bare ESAPI and tpm2-pkcs11 on the same swtpm; how
+       fair the queue is; what software keys notice of a slow TPM
 
 Each runs on a private Holdfast with a policy of 50 rules and its segments on a disk. Each ends by exporting and
 verifying the log, and fails unless the log has exactly as many key.sign lines as signatures came back. A missed target
@@ -23,11 +25,14 @@ import time
 
 from peer import Refused
 from stack import ADMIN, ALICE, BUILD, Stack, skip, wait_for
+from tpm import Swtpm, TpmProxy
 
 ROUNDS = int(os.environ.get("HOLDFAST_BENCH_ROUNDS", "5"))
 KEYS = max(int(os.environ.get("HOLDFAST_BENCH_KEYS", "100000")), 10 + 400 * ROUNDS)
 RULES = 50
 SOFTHSM = "/usr/lib/softhsm/libsofthsm2.so"
+TPM2_PKCS11 = "/usr/lib/%s-linux-gnu/libtpm2_pkcs11.so.1" % os.uname().machine
+TPM_SLOW = 2.0  # seconds a command
 P11_KIT_CLIENT = "/usr/lib/%s-linux-gnu/pkcs11/p11-kit-client.so" % os.uname().machine
 MIB = 1 << 20
 
@@ -173,6 +178,34 @@ class SoftHsm:
     def close(self):
         self.server.terminate()
         self.server.wait()
+
+
+class TpmToken:
+    """tpm2-pkcs11 on the same TPM. Its tool leaves objects behind in the TPM, so it works through a proxy that flushes."""
+
+    def __init__(self, bench, directory, tpm):
+        self.client = bench.copy("bench-peer-pkcs11")
+        store = directory / "tpm2-pkcs11"
+        store.mkdir()
+        self.env = {**os.environ, "TPM2_PKCS11_STORE": str(store), "TPM2_PKCS11_BACKEND": "esysdb", "TSS2_LOG": "all+NONE",
+                    "TPM2_PKCS11_TCTI": tpm.tcti}
+        with TpmProxy(tpm) as proxy:
+            proxy.on_begin = tpm.flush
+            env = {**self.env, "TPM2_PKCS11_TCTI": proxy.tcti, "TPM2TOOLS_TCTI": proxy.tcti}
+            for arguments in (["init"], ["addtoken", "--pid=1", "--label=bench", "--userpin=1234", "--sopin=12345678"]):
+                subprocess.run(["/usr/bin/python3", shutil.which("tpm2_ptool"), *arguments], check=True, env=env,
+                               stdout=subprocess.DEVNULL)
+        tpm.flush()
+        subprocess.run([self.client, "-g", TPM2_PKCS11, "1234"], check=True, env=self.env)
+
+    def run(self, seconds):
+        return run_peer([self.client, "-t", seconds, TPM2_PKCS11, "1234"], self.env)
+
+    def start_and_sign(self):
+        """Seconds of a program that signs once."""
+        began = time.monotonic()
+        self.run(0)
+        return time.monotonic() - began
 
 
 def run_peer(command, env=None):
@@ -335,9 +368,75 @@ def main():
         tempfile.tempdir = str(BUILD)
         if on_tmpfs(BUILD):
             print("note: there is no disk here; the log is in memory, and figures with its sync are too good")
-    measures = {"sign": measure_sign, "keys": measure_keys, "idle": measure_idle}
+    measures = {"sign": measure_sign, "keys": measure_keys, "idle": measure_idle, "tpm": measure_tpm}
     for name in sys.argv[1:] or measures:
         measures[name]()
+
+
+def tpm_round(bench, esapi, tpm, token):
+    return {
+        "bare": run_peer([esapi, "-t", 0.5, tpm.tcti]),
+        "holdfast": bench.run("one", keys=1),
+        "pkcs11": token.run(0.5),
+        "program": token.start_and_sign() * 1e6,
+        "queue": bench.run("callers", "16"),
+        "bare again": run_peer([esapi, "-t", 0.5, tpm.tcti]),
+    }
+
+
+def fill_tpm_table(rounds, slow):
+    t = Table(f"P-256 signatures by a key in the TPM (swtpm), durable log, {RULES} rules; medians of {len(rounds)} rounds")
+    p50 = {name: median(rounds, lambda r, n=name: r[n]["p50"]) for name in ("bare", "holdfast", "pkcs11", "bare again")}
+    bare = (p50["bare"] + p50["bare again"]) / 2
+    t.add("ESAPI, key loaded, password session, p50", bare, "us")
+    t.add("tpm2-pkcs11, key loaded, p50", p50["pkcs11"], "us")
+    t.add("tpm2-pkcs11, a program that signs once", median(rounds, lambda r: r["program"]), "us")
+    t.add("Holdfast, salted and encrypted session, p50", p50["holdfast"], "us", 1.5 * bare)
+    t.add("         five times as fast as tpm2-pkcs11", p50["holdfast"], "us", p50["pkcs11"] / 5)
+    t.add("16 callers", median(rounds, lambda r: r["queue"]["rate"]), "/s")
+    t.add("16 callers: longest wait of one, means", median(rounds, lambda r: r["queue"]["max"] / r["queue"]["mean"]), "", 2)
+    t.add("software keys, TPM idle, p99", slow["idle"], "us")
+    t.add(f"software keys, TPM takes {TPM_SLOW:g} s a command, p99", slow["busy"], "us", 1.5 * slow["idle"])
+    return t
+
+
+def measure_slow_tpm():
+    """p99 of software keys while callers of TPM keys stand in a queue that hardly moves, and with nothing else going on."""
+    with Swtpm() as tpm, TpmProxy(tpm) as proxy, Stack(bus=False, rules=rules(), tpm=proxy) as stack:
+        bench = Bench(stack)
+        stack.init()
+        bench.run("create", "1", uid=ADMIN)
+        with stack.peer(ADMIN) as admin:
+            admin.create("device-1", "p256", protection="tpm")
+        rounds = []
+        for _ in range(ROUNDS):
+            idle = bench.run("one", seconds=2)["p99"]
+            proxy.rule = proxy.slow(TPM_SLOW)
+            waiting = subprocess.Popen([bench.load, "-s", stack.socket, "-k", "1", "-t", "4", "callers", "4"],
+                                       stdout=subprocess.PIPE, text=True)
+            arrived = proxy.passed
+            wait_for(lambda n=arrived: proxy.passed > n, "the TPM to be busy")
+            busy = bench.run("one", seconds=2)["p99"]
+            proxy.rule = None
+            bench.signed += json.loads(waiting.communicate()[0])["count"]
+            rounds.append((idle, busy))
+        bench.finish()
+        return {"idle": statistics.median(r[0] for r in rounds), "busy": statistics.median(r[1] for r in rounds)}
+
+
+def measure_tpm():
+    if not os.path.exists(TPM2_PKCS11) or not shutil.which("tpm2_ptool"):
+        skip("no tpm2-pkcs11")
+    with Swtpm() as tpm, Stack(rules=rules(), tpm=tpm) as stack, tempfile.TemporaryDirectory(dir=stack.dir) as directory:
+        bench, esapi = Bench(stack), BUILD / "tests/bench/bench-peer-esapi"
+        stack.init()
+        with stack.peer(ADMIN) as admin:
+            admin.create("device-0", "p256", protection="tpm")
+        token = TpmToken(bench, pathlib.Path(directory), tpm)
+        bench.run("callers", "16", seconds=0.3)
+        rounds = [tpm_round(bench, esapi, tpm, token) for _ in range(ROUNDS)]
+        bench.finish()
+    fill_tpm_table(rounds, measure_slow_tpm()).show()
 
 
 def on_tmpfs(path):

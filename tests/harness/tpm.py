@@ -12,7 +12,6 @@ when it begins. There is no resource manager: three objects and three sessions i
 all, so whoever leaks one is found out at once.
 """
 import contextlib
-import ctypes
 import os
 import pathlib
 import random
@@ -240,7 +239,8 @@ class Swtpm:
 
     def flush(self):
         """What tpm2-tools leave behind, as they do without a resource manager."""
-        self.tool("flushcontext", "-t")
+        for handle in self.handles(TRANSIENT):
+            self.command(packet(CODES["FlushContext"], struct.pack(">I", handle)))
 
     def property(self, number):
         answer = self.command(packet(CODES["GetCapability"], struct.pack(">III", 6, number, 1)))
@@ -266,6 +266,7 @@ class TpmProxy:
         self.dir.chmod(0o755)
         self.path = self.dir / "sock"
         self.rule = None
+        self.on_begin = lambda: None  # called when a program opens the TPM: its TCTI connects and says nothing
         self.record = None  # a list: (command, response) pairs as they pass
         self.passed = 0
         self._ended = threading.Event()
@@ -303,13 +304,14 @@ class TpmProxy:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            self._serve(connection)  # one after the other, as a TPM does
 
     def _serve(self, connection):
         with connection, contextlib.suppress(OSError):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
             command = read_packet(connection)
             if not command:
+                self.on_begin()
                 return
             rule = self.rule
             response = rule(command, self.forward) if rule else self.forward(command)
