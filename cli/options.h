@@ -28,6 +28,10 @@ typedef struct Options {
         /* slots and secrets */
         const char *slot, *label, *passphrase_file, *passphrase_fd, *recovery_file;
         bool unattended, accept_rollback;
+        const char *pcr, *signed_policy;
+        bool pin;
+        /* attestation */
+        const char *nonce, *nonce_file, *ak_fingerprint, *ek_root;
         /* policy */
         const char *user, *unit;
         /* audit */

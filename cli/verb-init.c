@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/slot-args.h"
 
 #define TRIES 3
 
@@ -51,19 +52,16 @@ static bool is_pending(const json_t *reply)
 }
 
 /* Initialise or Rekey, and the recovery code where there is one. */
-static int make(Cli *cli, const char *member, int secret_fd, Recovery *rec, json_t **ret)
+static int make(Cli *cli, const char *member, CallArgs *args, Recovery *rec, json_t **ret)
 {
         _cleanup_close_ int code_fd = -EBADF;
         _cleanup_json_ json_t *confirmed = NULL;
-        CallArgs args = {0};
         int r;
 
-        args_string(&args, NULL, slot_kind(cli));
-        args_fd(&args, "secret", secret_fd);
-        args_fd(&args, "recovery", rec->write_fd);
-        args_flag(&args, "unattended", cli->options.unattended);
-        args_string(&args, "label", cli->options.label);
-        r = cli_call(cli, CALL_MANAGER(member, &args, .timeout = CALL_LONG), ret);
+        args_fd(args, "recovery", rec->write_fd);
+        args_flag(args, "unattended", cli->options.unattended);
+        args_string(args, "label", cli->options.label);
+        r = cli_call(cli, CALL_MANAGER(member, args, .timeout = CALL_LONG), ret);
         if (r || rec->write_fd < 0)
                 return r;
         r = recovery_take(cli, rec, &code_fd);
@@ -86,20 +84,26 @@ static int run_make(Cli *cli, const char *member)
         _cleanup_(recovery_close) Recovery rec = RECOVERY_NULL;
         _cleanup_close_ int secret_fd = -EBADF;
         _cleanup_json_ json_t *reply = NULL;
+        const char *kind = slot_kind(cli);
+        CallArgs args = {0};
         int r = 0;
 
-        if (strcmp(slot_kind(cli), "passphrase") != 0 && strcmp(slot_kind(cli), "credential") != 0)
-                return cli_usage(cli, "--slot is credential or passphrase, not '%s'.", slot_kind(cli));
+        if (strcmp(kind, "passphrase") != 0 && strcmp(kind, "credential") != 0 && strcmp(kind, "tpm2") != 0)
+                return cli_usage(cli, "--slot is credential, passphrase or tpm2, not '%s'.", kind);
         if (!cli->options.unattended)
                 r = recovery_check(cli);
         if (r == 0)
                 r = cli_end(cli, cli_connect(cli)); /* before anybody types anything */
-        if (r == 0 && strcmp(slot_kind(cli), "passphrase") == 0)
+        args_string(&args, NULL, kind);
+        if (r == 0 && strcmp(kind, "passphrase") == 0)
                 r = passphrase_get(cli, "New passphrase: ", true, &secret_fd);
+        if (r == 0)
+                r = slot_args(cli, kind, &args, &secret_fd);
+        args_fd(&args, "secret", secret_fd);
         if (r == 0 && !cli->options.unattended)
                 r = recovery_open(cli, &rec);
         if (r == 0)
-                r = make(cli, member, secret_fd, &rec, &reply);
+                r = make(cli, member, &args, &rec, &reply);
         if (r)
                 return r;
         cli_talk(cli, "%s", strcmp(member, "Rekey") == 0 ? REKEYED : READY);
@@ -119,7 +123,7 @@ static int run_rekey(Cli *cli)
         return r ? r : run_make(cli, "Rekey");
 }
 
-#define MAKE_OPTIONS "slot label unattended passphrase-file passphrase-fd recovery-file"
+#define MAKE_OPTIONS "slot label unattended passphrase-file passphrase-fd recovery-file pcr pin signed-policy"
 
 const Verb verbs_init[] = {
                 {NULL, "init", "", 0, 0, MAKE_OPTIONS, "Make the store and its first key slot", run_init},

@@ -7,6 +7,7 @@
 
 #include "cli/cli.h"
 #include "cli/grant.h"
+#include "cli/nonce.h"
 
 static const Column description_columns[] = {
                 {"name", "Name", COLUMN_TEXT},
@@ -15,6 +16,9 @@ static const Column description_columns[] = {
                 {"purpose", "Purpose", COLUMN_TEXT},
                 {"protection", "Protection", COLUMN_TEXT},
                 {"state", "State", COLUMN_TEXT},
+                {"lost", "Lost", COLUMN_TEXT},
+                {"lost-time", "Lost since", COLUMN_TIME},
+                {"available", "Available", COLUMN_TEXT},
                 {"frozen", "Frozen", COLUMN_TEXT},
                 {"digest", "Signs digests", COLUMN_TEXT},
                 {"imported", "Imported", COLUMN_TEXT},
@@ -38,7 +42,7 @@ static void make_args(const Cli *cli, CallArgs *args)
 }
 
 #define MAKE_HINT                                                                                            \
-        "--purpose is sign, decrypt, agree, mac or seal; --protection is software; --digest is for keys "    \
+        "--purpose is sign, decrypt, agree, mac or seal; --protection is software or tpm; --digest is for keys "    \
         "that sign, but not "                                                                                \
         "with Ed25519. Nothing was made."
 
@@ -86,12 +90,16 @@ static int run_import(Cli *cli)
                 return cli_fail_file(cli, cli->args[1], errno);
         args_string(&args, NULL, cli->args[0]);
         args_fd(&args, NULL, fd);
+        args_string(&args, "protection", cli->options.protection);
         make_args(cli, &args);
         cli->hint = MAKE_HINT;
         r = cli_call(cli, CALL_MANAGER("ImportKey", &args, .timeout = CALL_LONG), &reply);
         if (r)
                 return r;
-        cli_talk(cli, "Imported. %s still has the key in the clear: shred it.", cli->args[1]);
+        if (cli->options.protection && strcmp(cli->options.protection, "tpm") == 0)
+                cli_talk(cli, "Imported. %s still opens in this TPM, by whoever knows its password.", cli->args[1]);
+        else
+                cli_talk(cli, "Imported. %s still has the key in the clear: shred it.", cli->args[1]);
         return show_made(cli, reply);
 }
 
@@ -196,6 +204,26 @@ static int run_csr(Cli *cli)
         return show_bytes(cli, BYTES_TEXT, "csr", (HfSpan){pem.data, pem.len});
 }
 
+static int run_attest(Cli *cli)
+{
+        _cleanup_reply_ sd_bus_message *reply = NULL;
+        uint8_t nonce[ATTEST_NONCE_MAX];
+        CallArgs args = {0};
+        HfSpan statement;
+        size_t len;
+        int r;
+
+        r = nonce_read(cli, nonce, &len);
+        if (r)
+                return r;
+        args_bytes(&args, NULL, (HfSpan){nonce, len});
+        r = cli_call_bytes(cli, CALL_KEY(cli->args[0], "Attest", &args, .timeout = CALL_LONG), &reply, &statement);
+        if (r)
+                return r;
+        cli->options.json = false; /* it is JSON already */
+        return show_bytes(cli, BYTES_TEXT, "statement", statement);
+}
+
 /* Enable and its like: no arguments, no answer. */
 static int change(Cli *cli, const char *member, const char *done)
 {
@@ -252,8 +280,11 @@ const Verb verbs_key[] = {
                 {"key", "public", "KEY", 1, 1, "format output base64", "Print the public key", run_public},
                 {"key", "csr", "KEY [SUBJECT]", 1, 2, "dns ip uri email scheme format output base64",
                                 "Make a certificate signing request", run_csr},
-                {"key", "import", "NAME FILE", 2, 2, "purpose digest", "Bring in a PKCS#8 key, one way",
+                {"key", "import", "NAME FILE", 2, 2, "purpose digest protection",
+                                "Bring in a PKCS#8 key, or a TSS2 key of this TPM, one way",
                                 run_import},
+                {"key", "attest", "KEY", 1, 1, "nonce nonce-file output", "What the TPM states about a key of its own",
+                                run_attest},
                 {"key", "enable", "KEY", 1, 1, "", "Let a disabled key be used again", run_enable},
                 {"key", "disable", "KEY", 1, 1, "", "Let a key not be used", run_disable},
                 {"key", "freeze", "KEY", 1, 1, "", "No deletion and no change ever after", run_freeze},

@@ -3,12 +3,17 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/slot-args.h"
 
 static const Column columns[] = {
                 {"id", "ID", COLUMN_NUMBER},
                 {"kind", "KIND", COLUMN_TEXT},
                 {"label", "LABEL", COLUMN_TEXT},
                 {"unattended", "UNATTENDED", COLUMN_TEXT},
+                {"pcrs", "PCRS", COLUMN_TEXT},
+                {"pin", "PIN", COLUMN_TEXT},
+                {"signed-policy", "SIGNED", COLUMN_TEXT},
+                {"key", "KEY", COLUMN_TEXT},
                 {"created", "CREATED", COLUMN_TIME},
                 {NULL, NULL, COLUMN_TEXT},
 };
@@ -40,6 +45,8 @@ static int prepare(Cli *cli, const char *kind, CallArgs *args, Recovery *rec, in
                 if (r == 0)
                         r = recovery_open(cli, rec);
         }
+        if (r == 0)
+                r = slot_args(cli, kind, args, ret_secret);
         args_fd(args, "secret", *ret_secret);
         args_fd(args, "recovery", rec->write_fd);
         return r;
@@ -71,7 +78,7 @@ static int run_add(Cli *cli)
         CallArgs args = {0};
         int r;
 
-        cli->hint = "KIND is credential, passphrase or recovery. Nothing was changed.";
+        cli->hint = "KIND is credential, passphrase, recovery, tpm2 or tpm2-derived. Nothing was changed.";
         args_string(&args, NULL, cli->args[0]);
         args_string(&args, "label", cli->options.label);
         r = prepare(cli, cli->args[0], &args, &rec, &secret_fd);
@@ -80,13 +87,13 @@ static int run_add(Cli *cli)
         return r ? r : finish(cli, &rec, (uint64_t)json_integer_value(json_array_get(reply, 0)));
 }
 
-static const char *kind_of(const json_t *slots, uint64_t id)
+static const json_t *find(const json_t *slots, uint64_t id)
 {
         for (size_t i = 0; i < json_array_size(slots); i++) {
                 const json_t *slot = json_array_get(slots, i);
 
                 if ((uint64_t)json_integer_value(json_object_get(slot, "id")) == id)
-                        return json_string_value(json_object_get(slot, "kind"));
+                        return slot;
         }
         return NULL;
 }
@@ -97,6 +104,7 @@ static int run_change(Cli *cli)
         _cleanup_close_ int secret_fd = -EBADF;
         _cleanup_json_ json_t *slots = NULL;
         CallArgs args = {0};
+        const json_t *slot;
         const char *kind;
         uint64_t id;
         int r;
@@ -106,12 +114,38 @@ static int run_change(Cli *cli)
         r = list(cli, &slots);
         if (r)
                 return r;
-        kind = kind_of(json_array_get(slots, 0), id);
+        slot = find(json_array_get(slots, 0), id);
+        kind = json_string_value(json_object_get(slot, "kind"));
+        cli->options.pin = json_is_true(json_object_get(slot, "pin"));
         args_number(&args, NULL, HF_ARG_U32, id);
         r = prepare(cli, kind ? kind : "", &args, &rec, &secret_fd);
         if (r == 0)
                 r = cli_call(cli, CALL_MANAGER("ChangeSlot", &args, .timeout = CALL_LONG), NULL);
         return r ? r : finish(cli, &rec, id);
+}
+
+static int run_reseal(Cli *cli)
+{
+        _cleanup_close_ int secret_fd = -EBADF;
+        _cleanup_json_ json_t *slots = NULL;
+        CallArgs args = {0};
+        uint64_t id;
+        int r;
+
+        if (!cli_number(cli, "ID", cli->args[0], 0, UINT32_MAX, &id))
+                return EXIT_CODE_USAGE;
+        r = list(cli, &slots);
+        if (r == 0 && json_is_true(json_object_get(find(json_array_get(slots, 0), id), "pin")))
+                r = passphrase_get(cli, "PIN: ", false, &secret_fd);
+        if (r)
+                return r;
+        args_number(&args, NULL, HF_ARG_U32, id);
+        args_fd(&args, "secret", secret_fd);
+        r = cli_call(cli, CALL_MANAGER("ResealSlot", &args, .timeout = CALL_LONG), NULL);
+        if (r)
+                return r;
+        cli_talk(cli, "Slot %s opens to the PCRs as they are now.", cli->args[0]);
+        return cli->options.json ? finish(cli, &RECOVERY_NULL, id) : 0;
 }
 
 static int run_remove(Cli *cli)
@@ -139,10 +173,12 @@ static int run_remove(Cli *cli)
 
 const Verb verbs_slot[] = {
                 {"slot", "list", "", 0, 0, "", "List the key slots", run_list},
-                {"slot", "add", "KIND", 1, 1, "label passphrase-file passphrase-fd recovery-file",
-                                "Add a slot: credential, passphrase or recovery", run_add},
-                {"slot", "change", "ID", 1, 1, "passphrase-file passphrase-fd recovery-file",
-                                "Give a slot a new secret", run_change},
+                {"slot", "add", "KIND", 1, 1, "label passphrase-file passphrase-fd recovery-file pcr pin signed-policy key",
+                                "Add a slot: credential, passphrase, recovery, tpm2 or tpm2-derived", run_add},
+                {"slot", "change", "ID", 1, 1, "passphrase-file passphrase-fd recovery-file key",
+                                "Give a slot a new secret, or another device key", run_change},
+                {"slot", "reseal", "ID", 1, 1, "passphrase-file passphrase-fd",
+                                "Let a tpm2 slot open to the PCRs as they are now", run_reseal},
                 {"slot", "remove", "ID", 1, 1, "", "Remove a slot; never the last one", run_remove},
                 {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

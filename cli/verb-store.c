@@ -61,7 +61,7 @@ static int unlock_with(Cli *cli, json_t **ret)
         CallArgs args = {0};
         int r;
 
-        r = passphrase_get(cli, "Passphrase or recovery code: ", false, &secret_fd);
+        r = passphrase_get(cli, "Passphrase, PIN or recovery code: ", false, &secret_fd);
         if (r)
                 return r;
         args_fd(&args, "secret", secret_fd);
@@ -105,6 +105,22 @@ static int run_lock(Cli *cli)
         return cli->options.json ? show_json(cli, json_array_get(reply, 0)) : 0;
 }
 
+/* A new TPM's slot, as its own change: whatever comes of it, the store is open. */
+static int add_slot(Cli *cli)
+{
+        CallArgs args = {0};
+        int r;
+
+        if (!cli->options.slot)
+                return 0;
+        args_string(&args, NULL, cli->options.slot);
+        args_string(&args, "pcr", cli->options.pcr);
+        r = cli_call(cli, CALL_MANAGER("AddSlot", &args, .timeout = CALL_LONG), NULL);
+        if (r == 0)
+                cli_talk(cli, "A slot of kind %s was added.", cli->options.slot);
+        return r;
+}
+
 static int run_recover(Cli *cli)
 {
         _cleanup_json_ json_t *reply = NULL;
@@ -112,6 +128,8 @@ static int run_recover(Cli *cli)
         CallArgs args = {0};
         int r;
 
+        if (cli->options.slot && strcmp(cli->options.slot, "tpm2") != 0)
+                return cli_usage(cli, "--slot is tpm2 here; other slots are there still.");
         r = cli_confirm(cli, cli->options.accept_rollback
                                              ? "Go on with the older store? What is newer is lost for good."
                                              : "Take this store as the store of this machine?");
@@ -125,6 +143,9 @@ static int run_recover(Cli *cli)
         if (r)
                 return r;
         cli_talk(cli, "Done; the audit log has a record of it.");
+        r = add_slot(cli);
+        if (r)
+                return r;
         return cli->options.json ? show_json(cli, json_array_get(reply, 0)) : 0;
 }
 
@@ -133,7 +154,7 @@ const Verb verbs_store[] = {
                 {NULL, "unlock", "", 0, 0, "passphrase-file passphrase-fd",
                                 "Open the store by one of its slots", run_unlock},
                 {NULL, "lock", "", 0, 0, "", "Finish what is under way, then forget all keys", run_lock},
-                {NULL, "recover", "", 0, 0, "accept-rollback passphrase-file passphrase-fd",
+                {NULL, "recover", "", 0, 0, "accept-rollback passphrase-file passphrase-fd slot pcr",
                                 "Adopt a store of another machine, or go on after a rollback", run_recover},
                 {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

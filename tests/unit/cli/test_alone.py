@@ -32,16 +32,19 @@ def test_usage_errors_exit_with_2_and_say_so_once():
                  ["sign", "k", "--no-such"], ["sign", "k", "--scheme"], ["random", "0"], ["random", "4097"], ["random", "x"],
                  ["agree", "k", "--length", "257"], ["slot", "remove", "-1", "--yes"], ["audit", "prune"],
                  ["audit", "show", "--since", "soon"], ["key", "create", "k", "--for", "no such user"],
-                 ["key", "csr", "k", "--format", "xml"], ["init", "--unattended", "--slot", "tpm"]):
+                 ["key", "csr", "k", "--format", "xml"], ["init", "--unattended", "--slot", "tpm"],
+                 ["slot", "add", "tpm2", "--pcr", "7+24"], ["slot", "add", "passphrase", "--pcr", "7"],
+                 ["slot", "add", "tpm2-derived"], ["key", "attest", "k"], ["key", "attest", "k", "--nonce", "abc"],
+                 ["attest", "verify", "/dev/null"], ["attest", "verify", "/dev/null", "--nonce", "00", "--nonce-file", "x"]):
         done = run(*args)
         assert done.returncode == 2, (args, done)
         assert args == ["key"] or done.stderr.count(b"\n") == 1, (args, done.stderr)
 
 
 def test_without_a_daemon_every_verb_that_needs_one_exits_with_7():
-    needs_none = (["help"], ["version"], ["audit", "verify"])
+    needs_none = (["help"], ["version"], ["audit", "verify"], ["attest", "verify"])
     arguments = {"key create": ["k"], "key import": ["k", "/dev/null"], "random": ["1"], "slot add": ["credential"],
-                 "slot change": ["1"], "slot remove": ["1"], "policy explain": ["sign"], "backup": ["/tmp/none"],
+                 "slot change": ["1"], "slot reseal": ["1"], "key attest": ["k", "--nonce", "00"], "slot remove": ["1"], "policy explain": ["sign"], "backup": ["/tmp/none"],
                  "restore": ["/dev/null"], "init": ["--unattended"], "rekey": ["--unattended"],
                  "recover": ["--accept-rollback"], "audit prune": ["--before", "5", "--archived", "/dev/null"]}
     count = 0
@@ -79,7 +82,8 @@ def test_init_without_a_terminal_names_the_way_out():
 def test_secrets_have_no_option_of_their_own():
     """A passphrase on the command line is in everybody's ps."""
     names = {o for _, options in verbs() for o in options}
-    assert not names & {"passphrase", "password", "pin", "secret", "recovery-code", "code"}, names
+    assert not names & {"passphrase", "password", "secret", "recovery-code", "code"}, names
+    assert run("slot", "add", "tpm2", "--pin=1234").returncode == 2  # it says that there is one, never which
 
 
 def test_a_message_over_64_KiB_is_refused_before_the_daemon_is_asked():
