@@ -141,6 +141,7 @@ static void on_sealed(void *userdata, int result)
                 d->vault.busy = false;
                 job_fail(b, result);
                 change_release(d);
+                vault_ask_signer(d); /* it may have come back while the lines were waited for */
         }
 }
 

@@ -174,6 +174,12 @@ int store_handle_confirm(Operation *op)
         r = read_options(op, no_options, NULL);
         if (!r)
                 r = check_secret(fd);
+        if (!r && !op->daemon->vault.init_pending) {
+                operation_fail_because(op, HF_E_NOTHING_TO_DO,
+                                "No new store waits for its recovery code: it was not begun, is done, or was given up because "
+                                "the signer ended. Nothing was made; begin again with `holdfast init`.");
+                return OPERATION_ANSWERED;
+        }
         return r ? r : vault_confirm(op->daemon, fd, store_on_init, op);
 }
 

@@ -64,6 +64,7 @@ struct Operation {
         uint64_t uses_limit;
         char uses_rule[NAME_SIZE];
         size_t uses_taken;
+        size_t n_unused; /* items that were sent, and the key was surely not used for them */
         int (*finish)(Operation *op, sd_bus_message *reply); /* appends the results */
         Operation *queue_next;
         uint64_t queued_at;

@@ -166,12 +166,31 @@ static uint64_t append_failure(Operation *op, uint64_t ref, int result)
         return seq;
 }
 
-/* Counted uses that were taken for items that have no line. */
+/* What the signer says before it turns to the key: nothing came of that use, while an attempt at decryption and a signer
+ * that died over it count. */
+static bool key_was_not_used(int result)
+{
+        switch (result) {
+        case HF_E_INVALID_ARGS:
+        case HF_E_LIMIT_EXCEEDED:
+        case HF_E_KEY_DISABLED:
+        case HF_E_KEY_MISMATCH:
+        case HF_E_PURPOSE_NOT_PERMITTED:
+        case HF_E_SCHEME_NOT_SUPPORTED:
+        case HF_E_NOT_SUPPORTED:
+        case HF_E_STORE_LOCKED:
+                return true;
+        default:
+                return false;
+        }
+}
+
+/* Counted uses that were taken for items that have no line, or of which nothing came. */
 static void give_back(Operation *op)
 {
         Uses *uses = op->daemon->vault.uses;
 
-        for (; uses && op->uses_taken > op->n_sent; op->uses_taken--)
+        for (; uses && op->uses_taken > op->n_sent - op->n_unused; op->uses_taken--)
                 uses_give_back(uses, &op->key->uuid, op->uses_rule);
 }
 
@@ -200,7 +219,7 @@ static void answer(Operation *op)
         operation_send_at(op, op->items[op->n_items - 1].seq, reply);
 }
 
-static void item_done(UseItem *item, int result, Bytes body)
+static void item_done(UseItem *item, int result, bool unused, Bytes body)
 {
         Operation *op = item->op;
         WireReader r = wire_reader(body);
@@ -218,6 +237,7 @@ static void item_done(UseItem *item, int result, Bytes body)
                         memcpy(item->result, out.data, out.len);
                 result = item->result ? 0 : -ENOMEM;
         }
+        op->n_unused += unused;
         if (result && item->seq)
                 op->failure_seq = append_failure(op, item->seq, result);
         if (result && !op->failure)
@@ -244,7 +264,7 @@ static void on_result(void *userdata, int result, Bytes body)
         u->refs++;
         u->n_in_work--;
         u->bytes_in_work -= job_size(item->op, item);
-        item_done(item, result, body);
+        item_done(item, result, key_was_not_used(result), body);
         if (u->queue_first && !u->in_turn && may_have_turn(u))
                 turn_push(d, u);
         user_unref(d, u);
@@ -325,7 +345,7 @@ static void send_item(Operation *op)
                 op->queued = op->n_sent < op->n_items;
                 r = send_job(op, item);
                 if (r)
-                        item_done(item, r, BYTES_NULL);
+                        item_done(item, r, true, BYTES_NULL);
                 checkpoint_consider(d);
                 return;
         }

@@ -39,6 +39,12 @@ static void on_made(void *userdata, int result)
                 vault_job_tell(j, result);
                 return;
         }
+        if (j->pending && (!signer_client_is_up(d->signer) ||
+                                          memcmp(j->life, signer_client_hello(d->signer)->life, sizeof(j->life)))) {
+                d->vault.busy = false; /* the master is gone that the code would be asked back for */
+                vault_job_tell(j, HF_E_SIGNER_UNAVAILABLE);
+                return;
+        }
         memcpy(d->vault.checkpoint_public, j->keys.checkpoint_public, 32);
         d->vault.store_id = j->keys.store_id;
         if (!j->pending) {
@@ -58,8 +64,7 @@ static void on_init(void *userdata, int result, Bytes body)
         WireReader r = wire_reader(body);
         Bytes slots;
 
-        if (!result)
-                result = signer_opened_decode(&r, &j->keys);
+        result = vault_job_take_keys(j, result, &r);
         if (!result) {
                 slots = wire_get_block(&r, SLOTS_FILE_MAX);
                 result = wire_done(&r) ? HF_E_SIGNER_FAILED
@@ -131,8 +136,9 @@ static void on_pending_keys(void *userdata, int result, Bytes body)
         VaultJob *j = userdata;
         WireReader r = wire_reader(body);
 
-        if (!result)
-                result = signer_opened_decode(&r, &j->keys) || wire_done(&r) ? HF_E_SIGNER_FAILED : 0;
+        result = vault_job_take_keys(j, result, &r);
+        if (!result && wire_done(&r))
+                result = HF_E_SIGNER_FAILED;
         if (!result) {
                 open_new(j);
                 return;
@@ -169,8 +175,6 @@ int vault_confirm(Daemon *d, int code_fd, VaultDoneFunc done, void *userdata)
         VaultJob *j = NULL;
         int r;
 
-        if (!d->vault.init_pending)
-                return HF_E_NOTHING_TO_DO;
         r = vault_job_begin(d, NULL, done, userdata, &j);
         if (r)
                 return r;

@@ -6,6 +6,9 @@
 
 /* A new job, if nothing else is under way and the signer is there. HF_E_BUSY, HF_E_SIGNER_UNAVAILABLE. */
 int vault_job_begin(Daemon *d, const Caller *caller, VaultDoneFunc done, void *userdata, VaultJob **ret);
+/* What answers SIGNER_INIT and SIGNER_UNLOCK begins with, into job->keys and job->life; of a failed unlock the reasons.
+ * Gives the result on, or HF_E_SIGNER_FAILED. */
+int vault_job_take_keys(VaultJob *j, int result, WireReader *r);
 /* Calls `done` and frees the job. */
 void vault_job_tell(VaultJob *j, int result);
 /* job->keys are there: the worker opens the store, then it is ready or refused, and `done` is told. */

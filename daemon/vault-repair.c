@@ -25,16 +25,18 @@ int vault_open_again(Daemon *d, const SignerOpened *keys, const uint8_t life[sta
         VaultJob *j = vault_job_new(d); /* needs no signer */
         int r;
 
-        if (!j)
-                return -ENOMEM;
-        j->done = done;
-        j->userdata = userdata;
-        j->keys = *keys;
-        memcpy(j->life, life, sizeof(j->life));
-        (void)vault_read_slots_file(d);
-        r = vault_job_start_open(j);
-        if (r)
+        if (j) {
+                j->done = done;
+                j->userdata = userdata;
+                j->keys = *keys;
+                memcpy(j->life, life, sizeof(j->life));
+                (void)vault_read_slots_file(d);
+        }
+        r = j ? vault_job_start_open(j) : -ENOMEM;
+        if (r) {
                 vault_job_free(j);
+                vault_set_state(d, VAULT_REFUSED, HF_E_INTERNAL, "no memory to open the store again");
+        }
         return r;
 }
 
@@ -86,10 +88,9 @@ static void on_restore_unlocked(void *userdata, int result, Bytes body)
         VaultJob *j = userdata;
         WireReader r = wire_reader(body);
 
-        if (!result)
-                result = signer_opened_decode(&r, &j->keys) || wire_done(&r) ? HF_E_SIGNER_FAILED : 0;
-        else if (result == HF_E_UNLOCK_FAILED)
-                wire_get_string(&r, j->reason, sizeof(j->reason));
+        result = vault_job_take_keys(j, result, &r);
+        if (!result && wire_done(&r))
+                result = HF_E_SIGNER_FAILED;
         if (!result)
                 result = wire_put_block(signer_begin(j->daemon->signer, SIGNER_ADOPT),
                                 BYTES(j->backup->slots, j->backup->slots_len));
@@ -171,10 +172,9 @@ static void on_recover_unlocked(void *userdata, int result, Bytes body)
         Daemon *d = j->daemon;
         WireReader r = wire_reader(body);
 
-        if (!result)
-                result = signer_opened_decode(&r, &j->keys) || wire_done(&r) ? HF_E_SIGNER_FAILED : 0;
-        else if (result == HF_E_UNLOCK_FAILED)
-                wire_get_string(&r, j->reason, sizeof(j->reason));
+        result = vault_job_take_keys(j, result, &r);
+        if (!result && wire_done(&r))
+                result = HF_E_SIGNER_FAILED;
         if (!result && j->repair == VAULT_REPAIR_FOREIGN) {
                 result = wire_put_block(signer_begin(d->signer, SIGNER_ADOPT), buffer_bytes(&d->vault.slots));
                 if (!result)
@@ -184,7 +184,8 @@ static void on_recover_unlocked(void *userdata, int result, Bytes body)
         }
         if (result) {
                 d->vault.busy = false;
-                vault_note_failed_unlock(d, j);
+                if (result != HF_E_SIGNER_UNAVAILABLE) /* else nothing was decided */
+                        vault_note_failed_unlock(d, j);
                 vault_job_tell(j, result);
         }
 }

@@ -251,31 +251,43 @@ int vault_job_start_open(VaultJob *j)
 {
         Daemon *d = j->daemon;
         const SignerHello *hello = signer_client_hello(d->signer);
+        int r;
 
         j->served = hello->open ? hello->served : 0;
         j->memory = hello->memory == SECRET_MEMORY_SECRET ? "secret" : "locked";
-        d->vault.busy = true;
-        return worker_post(d->worker, vault_job_open, on_open, j);
+        r = worker_post(d->worker, vault_job_open, on_open, j);
+        d->vault.busy = r == 0;
+        return r;
+}
+
+int vault_job_take_keys(VaultJob *j, int result, WireReader *r)
+{
+        if (result == HF_E_UNLOCK_FAILED)
+                wire_get_string(r, j->reason, sizeof(j->reason));
+        if (result)
+                return result;
+        memcpy(j->life, signer_client_hello(j->daemon->signer)->life, sizeof(j->life));
+        return signer_opened_decode(r, &j->keys) ? HF_E_SIGNER_FAILED : 0;
 }
 
 /* The store has stayed open while the signer was away: the same keys must have come back. */
-static void resume(VaultJob *j)
+static int resume(VaultJob *j)
 {
         Daemon *d = j->daemon;
         uint8_t hash[32];
 
         hash_keys(&j->keys, hash);
-        d->vault.busy = false;
         if (memcmp(hash, d->vault.keys_hash, sizeof(hash))) {
                 snprintf(j->reason, sizeof(j->reason),
                                 "the slot opened another master than that of the open store");
-                vault_job_tell(j, HF_E_UNLOCK_FAILED);
-                return;
+                return HF_E_UNLOCK_FAILED;
         }
+        d->vault.busy = false;
         d->vault.signer_open = true;
         vault_set_state(d, VAULT_READY, 0, NULL);
         checkpoint_request(d, on_sealed_open, j);
         use_pump(d);
+        return 0;
 }
 
 void vault_note_failed_unlock(Daemon *d, const VaultJob *j)
@@ -300,16 +312,9 @@ static void on_unlocked(void *userdata, int result, Bytes body)
         Daemon *d = j->daemon;
         WireReader r = wire_reader(body);
 
+        result = vault_job_take_keys(j, result, &r);
         if (!result)
-                result = signer_opened_decode(&r, &j->keys) || wire_done(&r) ? HF_E_SIGNER_FAILED : 0;
-        else if (result == HF_E_UNLOCK_FAILED)
-                wire_get_string(&r, j->reason, sizeof(j->reason));
-        if (!result && d->vault.store) {
-                resume(j);
-                return;
-        }
-        if (!result)
-                result = vault_job_start_open(j);
+                result = wire_done(&r) ? HF_E_SIGNER_FAILED : d->vault.store ? resume(j) : vault_job_start_open(j);
         if (!result)
                 return;
         d->vault.busy = false;
@@ -360,7 +365,6 @@ int vault_job_begin(Daemon *d, const Caller *caller, VaultDoneFunc done, void *u
         j = vault_job_new(d);
         if (!j)
                 return -ENOMEM;
-        memcpy(j->life, signer_client_hello(d->signer)->life, sizeof(j->life));
         j->caller = caller ? caller_ref((Caller *)caller) : NULL;
         j->done = done;
         j->userdata = userdata;
@@ -485,6 +489,7 @@ void vault_signer_down(Daemon *d)
         log_warning("the signer went away");
         d->vault.signer_open = false;
         d->vault.init_pending = false;
+        use_pump(d); /* those who wait do so for a while, not for good */
 }
 
 /* ---- locking ---- */
