@@ -21,11 +21,13 @@ typedef struct Config {
         char importer_socket[CONFIG_TEXT_MAX];
         char socket[CONFIG_TEXT_MAX]; /* made by ourselves where no socket unit hands one over; "" for none */
         char policy_directories[CONFIG_TEXT_MAX * 2];
+        char pcr_signature[CONFIG_TEXT_MAX * 2];
         uint32_t policy_owner;
         bool import;
         bool system_bus;
         uint64_t checkpoint_lines;
         uint64_t checkpoint_seconds;
+        uint64_t anchor_interval; /* seconds */
         uint64_t segment_size;
         uint64_t max_keys;
         uint64_t max_connections;
