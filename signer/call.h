@@ -14,12 +14,14 @@
 #include "link/signer.h"
 #include "signer/cache.h"
 #include "signer/ledger.h"
+#include "signer/tpm-link.h"
 #include "signer/vault.h"
 
 /* What all handlers share. */
 typedef struct Signer {
         Vault vault;
         Cache *cache;
+        TpmLink *tpm; /* NULL: no socket for a holdfast-tpm */
         pthread_mutex_t ledger_lock;
         Ledger ledger;
         void (*scrub)(void *userdata); /* erases what the workers' stacks still hold */
@@ -50,6 +52,7 @@ typedef enum CallCost {
         COST_MEDIUM,    /* a few milliseconds at most */
         COST_HEAVY,     /* never takes the last free worker */
         COST_ARGON,     /* the same, and one at a time: 64 MiB each */
+        COST_TPM,       /* waits for the TPM: on workers of its own, without any lock */
 } CallCost;
 
 typedef struct RequestInfo {
@@ -59,6 +62,7 @@ typedef struct RequestInfo {
         bool needs_open;
         CallLock lock;
         CallCost cost; /* OPERATE: by the key's algorithm instead */
+        bool (*asks_tpm)(Bytes body, size_t n_fds); /* NULL: never; see signer/peek.h */
 } RequestInfo;
 
 /* For CALL_FREE: 0 with the lock held shared and a store open, or HF_E_STORE_LOCKED without it. */
@@ -80,11 +84,15 @@ int call_make_slots(Call *call, const SignerInit *init, const uint8_t master[sta
  * or a new recovery code, which goes out on the pipe. */
 int call_slot_secret(
                 Call *call, SlotKind kind, size_t *at, uint8_t ret[static SECRET_FD_MAX], size_t *ret_len);
+/* A key out of its envelope, or out of the cache. The lock is held. HF_E_KEY_MISMATCH: the envelope is not that of these
+ * attributes. */
+int call_open_key(Call *call, const KeyAttributes *a, Bytes encoded, Bytes wrapped, CacheLease *ret);
 int call_put_opened(Call *call, const SealKeys *keys, uint32_t slot);
 
 /* NULL for a type that has no row: there is no such request. */
 const RequestInfo *request_find(uint16_t type);
-CallCost request_cost(const RequestInfo *info, const KeyAttributes *attributes);
+/* What a request of this kind, and this one in particular, keeps a worker busy with. */
+CallCost request_cost(const RequestInfo *info, const KeyAttributes *attributes, Bytes body, size_t n_fds);
 
 int op_hello(Call *call);
 int op_init(Call *call);

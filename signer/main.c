@@ -34,8 +34,8 @@
 #define MACHINE_ID_MAX 256
 
 typedef struct Options {
-        uid_t peer;
-        bool has_peer;
+        uid_t peer, tpm;
+        bool has_peer, has_tpm;
         const char *credential;
         const char *machine_id;
         unsigned workers;
@@ -46,9 +46,12 @@ typedef struct Options {
 static int usage(FILE *to)
 {
         fprintf(to, "holdfast-signer [OPTION...]\n\n"
-                    "Holds the open keys of Holdfast. Expects its listening socket as descriptor 3.\n\n"
+                    "Holds the open keys of Holdfast. Expects its listening socket as descriptor 3, and as descriptor 4,\n"
+                    "where there is one, the socket that holdfast-tpm connects to.\n\n"
                     "  --peer-uid=N         the uid that may connect\n"
                     "  --peer-user=NAME     the same by name (default: holdfast)\n"
+                    "  --tpm-uid=N          the uid of holdfast-tpm\n"
+                    "  --tpm-user=NAME      the same by name (default: holdfast-tpm)\n"
                     "  --credential=PATH    instead of $CREDENTIALS_DIRECTORY/holdfast.unlock\n"
                     "  --machine-id=PATH    instead of /etc/machine-id\n"
                     "  --workers=N          threads (default: as many as cores, at least 2)\n"
@@ -71,20 +74,31 @@ static bool parse_number(const char *text, unsigned long max, unsigned long *ret
         return true;
 }
 
-static bool resolve_peer(const char *name, Options *o)
+static bool resolve(const char *name, uid_t *ret, bool *ret_has)
 {
         const struct passwd *pw = getpwnam(name);
 
         if (!pw)
                 return false;
-        o->peer = pw->pw_uid;
-        o->has_peer = true;
+        *ret = pw->pw_uid;
+        *ret_has = true;
         return true;
+}
+
+/* By name or by number; -1 to go on, else the exit code. */
+static int take_user(const char *name, uid_t *ret, bool *ret_has)
+{
+        if (resolve(name, ret, ret_has))
+                return -1;
+        log_error("there is no user %s", name);
+        return 1;
 }
 
 enum {
         OPT_PEER_UID = 1,
         OPT_PEER_USER,
+        OPT_TPM_UID,
+        OPT_TPM_USER,
         OPT_CREDENTIAL,
         OPT_MACHINE_ID,
         OPT_WORKERS,
@@ -97,6 +111,8 @@ enum {
 static const struct option long_options[] = {
                 {"peer-uid", required_argument, NULL, OPT_PEER_UID},
                 {"peer-user", required_argument, NULL, OPT_PEER_USER},
+                {"tpm-uid", required_argument, NULL, OPT_TPM_UID},
+                {"tpm-user", required_argument, NULL, OPT_TPM_USER},
                 {"credential", required_argument, NULL, OPT_CREDENTIAL},
                 {"machine-id", required_argument, NULL, OPT_MACHINE_ID},
                 {"workers", required_argument, NULL, OPT_WORKERS},
@@ -107,6 +123,17 @@ static const struct option long_options[] = {
                 {},
 };
 
+static int take_uid(uid_t *ret, bool *ret_has)
+{
+        unsigned long v;
+
+        if (!parse_number(optarg, UINT32_MAX - 1, &v))
+                return usage(stderr);
+        *ret = (uid_t)v;
+        *ret_has = true;
+        return -1;
+}
+
 /* -1 to go on, else the exit code. */
 static int take_option(int option, Options *o)
 {
@@ -114,16 +141,13 @@ static int take_option(int option, Options *o)
 
         switch (option) {
         case OPT_PEER_UID:
-                if (!parse_number(optarg, UINT32_MAX - 1, &v))
-                        return usage(stderr);
-                o->peer = (uid_t)v;
-                o->has_peer = true;
-                return -1;
+                return take_uid(&o->peer, &o->has_peer);
         case OPT_PEER_USER:
-                if (resolve_peer(optarg, o))
-                        return -1;
-                log_error("there is no user %s", optarg);
-                return 1;
+                return take_user(optarg, &o->peer, &o->has_peer);
+        case OPT_TPM_UID:
+                return take_uid(&o->tpm, &o->has_tpm);
+        case OPT_TPM_USER:
+                return take_user(optarg, &o->tpm, &o->has_tpm);
         case OPT_CREDENTIAL:
                 o->credential = optarg;
                 return -1;
@@ -163,10 +187,12 @@ static int parse_options(int argc, char *argv[], Options *ret)
         }
         if (optind < argc)
                 return usage(stderr);
-        if (!ret->has_peer && !resolve_peer("holdfast", ret)) {
+        if (!ret->has_peer && !resolve("holdfast", &ret->peer, &ret->has_peer)) {
                 log_error("there is no user holdfast; say --peer-user or --peer-uid");
                 return 1;
         }
+        if (!ret->has_tpm)
+                (void)resolve("holdfast-tpm", &ret->tpm, &ret->has_tpm);
         return -1;
 }
 
@@ -308,34 +334,53 @@ static int signer_main(const Options *o, Signer *signer, Server *server, const S
         server_run(server);
 }
 
-static int check_socket(const Options *o, ServerParams *params)
+static bool is_socket(int fd, bool listens)
 {
         int type, listening;
         socklen_t size = sizeof(type), listening_size = sizeof(listening);
 
-        if (listen_fds() < 1) {
+        return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET &&
+               getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &listening_size) == 0 &&
+               !!listening == listens;
+}
+
+/* How many of the inherited descriptors are ours; 0 after saying what is wrong with them. */
+static int check_sockets(const Options *o)
+{
+        int n = listen_fds(), want = o->import || n < 2 ? 1 : 2;
+
+        if (n < 1) {
                 log_error("no socket was handed over (LISTEN_FDS)");
-                return 1;
+                return 0;
         }
-        params->listen_fd = LISTEN_FD_FIRST;
-        if (getsockopt(LISTEN_FD_FIRST, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET ||
-                        getsockopt(LISTEN_FD_FIRST, SOL_SOCKET, SO_ACCEPTCONN, &listening, &listening_size) <
-                                        0 ||
-                        !!listening == o->import) {
-                log_error("descriptor 3 is not the socket it should be");
-                return 1;
+        for (int fd = LISTEN_FD_FIRST; fd < LISTEN_FD_FIRST + want; fd++)
+                if (!is_socket(fd, !o->import)) {
+                        log_error("descriptor %d is not the socket it should be", fd);
+                        return 0;
+                }
+        return want;
+}
+
+/* Not having one is no error: there are keys and slots that need none. */
+static int open_tpm_link(const Options *o, int n_sockets, TpmLink **ret)
+{
+        if (n_sockets < 2)
+                return 0;
+        if (!o->has_tpm) {
+                log_warning("there is no user holdfast-tpm: nobody may connect for the TPM");
+                return 0;
         }
-        return 0;
+        return tpm_link_new(LISTEN_FD_FIRST + 1, o->tpm, ret);
 }
 
 int main(int argc, char *argv[])
 {
         static Signer signer;
-        ServerParams params = {.signer = &signer};
+        ServerParams params = {.signer = &signer, .listen_fd = LISTEN_FD_FIRST};
         Server *server;
         Arena *arena;
+        int r, n_sockets;
         Options o;
-        int r;
 
         r = parse_options(argc, argv, &o);
         if (r >= 0)
@@ -344,10 +389,10 @@ int main(int argc, char *argv[])
                 log_error("LD_ variables are set in the environment: refused");
                 return 1;
         }
-        r = check_socket(&o, &params);
-        if (r)
-                return r;
-        r = harden_process(LISTEN_FD_FIRST + 1);
+        n_sockets = check_sockets(&o);
+        if (n_sockets == 0)
+                return 1;
+        r = harden_process(LISTEN_FD_FIRST + n_sockets);
         if (r)
                 return failed("hardening", r);
         notify_open(&params.notify);
@@ -355,6 +400,8 @@ int main(int argc, char *argv[])
         params.peer = o.peer;
         params.workers = o.import ? 2 : o.workers;
         r = vault_init(&signer.vault);
+        if (!r)
+                r = open_tpm_link(&o, n_sockets, &signer.tpm);
         if (!r)
                 r = server_new(&params, &server);
         if (!r)

@@ -10,6 +10,7 @@
 #include "seal/envelope.h"
 #include "signer/call.h"
 #include "signer/import.h"
+#include "signer/tpm-key.h"
 
 static int put_attributes(Call *call, const KeyAttributes *a)
 {
@@ -56,8 +57,6 @@ static int finish_key(Call *call, KeyAttributes *a, const PrivKey *key)
 /* Attributes of a key that is yet to be. */
 static int check_new(const KeyAttributes *ret, uint32_t flags)
 {
-        if (ret->protection != PROTECTION_SOFTWARE)
-                return HF_E_NOT_SUPPORTED;
         if (ret->version != 1 || ret->public_len > 0 || (ret->flags & ~(uint32_t)KEY_FLAG_DIGEST) != flags)
                 return HF_E_INVALID_ARGS;
         return 0;
@@ -67,6 +66,7 @@ int op_generate(Call *call)
 {
         _cleanup_(privkey_freep) PrivKey *key = NULL;
         WireReader reader = wire_reader(call->body);
+        uint8_t parent[TPM_NAME_SIZE];
         KeyAttributes a;
         int r;
 
@@ -79,9 +79,13 @@ int op_generate(Call *call)
                 r = call_lock_open(call);
         if (r)
                 return r;
+        memcpy(parent, call->signer->vault.tpm, sizeof(parent));
         call_unlock(call); /* asked early: nobody should wait for primes and then hear that it was for nothing
                             */
-        r = privkey_generate(a.algorithm, &key);
+        if (a.protection == PROTECTION_TPM)
+                r = tpm_key_create(call->signer->tpm, &a, parent, &key);
+        else
+                r = privkey_generate(a.algorithm, &key);
         return r ? r : finish_key(call, &a, key);
 }
 
@@ -114,6 +118,8 @@ int op_import(Call *call)
                 return -EPROTO;
         if (!r)
                 r = check_new(&a, KEY_FLAG_IMPORTED);
+        if (!r && a.protection != PROTECTION_SOFTWARE)
+                r = HF_E_NOT_SUPPORTED;
         if (r)
                 return r;
         if (call->n_fds != 1)
@@ -135,13 +141,14 @@ static bool same_but_state(const KeyAttributes *a, const KeyAttributes *b)
                a->created == b->created && bytes_equal(key_attributes_public(a), key_attributes_public(b));
 }
 
-/* Version up by one; disabled comes and goes, frozen and retired only come. */
+/* Version up by one; disabled comes and goes, frozen, retired and lost only come. Being lost is no change of ours, so
+ * that it happens to frozen keys, too. */
 static int check_change(const KeyAttributes *old, const KeyAttributes *new)
 {
-        const uint32_t may_change = KEY_FLAG_DISABLED | KEY_FLAG_FROZEN | KEY_FLAG_RETIRED;
-        const uint32_t for_good = KEY_FLAG_FROZEN | KEY_FLAG_RETIRED;
+        const uint32_t may_change = KEY_FLAG_DISABLED | KEY_FLAG_FROZEN | KEY_FLAG_RETIRED | KEY_FLAG_LOST;
+        const uint32_t for_good = KEY_FLAG_FROZEN | KEY_FLAG_RETIRED | KEY_FLAG_LOST;
 
-        if (old->flags & KEY_FLAG_FROZEN)
+        if (old->flags & KEY_FLAG_FROZEN && (old->flags ^ new->flags) != KEY_FLAG_LOST)
                 return HF_E_KEY_FROZEN;
         if (!same_but_state(old, new) || old->version == UINT32_MAX || new->version != old->version + 1)
                 return HF_E_INVALID_ARGS;

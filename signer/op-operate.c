@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "seal/envelope.h"
 #include "signer/call.h"
+#include "signer/tpm-key.h"
 
 #define AGREE_MAX (255u * 32)
 
@@ -134,10 +135,10 @@ static int check_allowed(const KeyAttributes *a, const SignerOperation *op)
         bool digest = op->flags & SIGNER_FLAG_DIGEST;
         int r;
 
+        if (a->flags & KEY_FLAG_LOST)
+                return HF_E_KEY_LOST;
         if (a->flags & KEY_FLAG_DISABLED)
                 return HF_E_KEY_DISABLED;
-        if (a->protection != PROTECTION_SOFTWARE)
-                return HF_E_NOT_SUPPORTED;
         if (op->flags & ~(uint32_t)(SIGNER_FLAG_DIGEST | SIGNER_FLAG_P1363))
                 return HF_E_INVALID_ARGS;
         if (!scheme)
@@ -153,17 +154,18 @@ static int check_allowed(const KeyAttributes *a, const SignerOperation *op)
         return digest && op->op != SIGNER_OP_SIGN ? HF_E_INVALID_ARGS : 0;
 }
 
-static int open_key(Call *call, const CacheRecord *record, CacheLease *ret)
+static int open_envelope(Call *call, const KeyAttributes *a, const CacheRecord *record, CacheLease *ret)
 {
         const uint8_t *wrapping = call->signer->vault.secrets->keys.wrapping;
-        const KeyAttributes *a = call->attributes;
         _cleanup_(privkey_freep) PrivKey *key = NULL;
         uint8_t raw[PRIVKEY_RAW_MAX];
         size_t len = 0;
         int r;
 
         r = envelope_open(wrapping, a, record->wrapped, raw, sizeof(raw), &len);
-        if (!r)
+        if (!r && a->protection == PROTECTION_TPM)
+                r = tpm_key_open(call->signer->tpm, a, BYTES(raw, len), &key);
+        else if (!r)
                 r = privkey_from_raw(a->algorithm, BYTES(raw, len), key_attributes_public(a), &key);
         secret_erase(raw, len);
         if (!r)
@@ -173,27 +175,46 @@ static int open_key(Call *call, const CacheRecord *record, CacheLease *ret)
         return r;
 }
 
-int op_operate(Call *call)
+int call_open_key(Call *call, const KeyAttributes *a, Bytes encoded, Bytes wrapped, CacheLease *ret)
+{
+        CacheRecord record = {.uuid = a->uuid, .attributes = encoded, .wrapped = wrapped};
+        int r = cache_take(call->signer->cache, &record, ret);
+
+        return r == HF_E_NO_SUCH_KEY ? open_envelope(call, a, &record, ret) : r;
+}
+
+/* The open key, and that this use of it is allowed. */
+static int prepare(Call *call, CacheLease *lease)
 {
         const SignerOperation *op = call->operation;
-        CacheRecord record = {.attributes = op->attributes, .wrapped = op->wrapped};
-        CacheLease lease = {};
         int r;
 
         if (call->accepted)
                 return call->accepted;
         if (!call->attributes)
                 return HF_E_KEY_MISMATCH; /* nothing we made has such attributes */
-        record.uuid = call->attributes->uuid;
-        r = cache_take(call->signer->cache, &record, &lease);
-        if (r == HF_E_NO_SUCH_KEY)
-                r = open_key(call, &record, &lease);
+        r = call_open_key(call, call->attributes, op->attributes, op->wrapped, lease);
+        /* Only now are the attributes known to be true. */
+        return r ? r : check_allowed(call->attributes, op);
+}
+
+int op_operate(Call *call)
+{
+        CacheLease lease = {};
+        bool far;
+        int r;
+
+        r = call_lock_open(call);
         if (r)
                 return r;
-        /* Only now are the attributes known to be true. */
-        r = check_allowed(call->attributes, op);
+        r = prepare(call, &lease);
+        far = !r && call->attributes->protection == PROTECTION_TPM;
+        if (far)
+                call_unlock(call); /* the TPM takes its time, and meanwhile the store may be locked */
         if (!r)
-                r = uses[op->op].perform(call, lease.key);
+                r = uses[call->operation->op].perform(call, lease.key);
         cache_release(call->signer->cache, &lease);
+        if (!far)
+                call_unlock(call);
         return r;
 }

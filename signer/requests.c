@@ -5,6 +5,7 @@
  */
 #include "base/cleanup.h"
 #include "signer/call.h"
+#include "signer/peek.h"
 
 static const RequestInfo requests[] = {
                 {SIGNER_HELLO, "hello", op_hello, false, CALL_SHARED, COST_QUICK},
@@ -17,10 +18,10 @@ static const RequestInfo requests[] = {
                 {SIGNER_SLOT_REMOVE, "slot-remove", op_slot_remove, true, CALL_SHARED, COST_QUICK},
                 {SIGNER_SLOT_CHANGE, "slot-change", op_slot_change, true, CALL_SHARED, COST_ARGON},
                 {SIGNER_ADOPT, "adopt", op_adopt, true, CALL_SHARED, COST_QUICK},
-                {SIGNER_GENERATE, "generate", op_generate, true, CALL_FREE, COST_HEAVY},
+                {SIGNER_GENERATE, "generate", op_generate, true, CALL_FREE, COST_HEAVY, peek_attributes},
                 {SIGNER_IMPORT, "import", op_import, true, CALL_FREE, COST_HEAVY},
                 {SIGNER_REWRAP, "rewrap", op_rewrap, true, CALL_SHARED, COST_QUICK},
-                {SIGNER_OPERATE, "operate", op_operate, true, CALL_SHARED, COST_QUICK},
+                {SIGNER_OPERATE, "operate", op_operate, true, CALL_FREE, COST_QUICK},
                 {SIGNER_CHECKPOINT, "checkpoint", op_checkpoint, true, CALL_SHARED, COST_QUICK},
                 {SIGNER_RANDOM, "random", op_random, false, CALL_SHARED, COST_QUICK},
                 {SIGNER_REKEY, "rekey", op_rekey, true, CALL_ALONE, COST_ARGON},
@@ -37,10 +38,14 @@ const RequestInfo *request_find(uint16_t type)
 }
 
 /* RSA's private operations take milliseconds, and making a pair of primes seconds. */
-CallCost request_cost(const RequestInfo *info, const KeyAttributes *attributes)
+CallCost request_cost(const RequestInfo *info, const KeyAttributes *attributes, Bytes body, size_t n_fds)
 {
+        if (info->asks_tpm && info->asks_tpm(body, n_fds))
+                return COST_TPM;
         if (info->type != SIGNER_OPERATE || !attributes)
                 return info->cost;
+        if (attributes->protection == PROTECTION_TPM)
+                return COST_TPM;
         switch (attributes->algorithm) {
         case KEY_RSA2048:
         case KEY_RSA3072:

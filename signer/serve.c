@@ -15,6 +15,8 @@
 #include "signer/stack.h"
 
 #define WORKERS_MAX CACHE_COPIES_MAX
+#define TPM_WORKERS 2u                   /* one asks the TPM while the other prepares or pads */
+#define TPM_QUEUED_BYTES_MAX (16u << 20) /* above it jobs for the TPM are refused: others must not wait for it */
 #define QUEUED_BYTES_MAX (48u << 20) /* above it the peer waits: nothing more is read */
 #define DRAIN_MAX 64u                /* packets read before one is worked on */
 #define SEND_WAIT_MS 1000            /* a peer that does not read for so long loses its connection */
@@ -34,6 +36,7 @@ typedef struct Job {
         int fds[LINK_FDS_MAX];
         size_t n_fds;
         int accepted;
+        size_t *account; /* of the bytes it keeps */
         Ledger ledger;
         bool has_attributes;
         SignerOperation operation;
@@ -66,13 +69,14 @@ struct Server {
         unsigned idle;
         unsigned heavy; /* workers in COST_HEAVY and COST_ARGON */
         bool argon;
-        Queue quick_jobs, heavy_jobs, argon_jobs;
-        size_t queued_bytes;
+        Queue quick_jobs, heavy_jobs, argon_jobs, tpm_jobs;
+        pthread_cond_t tpm_wake;
+        size_t queued_bytes, tpm_queued_bytes;
         Connection *connection;
 
         uint8_t *packet; /* the leader's */
-        unsigned n_workers;
-        Worker workers[WORKERS_MAX];
+        unsigned n_workers, n_tpm_workers;
+        Worker workers[WORKERS_MAX + TPM_WORKERS]; /* those for the TPM behind all others */
 };
 
 /* Connections */
@@ -140,11 +144,22 @@ static int send_reply(const Connection *c, Bytes message)
 
 /* Jobs */
 
-static void job_free(Server *s, Job *j)
+static void job_charge(Job *j, size_t *account)
+{
+        size_t n = sizeof(*j) + j->size;
+
+        if (j->account)
+                *j->account -= n;
+        if (account)
+                *account += n;
+        j->account = account;
+}
+
+static void job_free(Job *j)
 {
         for (size_t i = 0; i < j->n_fds; i++)
                 safe_close(j->fds[i]);
-        s->queued_bytes -= sizeof(*j) + j->size;
+        job_charge(j, NULL);
         connection_unref(j->connection);
         free(j);
 }
@@ -161,7 +176,7 @@ static Job *job_new(Server *s, Connection *c, const LinkMessage *m)
                 memcpy(j->body, m->body.data, m->body.len);
         memcpy(j->fds, m->fds, sizeof(j->fds));
         c->users++;
-        s->queued_bytes += sizeof(*j) + j->size;
+        job_charge(j, &s->queued_bytes);
         return j;
 }
 
@@ -183,7 +198,9 @@ static int job_judge(Server *s, Job *j)
         } else if (j->info->type == SIGNER_CHECKPOINT && signer_checkpoint_decode(body, &checkpoint)) {
                 return -EPROTO;
         }
-        j->cost = request_cost(j->info, j->has_attributes ? &j->attributes : NULL);
+        j->cost = request_cost(j->info, j->has_attributes ? &j->attributes : NULL, body, j->n_fds);
+        if (j->cost == COST_TPM && s->n_tpm_workers == 0)
+                j->cost = j->info->cost; /* it will hear at once that there is none */
 
         pthread_mutex_lock(&s->signer->ledger_lock);
         if (j->info->type == SIGNER_OPERATE)
@@ -203,6 +220,8 @@ static Queue *queue_of(Server *s, CallCost cost)
                 return &s->heavy_jobs;
         case COST_ARGON:
                 return &s->argon_jobs;
+        case COST_TPM:
+                return &s->tpm_jobs;
         case COST_QUICK:
         case COST_MEDIUM:
                 break;
@@ -220,6 +239,21 @@ static void refuse(const Connection *c, const Job *j, int result)
         (void)send_reply(c, buffer_bytes(&b));
 }
 
+static int job_push(Server *s, Job *j)
+{
+        int r;
+
+        if (j->cost == COST_TPM) {
+                if (s->tpm_queued_bytes >= TPM_QUEUED_BYTES_MAX)
+                        return HF_E_BUSY;
+                job_charge(j, &s->tpm_queued_bytes);
+        }
+        r = queue_push(queue_of(s, j->cost), &j->item);
+        if (!r && j->cost == COST_TPM)
+                pthread_cond_signal(&s->tpm_wake);
+        return r;
+}
+
 /* -EPROTO: the connection has to go. The lock is held. */
 static int enqueue(Server *s, Connection *c, LinkMessage *m)
 {
@@ -232,13 +266,13 @@ static int enqueue(Server *s, Connection *c, LinkMessage *m)
         }
         r = job_judge(s, j);
         if (r) {
-                job_free(s, j);
+                job_free(j);
                 return r;
         }
-        r = queue_push(queue_of(s, j->cost), &j->item);
+        r = job_push(s, j);
         if (r) {
                 refuse(c, j, r);
-                job_free(s, j);
+                job_free(j);
         }
         return 0;
 }
@@ -441,7 +475,7 @@ static void work_on(Worker *w, Job *j)
                 s->argon = false;
         if (r)
                 drop_connection(s, j->connection);
-        job_free(s, j);
+        job_free(j);
 }
 
 static void work(Worker *w)
@@ -476,6 +510,31 @@ static void *worker_main(void *argument)
         return NULL;
 }
 
+/* For the TPM alone: never leads, and what waits for the TPM waits here. */
+static void *tpm_worker_main(void *argument)
+{
+        Worker *w = argument;
+        Server *s = w->server;
+        Job *j;
+
+        pthread_mutex_lock(&s->lock);
+        s->arrived++;
+        pthread_cond_signal(&s->arrival);
+        for (;;) {
+                j = s->gate ? (Job *)queue_pop(&s->tpm_jobs) : NULL;
+                if (j)
+                        work_on(w, j);
+                else
+                        pthread_cond_wait(&s->tpm_wake, &s->lock);
+        }
+        return NULL;
+}
+
+static unsigned all_workers(const Server *s)
+{
+        return s->n_workers + s->n_tpm_workers;
+}
+
 static int worker_init(Worker *w, Server *s)
 {
         void *p;
@@ -497,7 +556,7 @@ static void scrub_all(void *userdata)
         Server *s = userdata;
 
         pthread_mutex_lock(&s->lock);
-        for (unsigned i = 0; i < s->n_workers; i++)
+        for (unsigned i = 0; i < all_workers(s); i++)
                 if (s->workers[i].running)
                         s->workers[i].scrub = true;
                 else
@@ -519,11 +578,13 @@ int server_new(const ServerParams *params, Server **ret)
         s->notify = params->notify;
         pthread_mutex_init(&s->lock, NULL);
         pthread_cond_init(&s->wake, NULL);
+        pthread_cond_init(&s->tpm_wake, NULL);
         pthread_cond_init(&s->arrival, NULL);
         s->n_workers = params->workers ? params->workers : cores > 2 ? (unsigned)cores : 2;
         if (s->n_workers > WORKERS_MAX)
                 s->n_workers = WORKERS_MAX;
-        for (unsigned i = 0; !r && i < s->n_workers; i++)
+        s->n_tpm_workers = s->signer->tpm ? TPM_WORKERS : 0;
+        for (unsigned i = 0; !r && i < all_workers(s); i++)
                 r = worker_init(&s->workers[i], s);
         if (r)
                 return r;
@@ -538,14 +599,15 @@ int server_start(Server *s)
         int r;
 
         s->workers[0].thread = pthread_self();
-        for (unsigned i = 1; i < s->n_workers; i++) {
-                r = pthread_create(&s->workers[i].thread, NULL, worker_main, &s->workers[i]);
+        for (unsigned i = 1; i < all_workers(s); i++) {
+                r = pthread_create(&s->workers[i].thread, NULL, i < s->n_workers ? worker_main : tpm_worker_main,
+                                &s->workers[i]);
                 if (r)
                         return -r;
         }
         /* A thread's first steps are system calls that the filter will not allow. */
         pthread_mutex_lock(&s->lock);
-        while (s->arrived + 1 < s->n_workers)
+        while (s->arrived + 1 < all_workers(s))
                 pthread_cond_wait(&s->arrival, &s->lock);
         pthread_mutex_unlock(&s->lock);
         return 0;
@@ -556,6 +618,7 @@ void server_run(Server *s)
         pthread_mutex_lock(&s->lock);
         s->gate = true;
         pthread_cond_broadcast(&s->wake);
+        pthread_cond_broadcast(&s->tpm_wake);
         pthread_mutex_unlock(&s->lock);
         work(&s->workers[0]);
         abort(); /* work() does not end */

@@ -37,6 +37,7 @@ typedef struct Vault {
         bool shut;  /* locked by order: no unattended try until the next attended one */
         Uuid store_id;
         uint32_t slot; /* the one that opened it */
+        uint8_t tpm[TPM_NAME_SIZE]; /* identity of the TPM it was made with; zeros: none */
         bool machine_known;
         uint8_t machine[SLOTS_MACHINE_SIZE]; /* zeros: not known */
 } Vault;

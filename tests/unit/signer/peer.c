@@ -36,10 +36,11 @@ static void write_text(const Peer *p, const char *name, const char *text)
 
 void peer_setup(Peer *p)
 {
-        *p = (Peer){.fd = -EBADF, .pid = -1, .slots = BUFFER_INIT(SLOTS_FILE_MAX), .uid = getuid()};
+        *p = (Peer){.fd = -EBADF, .pid = -1, .slots = BUFFER_INIT(SLOTS_FILE_MAX), .uid = getuid(), .tpm_uid = getuid()};
         strcpy(p->dir, "/tmp/hf-signer-XXXXXX");
         assert_non_null(mkdtemp(p->dir));
         snprintf(p->socket_path, sizeof(p->socket_path), "%s/signer", p->dir);
+        snprintf(p->tpm_path, sizeof(p->tpm_path), "%s/tpm", p->dir);
         write_text(p, "holdfast.unlock", PEER_CREDENTIAL);
         write_text(p, "machine-id", "11111111222222223333333344444444\n");
         uuid_generate(&p->store_id);
@@ -57,25 +58,30 @@ static void hide_secret_memory(void)
         seccomp_release(ctx);
 }
 
-/* In the child: the socket becomes descriptor 3, the environment what a unit would give. */
-static void run_signer(const Peer *p, int socket_fd)
+/* In the child: the sockets become descriptors 3 and 4, the environment what a unit would give. */
+static void run_signer(const Peer *p, int socket_fd, int tpm_fd)
 {
-        char peer[32], machine[96], text[32];
-        char *argv[] = {(char *)"holdfast-signer", peer, machine, (char *)p->extra, NULL};
+        char peer[32], tpm[32], machine[96], text[32];
+        char *argv[] = {(char *)"holdfast-signer", peer, tpm, machine, (char *)p->extra, NULL};
         int out;
 
         snprintf(peer, sizeof(peer), "--peer-uid=%u", (unsigned)p->uid);
+        snprintf(tpm, sizeof(tpm), "--tpm-uid=%u", (unsigned)p->tpm_uid);
         snprintf(machine, sizeof(machine), "--machine-id=%s/machine-id", p->dir);
         out = open("/dev/null", O_WRONLY);
         if (!getenv("SIGNER_TEST_VERBOSE"))
                 dup2(out, STDERR_FILENO);
         /* Away from the low numbers first, so that the descriptors do not step on each other. */
         socket_fd = fcntl(socket_fd, F_DUPFD, 10);
+        tpm_fd = p->has_tpm_socket ? fcntl(tpm_fd, F_DUPFD, 10) : -EBADF;
         dup2(socket_fd, 3);
+        if (tpm_fd >= 0)
+                dup2(tpm_fd, 4);
         snprintf(text, sizeof(text), "%d", (int)getpid());
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody behind */
         setenv("LISTEN_PID", text, 1);
-        setenv("LISTEN_FDS", "1", 1);
+        setenv("LISTEN_FDS", tpm_fd >= 0 ? "2" : "1", 1);
+        setenv("LISTEN_FDNAMES", tpm_fd >= 0 ? "signer:tpm" : "signer", 1);
         setenv("CREDENTIALS_DIRECTORY", p->dir, 1);
         if (p->no_secret_memory)
                 hide_secret_memory();
@@ -85,16 +91,21 @@ static void run_signer(const Peer *p, int socket_fd)
 
 void peer_start(Peer *p)
 {
-        int fd;
+        int fd, tpm_fd = -EBADF;
 
         assert_int_equal(link_listen(p->socket_path, &fd), 0);
         (void)chmod(p->socket_path, 0666);
+        if (p->has_tpm_socket) {
+                assert_int_equal(link_listen(p->tpm_path, &tpm_fd), 0);
+                (void)chmod(p->tpm_path, 0666);
+        }
         (void)chmod(p->dir, 0755);
         p->pid = fork();
         assert_true(p->pid >= 0);
         if (p->pid == 0)
-                run_signer(p, fd);
+                run_signer(p, fd, tpm_fd);
         close(fd);
+        safe_close(tpm_fd);
         if (p->uid == getuid())
                 peer_connect(p);
 }
@@ -122,7 +133,7 @@ int peer_alive(Peer *p)
 
 void peer_teardown(Peer *p)
 {
-        static const char *const names[] = {"holdfast.unlock", "machine-id", "signer"};
+        static const char *const names[] = {"holdfast.unlock", "machine-id", "signer", "tpm"};
         int dir = open(p->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
         peer_kill(p);
@@ -285,6 +296,14 @@ SignerOperation peer_operation(Peer *p, const PeerKey *k, SignerOp op, Scheme sc
                         .wrapped = BYTES(k->wrapped, k->wrapped_len),
                         .payload = payload,
         };
+}
+
+uint64_t peer_send_generate(Peer *p, const PeerKey *k)
+{
+        _cleanup_buffer_ Buffer b = BUFFER_INIT(2048);
+
+        assert_int_equal(wire_put_block(&b, BYTES(k->encoded, k->encoded_len)), 0);
+        return peer_send(p, SIGNER_GENERATE, buffer_bytes(&b), NULL, 0);
 }
 
 uint64_t peer_send_operation(Peer *p, const SignerOperation *op)

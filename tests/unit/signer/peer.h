@@ -27,6 +27,9 @@ typedef struct Peer {
         const char *extra;    /* one more option of the signer, or NULL */
         int no_secret_memory; /* a kernel without memfd_secret */
         uid_t uid;            /* the uid the signer expects */
+        int has_tpm_socket;   /* hands over a second socket */
+        char tpm_path[96];    /* where holdfast-tpm connects */
+        uid_t tpm_uid;        /* and who may */
 } Peer;
 
 /* A directory with credential and machine-id, no signer yet. */
@@ -62,6 +65,7 @@ typedef struct PeerKey {
 void peer_key_init(PeerKey *k, KeyAlgorithm algorithm, KeyPurpose purpose, uint32_t flags);
 void peer_key_encode(PeerKey *k);
 int peer_generate(Peer *p, PeerKey *k);
+uint64_t peer_send_generate(Peer *p, const PeerKey *k);
 /* An operation on k with the next seq. */
 SignerOperation peer_operation(Peer *p, const PeerKey *k, SignerOp op, Scheme scheme, Bytes payload);
 int peer_operate(Peer *p, const SignerOperation *op, Bytes *ret_result);

@@ -294,7 +294,7 @@ static void test_a_new_key_has_no_history(void **state)
         peer_key_init(&k, KEY_P256, PURPOSE_SIGN, 0);
         k.attributes.protection = PROTECTION_TPM;
         peer_key_encode(&k);
-        assert_int_equal(peer_generate(p, &k), HF_E_NOT_SUPPORTED);
+        assert_int_equal(peer_generate(p, &k), HF_E_TPM_UNAVAILABLE); /* and never one of software instead */
 }
 
 static void test_a_sequence_number_is_served_once(void **state)

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Keys in the TPM
+ *
+ * Such a key is a PrivKey whose private half is far away (crypto/privkey.h): whatever uses keys uses these as well. Its
+ * raw form is what the TPM needs to load it, and an authorisation that only the envelope knows, so that a blob alone
+ * is of no use to another user of the TPM (docs/formats/envelope.md).
+ */
+#include "crypto/attributes.h"
+#include "crypto/privkey.h"
+#include "signer/tpm-link.h"
+
+/* Made in the TPM, bound to the primary named `parent` (zeros: any). HF_E_ALGORITHM_NOT_SUPPORTED: ours or the TPM's
+ * tables have no row for it; and as tpm_call(). `l` outlives the key. */
+int tpm_key_create(TpmLink *l, const KeyAttributes *a, const uint8_t parent[static TPM_NAME_SIZE], PrivKey **ret);
+/* Out of its raw form. HF_E_KEY_MISMATCH: the TPM would know it by another public half than the attributes. */
+int tpm_key_open(TpmLink *l, const KeyAttributes *a, Bytes raw, PrivKey **ret);
+
+/* What lies in the raw form; spans are borrowed from it. */
+typedef struct TpmKey {
+        uint8_t auth[TPM_AUTH_SIZE];
+        TpmBlob blob;
+} TpmKey;
+#define TPM_KEY_FORMAT 1
+/* HF_E_KEY_MISMATCH: not in that form. */
+int tpm_key_parse(Bytes raw, TpmKey *ret);
