@@ -20,6 +20,7 @@ MAP = {
     "audit": ["base", "crypto"],
     "keystore": ["base", "crypto", "store"],
     "signer": ["base", "crypto", "seal", "link"],
+    "tpm": ["base", "link"],
     "daemon": ["base", "crypto", "store", "audit", "policy", "keystore", "dbus", "link"],
     "launch": ["base", "link"],
     "libclient": ["base", "dbus"],
@@ -28,12 +29,13 @@ MAP = {
 
 # Libraries that have one home each: header pattern, rooms that may name it.
 LIBRARIES = {
-    r"openssl/": ["crypto", "signer"],  # signer: the heap and warm-up of its own process
+    r"openssl/": ["crypto", "signer", "tpm"],  # signer, tpm: the heap and warm-up of their own process
     r"sodium": ["crypto", "seal", "keystore"],
     r"sqlcipher/|sqlite3\.h": ["store"],
     r"systemd/sd-bus": ["daemon", "libclient", "cli"],
     r"systemd/sd-event": ["daemon", "launch", "libclient"],
-    r"seccomp": ["daemon", "signer"],
+    r"seccomp": ["daemon", "signer", "tpm"],
+    r"tss2/": ["tpm"],
     r"jansson": ["audit", "cli"],
     r"libsmartcols": ["cli"],
 }

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The requests, and how often one is tried
+ *
+ * A TPM that is busy gets a few tries with growing pauses. One that is full gets TPM_PATIENCE_MS: others use it too, and
+ * what stands in our way is usually gone in a moment. What was kept is thrown away once and the request begun anew; a road
+ * that broke is opened once more. Then the failure is the answer.
+ */
+#include <errno.h>
+#include <poll.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "tpm/call.h"
+#include "tpm/template.h"
+
+#define BUSY_TRIES 5
+#define BUSY_PAUSE_MS 10 /* doubled each time */
+#define FULL_PATIENCE_MS 2000
+#define FULL_PAUSE_MS 50
+#define SECONDS (TPM_TIMEOUT_MS / 1000)
+#define SECONDS_CREATE (TPM_TIMEOUT_CREATE_MS / 1000)
+
+static const RequestInfo requests[] = {
+                {TPM_HELLO, "hello", op_hello, false, SECONDS},
+                {TPM_STATE, "state", op_state, false, SECONDS},
+                {TPM_CREATE, "create", op_create, true, SECONDS_CREATE},
+                {TPM_OPERATE, "operate", op_operate, true, SECONDS},
+};
+
+const RequestInfo *request_find(uint16_t type)
+{
+        for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
+                if (requests[i].type == type)
+                        return &requests[i];
+        return NULL;
+}
+
+typedef struct Patience {
+        uint64_t began;
+        unsigned busy;
+        bool renewed, reopened, started;
+} Patience;
+
+static bool after(unsigned ms)
+{
+        /* Two that got in each other's way should not do so again. */
+        (void)poll(NULL, 0, (int)(ms + clock_monotonic() % (ms / 2 + 1)));
+        return true;
+}
+
+static bool once(bool *flag)
+{
+        bool first = !*flag;
+
+        *flag = true;
+        return first;
+}
+
+static bool start_up(Device *d)
+{
+        return device_result(d, Esys_Startup(d->esys, TPM2_SU_CLEAR)) == 0;
+}
+
+/* Does what the failure asks for. False: it is the answer. */
+static bool another_try(Tpm *t, Patience *p, const Call *call)
+{
+        Device *d = &t->device;
+
+        switch (d->reaction) {
+        case REACTION_NONE:
+                return false;
+        case REACTION_AGAIN:
+                return p->busy++ < BUSY_TRIES && after(BUSY_PAUSE_MS << p->busy);
+        case REACTION_WAIT:
+                return clock_monotonic() - p->began < FULL_PATIENCE_MS * 1000u && after(FULL_PAUSE_MS);
+        case REACTION_RENEW:
+                if (!kept_any(&t->kept) || !once(&p->renewed))
+                        return false;
+                kept_forget(&t->kept);
+                return true;
+        case REACTION_STARTUP:
+                kept_forget(&t->kept);
+                return once(&p->started) && start_up(d);
+        case REACTION_REOPEN:
+                device_close(d);
+                return !call->once && once(&p->reopened);
+        }
+        return false;
+}
+
+static int attempt(const RequestInfo *info, Call *call)
+{
+        Tpm *t = call->tpm;
+        int r = 0;
+
+        (void)device_handled(&t->device, 0);
+        buffer_clear(call->reply);
+        if (info->needs_tpm)
+                r = device_open(&t->device);
+        if (!r && t->kept.opened != t->device.opened)
+                kept_forget(&t->kept);
+        return r ? r : info->handle(call);
+}
+
+int request_run(const RequestInfo *info, Call *call)
+{
+        Patience p = {.began = clock_monotonic()};
+        int r;
+
+        do
+                r = attempt(info, call);
+        while (r && another_try(call->tpm, &p, call));
+        return r;
+}
+
+const uint8_t *call_get_parent(WireReader *r)
+{
+        Bytes name = wire_get_block(r, TPM_NAME_SIZE);
+
+        if (name.len != 0 && name.len != TPM_NAME_SIZE)
+                r->failed = true;
+        return name.len == TPM_NAME_SIZE ? name.data : NULL;
+}
+
+int call_put_blob(Call *call, const Parent *p, const TPM2B_PUBLIC *public, const TPM2B_PRIVATE *private)
+{
+        uint8_t public_part[TPM_PART_MAX], private_part[TPM_PART_MAX];
+        TpmBlob blob = {.public.data = public_part, .private.data = private_part};
+        int r = public_marshal(public, public_part, &blob.public.len);
+
+        if (!r)
+                r = private_marshal(private, private_part, &blob.private.len);
+        if (r)
+                return device_nonsense(&call->tpm->device, "parts of a key");
+        memcpy(blob.parent, p->name, TPM_NAME_SIZE);
+        return tpm_blob_put(call->reply, &blob);
+}
+
+int call_put_number(Call *call, const TPMT_PUBLIC *area)
+{
+        uint8_t number[TPM_NUMBER_MAX];
+        size_t n;
+
+        if (template_number(area, number, &n))
+                return device_nonsense(&call->tpm->device, "public number of a key");
+        return wire_put_block(call->reply, BYTES(number, n));
+}
