@@ -47,7 +47,8 @@ static int usage(FILE *to)
 {
         fprintf(to, "holdfast-signer [OPTION...]\n\n"
                     "Holds the open keys of Holdfast. Expects its listening socket as descriptor 3, and as descriptor 4,\n"
-                    "where there is one, the socket that holdfast-tpm connects to.\n\n"
+                    "where there is one, the socket that holdfast-tpm connects to (LISTEN_FDNAMES=tpm:signer: the other\n"
+                    "way round).\n\n"
                     "  --peer-uid=N         the uid that may connect\n"
                     "  --peer-user=NAME     the same by name (default: holdfast)\n"
                     "  --tpm-uid=N          the uid of holdfast-tpm\n"
@@ -361,16 +362,24 @@ static int check_sockets(const Options *o)
         return want;
 }
 
-/* Not having one is no error: there are keys and slots that need none. */
-static int open_tpm_link(const Options *o, int n_sockets, TpmLink **ret)
+/* systemd hands over the sockets of two units in any order, each with its name. */
+static bool tpm_comes_first(void)
 {
-        if (n_sockets < 2)
+        const char *names = getenv("LISTEN_FDNAMES");
+
+        return names && strncmp(names, "tpm:", 4) == 0;
+}
+
+/* Not having one is no error: there are keys and slots that need none. */
+static int open_tpm_link(const Options *o, int fd, TpmLink **ret)
+{
+        if (fd < 0)
                 return 0;
         if (!o->has_tpm) {
                 log_warning("there is no user holdfast-tpm: nobody may connect for the TPM");
                 return 0;
         }
-        return tpm_link_new(LISTEN_FD_FIRST + 1, o->tpm, ret);
+        return tpm_link_new(fd, o->tpm, ret);
 }
 
 int main(int argc, char *argv[])
@@ -379,7 +388,7 @@ int main(int argc, char *argv[])
         ServerParams params = {.signer = &signer, .listen_fd = LISTEN_FD_FIRST};
         Server *server;
         Arena *arena;
-        int r, n_sockets;
+        int r, n_sockets, tpm_fd = -EBADF;
         Options o;
 
         r = parse_options(argc, argv, &o);
@@ -392,6 +401,10 @@ int main(int argc, char *argv[])
         n_sockets = check_sockets(&o);
         if (n_sockets == 0)
                 return 1;
+        if (n_sockets > 1) {
+                tpm_fd = LISTEN_FD_FIRST + !tpm_comes_first();
+                params.listen_fd = LISTEN_FD_FIRST + tpm_comes_first();
+        }
         r = harden_process(LISTEN_FD_FIRST + n_sockets);
         if (r)
                 return failed("hardening", r);
@@ -401,7 +414,7 @@ int main(int argc, char *argv[])
         params.workers = o.import ? 2 : o.workers;
         r = vault_init(&signer.vault);
         if (!r)
-                r = open_tpm_link(&o, n_sockets, &signer.tpm);
+                r = open_tpm_link(&o, tpm_fd, &signer.tpm);
         if (!r)
                 r = server_new(&params, &server);
         if (!r)
