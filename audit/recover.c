@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "audit/record.h"
@@ -12,6 +13,8 @@
 #include "base/error.h"
 #include "base/io.h"
 #include "crypto/digest.h"
+
+#define CUT_NAME_SIZE 64
 
 typedef struct Recovery {
         int dir_fd;
@@ -350,6 +353,29 @@ static bool is_remnant(const Tail *t, const Buffer *saved)
         return true;
 }
 
+static void cut_name(const Recovery *rec, unsigned n, char ret[static CUT_NAME_SIZE])
+{
+        if (n == 1)
+                snprintf(ret, CUT_NAME_SIZE, "cut-%llu", (unsigned long long)rec->result.size);
+        else
+                snprintf(ret, CUT_NAME_SIZE, "cut-%llu.%u", (unsigned long long)rec->result.size, n);
+}
+
+/* While the log ends before record K, no line tells of what lies in cut-K: a run that moved it may have been killed. */
+static uint64_t cut_bytes(const Recovery *rec)
+{
+        char name[CUT_NAME_SIZE];
+        uint64_t sum = 0;
+        struct stat st;
+
+        for (unsigned n = 1;; n++) {
+                cut_name(rec, n, name);
+                if (fstatat(rec->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                        return sum;
+                sum += (uint64_t)st.st_size;
+        }
+}
+
 /*
  * Saves the bytes as cut-K and zeros them in the segment. A file of that name from an earlier run is kept: if
  * what is here is what is left of it, there is nothing to save; else the name gets a number.
@@ -357,16 +383,13 @@ static bool is_remnant(const Tail *t, const Buffer *saved)
 static int cut(Recovery *rec, unsigned number, const Tail *t)
 {
         _cleanup_close_ int fd = -EBADF;
-        char name[64];
+        char name[CUT_NAME_SIZE];
         int r;
 
         for (unsigned n = 1;; n++) {
                 _cleanup_buffer_ Buffer saved = BUFFER_INIT(SEGMENT_SIZE_MAX);
 
-                if (n == 1)
-                        snprintf(name, sizeof(name), "cut-%llu", (unsigned long long)rec->result.size);
-                else
-                        snprintf(name, sizeof(name), "cut-%llu.%u", (unsigned long long)rec->result.size, n);
+                cut_name(rec, n, name);
                 r = io_read_file(rec->dir_fd, name, &saved);
                 if (r == 0 && is_remnant(t, &saved))
                         break;
@@ -414,7 +437,7 @@ static int settle_tail(Recovery *rec, bool repair)
                 if (r)
                         return r;
         }
-        result->torn = torn;
+        result->torn = repair ? cut_bytes(rec) : torn;
         return 0;
 }
 

@@ -31,7 +31,7 @@ typedef struct AuditRecovery {
         uint64_t checkpoint_seq; /* its line; the note below is as it stands there, its signature unchecked */
         AuditNote checkpoint;
         uint64_t unsealed;     /* lines behind the last checkpoint line */
-        uint64_t torn;         /* bytes moved to cut-K, 0: the log ended cleanly */
+        uint64_t torn;         /* bytes in cut-K that no line tells of yet, 0: the log ended cleanly */
         uint64_t damaged_seq;  /* with HF_E_LOG_DAMAGED: the bad line */
         uint64_t scanned;      /* lines read */
         unsigned segment;      /* number of the segment the log ends in */
