@@ -278,24 +278,22 @@ int vault_exchange_for_good(int state_fd)
         if (renameat2(state_fd, STORE_DIR_NEW, state_fd, STORE_DIR, RENAME_EXCHANGE) < 0)
                 return -errno;
         r = io_sync_dir(state_fd);
-        (void)remove_new(state_fd); /* the old one now; what is left of it is removed by the next that makes a
-                                       store.new */
+        (void)remove_new(state_fd); /* the old one now; what a stop leaves of it goes at the next opening */
         return r;
 }
 
 int vault_replace_with_new(int state_fd)
 {
         char aside[64];
-        int r;
 
         if (faccessat(state_fd, STORE_DIR, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
                 return vault_commit_new(state_fd);
-        if (renameat2(state_fd, STORE_DIR_NEW, state_fd, STORE_DIR, RENAME_EXCHANGE) < 0)
-                return -errno;
-        r = io_sync_dir(state_fd);
+        /* Named first and exchanged then, so that at no time the old one lies where leftovers are removed. */
         snprintf(aside, sizeof(aside), STORE_DIR ".replaced-%llu", (unsigned long long)clock_wall());
-        (void)renameat(state_fd, STORE_DIR_NEW, state_fd, aside);
-        return r ? r : io_sync_dir(state_fd);
+        if (renameat2(state_fd, STORE_DIR_NEW, state_fd, aside, RENAME_NOREPLACE) < 0 ||
+                        renameat2(state_fd, aside, state_fd, STORE_DIR, RENAME_EXCHANGE) < 0)
+                return -errno;
+        return io_sync_dir(state_fd);
 }
 
 int vault_commit_new(int state_fd)
@@ -539,25 +537,30 @@ static int repair_rollback(VaultJob *j, const AuditRecovery *rec, const char *wh
         return r ? r : repair(j, rec, why);
 }
 
+/* The new log is begun under the name that the damaged one gets by one exchange, so at no time is there none. */
 static int set_log_aside(VaultJob *j)
 {
-        char name[64];
+        char name[64], id[UUID_TEXT_SIZE];
+        AuditLogParams params;
         int r;
 
         j->log = audit_log_free(j->log);
-        snprintf(name, sizeof(name), "audit.damaged-%llu", (unsigned long long)(clock_wall() / USEC_PER_SEC));
-        if (renameat(j->store_fd, "audit", j->store_fd, name) < 0 || mkdirat(j->store_fd, "audit", 0700) < 0)
+        snprintf(name, sizeof(name), "audit.damaged-%llu", (unsigned long long)clock_wall());
+        if (mkdirat(j->store_fd, name, 0700) < 0)
                 return -errno;
         j->audit_fd = safe_close(j->audit_fd);
-        j->audit_fd = openat(j->store_fd, "audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        r = j->audit_fd < 0 ? -errno : io_sync_dir(j->store_fd);
-        if (!r) {
-                char id[UUID_TEXT_SIZE];
-                AuditLogParams params = vault_job_log_params(j, id);
-
-                r = audit_log_create(&params, NULL, &j->log);
-        }
-        return r ? r : append_log_start(j);
+        j->audit_fd = openat(j->store_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (j->audit_fd < 0)
+                return -errno;
+        params = vault_job_log_params(j, id);
+        r = audit_log_create(&params, NULL, &j->log);
+        if (!r)
+                r = append_log_start(j);
+        if (!r)
+                r = audit_log_sync(j->log);
+        if (!r && renameat2(j->store_fd, name, j->store_fd, "audit", RENAME_EXCHANGE) < 0)
+                r = -errno;
+        return r ? r : io_sync_dir(j->store_fd);
 }
 
 /* The numbers after the log's end belong to what the signer served last, so those lines come first. */
@@ -622,8 +625,11 @@ int vault_job_open(void *job)
                 r = append_unlock(j);
         if (!r)
                 r = audit_log_sync(j->log);
-        if (!r)
+        if (!r) {
+                /* Of a rekey or restore that was cut short nothing stays, least of all what the old master opens. */
+                (void)remove_new(j->state_fd);
                 return 0;
+        }
         if (!j->reason[0])
                 vault_job_because(j, r, "%s", hf_error_name(r));
         j->store = store_abandon(j->store); /* what refuses to open stays as it was found */
