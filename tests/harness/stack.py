@@ -61,7 +61,7 @@ def wait_for(condition, what, seconds=30):
             return value
         if time.monotonic() > end:
             raise TimeoutError(what)
-        time.sleep(0.01)
+        time.sleep(0.002)
 
 
 def end_with_parent():
