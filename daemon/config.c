@@ -190,6 +190,8 @@ int config_read_file(Config *c, const char *path, bool required)
                 return 0;
         if (!r)
                 r = buffer_append(&text, "", 1);
+        if (!r && (size_t)snprintf(c->file, sizeof(c->file), "%s", path) >= sizeof(c->file))
+                r = -ENAMETOOLONG;
         if (r) {
                 log_error("%s: %s", path, strerror(-r));
                 return r;

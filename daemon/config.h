@@ -16,6 +16,7 @@
 #define CONFIG_LIST_MAX 8
 
 typedef struct Config {
+        char file[CONFIG_TEXT_MAX]; /* that was read; "": none */
         char state_directory[CONFIG_TEXT_MAX];
         char signer_socket[CONFIG_TEXT_MAX];
         char importer_socket[CONFIG_TEXT_MAX];

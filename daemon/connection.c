@@ -431,6 +431,11 @@ static void flush_until(Connection *c, uint64_t end)
                         return;
 }
 
+int listener_fd(const Listener *l)
+{
+        return l->fd;
+}
+
 void connection_close_all(Daemon *d)
 {
         uint64_t end = clock_monotonic() + STOP_USEC;

@@ -23,4 +23,5 @@ void connection_resume(User *user);
 int listener_new(Daemon *d, int fd);
 /* Makes one: mode 0666, an old socket of this name is replaced. */
 int listener_new_path(Daemon *d, const char *path);
+int listener_fd(const Listener *l);
 void connection_close_all(Daemon *d);

@@ -5,16 +5,21 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/socket.h>
 #include <sys/statvfs.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/secret.h"
 #include "daemon/bus.h"
+#include "daemon/connection.h"
+#include "daemon/files.h"
 #include "daemon/system-bus.h"
 #include "dbus/errors.h"
+#include "dbus/names.h"
 
+#define CREDENTIAL "holdfast.unlock"
 #define LINE_USUAL 420 /* bytes of a use line, for the days left */
 #define DAYS_WARNING 30
 #define ROOM_WARNING (64u << 20) /* bytes of free disk below which the log may not grow much longer */
@@ -80,6 +85,9 @@ static int check_store(Daemon *d, sd_bus_message *m)
 
 static int check_signer(Daemon *d, sd_bus_message *m)
 {
+        if (signer_client_state(d->signer) == SIGNER_OTHER_VERSION)
+                return ADD(m, "error", "signer", "systemctl restart holdfast-signer holdfastd",
+                                "holdfast-signer speaks another version than holdfastd");
         if (!signer_client_is_up(d->signer))
                 return ADD(m, "error", "signer", "systemctl status holdfast-signer",
                                 "holdfast-signer does not answer");
@@ -91,36 +99,122 @@ static int check_signer(Daemon *d, sd_bus_message *m)
         return ADD(m, "ok", "secret-memory", "", "keys are in memfd_secret memory");
 }
 
-/* Owner and mode, with the command that mends it. */
-static int check_file(Daemon *d, sd_bus_message *m, const char *name, mode_t mode)
-{
-        char path[600], fix[512];
-        struct stat st;
+/* ---- files ---- */
 
-        snprintf(path, sizeof(path), "%s/%s", d->config.state_directory, name);
-        if (lstat(path, &st) < 0)
-                return errno == ENOENT ? 0
-                                       : ADD(m, "error", "files", "", "%.200s: %s", path, strerror(errno));
-        if (st.st_uid == geteuid() && (st.st_mode & 07777 & ~mode) == 0)
+#define FILES_SHOWN 40 /* findings; whoever mends these sees the next */
+
+typedef struct FileSearch {
+        Daemon *daemon;
+        sd_bus_message *reply;
+        FilesUsers users;
+        size_t seen, found;
+} FileSearch;
+
+static int on_file(void *userdata, const char *detail, const char *command)
+{
+        FileSearch *s = userdata;
+
+        if (s->found++ >= FILES_SHOWN)
                 return 0;
-        snprintf(fix, sizeof(fix), "chown %u %.200s && chmod %o %.200s", (unsigned)geteuid(), path,
-                        (unsigned)mode, path);
-        return ADD(m, "error", "files", fix, "%.200s belongs to uid %u and has mode %o", path,
-                        (unsigned)st.st_uid, (unsigned)st.st_mode & 07777);
+        return ADD(s->reply, "error", "files", command, "%s", detail);
+}
+
+static int search(FileSearch *s, FileKind kind, const char *path)
+{
+        return files_check(kind, path, &s->users, on_file, s, &s->seen);
+}
+
+static int search_beside(FileSearch *s, FileKind kind, const char *path, const char *name)
+{
+        const char *slash = strrchr(path, '/');
+        char beside[600];
+
+        if (!slash)
+                return 0;
+        snprintf(beside, sizeof(beside), "%.*s%s%s", (int)(slash - path), path, *name ? "/" : "", name);
+        return search(s, kind, beside);
+}
+
+static int search_policy(FileSearch *s)
+{
+        char text[sizeof(s->daemon->config.policy_directories)], *save = NULL;
+        int r = 0;
+
+        strcpy(text, s->daemon->config.policy_directories);
+        for (char *p = strtok_r(text, " ", &save); !r && p; p = strtok_r(NULL, " ", &save))
+                r = search(s, FILE_ADMINS, p);
+        return r;
+}
+
+static int search_sockets(FileSearch *s)
+{
+        const Config *c = &s->daemon->config;
+        int r;
+
+        r = search(s, FILE_SOCKET_SIGNER, c->signer_socket);
+        if (r >= 0)
+                r = search(s, FILE_SOCKET_SIGNER, c->importer_socket);
+        if (r >= 0)
+                r = search_beside(s, FILE_PLACE, c->signer_socket, "");
+        for (size_t i = 0; r >= 0 && i < s->daemon->n_listeners; i++) {
+                struct sockaddr_un sa = {0};
+                socklen_t size = sizeof(sa) - 1;
+
+                if (getsockname(listener_fd(s->daemon->listeners[i]), (struct sockaddr *)&sa, &size) < 0)
+                        continue;
+                r = search(s, FILE_SOCKET_CALLERS, sa.sun_path);
+                if (r >= 0)
+                        r = search_beside(s, FILE_PLACE, sa.sun_path, "");
+                if (r >= 0) /* where holdfast-launch keeps its copy */
+                        r = search_beside(s, FILE_CREDENTIAL_COPY, sa.sun_path, "credentials");
+        }
+        return r;
+}
+
+/* Ours, those beside it, and what root has installed for them. */
+static int search_installed(FileSearch *s)
+{
+        static const char *const beside[] = {"holdfast-signer", "holdfast-launch", "holdfast-tpm", ""};
+        static const char *const policies[] = {BUS_POLICY_DIRS};
+        static const char *const credentials[] = {"/etc/credstore/" CREDENTIAL, "/run/credstore/" CREDENTIAL,
+                        "/usr/lib/credstore/" CREDENTIAL, "/etc/credstore.encrypted/" CREDENTIAL};
+        char path[600];
+        ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+        int r = 0;
+
+        if (n > 0) {
+                path[n] = '\0';
+                r = search(s, FILE_PROGRAM, path);
+                for (size_t i = 0; r >= 0 && i < ELEMENTSOF(beside); i++)
+                        r = search_beside(s, FILE_PROGRAM, path, beside[i]);
+        }
+        if (r >= 0)
+                r = search(s, FILE_PROGRAM, BINDIR "/holdfast");
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(policies); i++) {
+                snprintf(path, sizeof(path), "%s/%s.conf", policies[i], HF_BUS_NAME);
+                r = search(s, FILE_ADMINS, path);
+        }
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(credentials); i++)
+                r = search(s, FILE_CREDENTIAL, credentials[i]);
+        return r;
 }
 
 static int check_files(Daemon *d, sd_bus_message *m)
 {
-        static const struct {
-                const char *name;
-                mode_t mode;
-        } files[] = {{"", 0700}, {"store", 0700}, {"store/store.db", 0600}, {"store/store.db-wal", 0600},
-                        {"store/lock", 0600}, {"store/slots", 0600}, {"store/audit", 0700}};
-        int r = 0;
+        FileSearch s = {.daemon = d, .reply = m, .users = {.self = geteuid(), .admin = d->config.policy_owner}};
+        int r = search(&s, FILE_OWN, d->config.state_directory);
 
-        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(files); i++)
-                r = check_file(d, m, files[i].name, files[i].mode);
-        return r;
+        if (r >= 0 && d->config.file[0])
+                r = search(&s, FILE_ADMINS, d->config.file);
+        if (r >= 0)
+                r = search_policy(&s);
+        if (r >= 0)
+                r = search_sockets(&s);
+        if (r >= 0)
+                r = search_installed(&s);
+        if (r < 0)
+                return r;
+        return s.found ? 0 : ADD(m, "ok", "files", "", "%zu files belong to whom they should", s.seen);
 }
 
 static int check_backup(Daemon *d, sd_bus_message *m)
