@@ -25,7 +25,7 @@ import time
 
 from peer import Refused
 from stack import ADMIN, ALICE, BUILD, Stack, skip, wait_for
-from tpm import Swtpm, TpmProxy
+from swtpm import Swtpm, TpmProxy
 
 ROUNDS = int(os.environ.get("HOLDFAST_BENCH_ROUNDS", "5"))
 KEYS = max(int(os.environ.get("HOLDFAST_BENCH_KEYS", "100000")), 10 + 400 * ROUNDS)
@@ -414,8 +414,8 @@ def measure_slow_tpm():
             proxy.rule = proxy.slow(TPM_SLOW)
             waiting = subprocess.Popen([bench.load, "-s", stack.socket, "-k", "1", "-t", "4", "callers", "4"],
                                        stdout=subprocess.PIPE, text=True)
-            arrived = proxy.passed
-            wait_for(lambda n=arrived: proxy.passed > n, "the TPM to be busy")
+            arrived = proxy.arrived
+            wait_for(lambda n=arrived: proxy.arrived > n, "the TPM to be busy")
             busy = bench.run("one", seconds=2)["p99"]
             proxy.rule = None
             bench.signed += json.loads(waiting.communicate()[0])["count"]

@@ -45,6 +45,15 @@ def as_user(uid, groups=()):
         os.setgroups(own_groups)
 
 
+def refusal(call, *args, **options):
+    """What was said to a call that must be refused."""
+    try:
+        call(*args, **options)
+    except Refused as refused:
+        return refused
+    raise AssertionError("was not refused")
+
+
 def _line(sock):
     data = b""
     while not data.endswith(b"\r\n"):

@@ -97,7 +97,7 @@ class Stack:
         self.launcher = self.bus = None
         self.tpm, self.own_tpm = tpm, None  # True: a TPM of its own; or something that has a .tcti and its own life
         if tpm is True:
-            from tpm import Swtpm
+            from swtpm import Swtpm
             self.tpm = self.own_tpm = Swtpm(self.dir / "tpm")
         self.log_path = self.dir / "log"
         subprocess.run([SOURCE / "tests/harness/stage", BUILD, self.dir, str(DAEMON)], check=True)

@@ -9,6 +9,7 @@ tmpfiles.d, shipped policy and configuration, all at their real places. That is 
 in a mount namespace of our own, with private /run and /var/lib and a layer over /etc. Only the programs' directory is
 replaced.
 """
+import contextlib
 import grp
 import os
 import pathlib
@@ -26,6 +27,7 @@ import case
 from judge import signature_is_good
 from peer import Peer, plain, variants
 from stack import BUILD, ROOT, SOURCE, skip, wait_for
+from swtpm import Swtpm
 
 INSIDE = "HOLDFAST_TEST_NAMESPACE"
 UNITS = SOURCE / "units"
@@ -60,7 +62,7 @@ def make_place():
         os.mkdir(directory)
     mount("-t", "overlay", "overlay", "-o", "lowerdir=/etc,upperdir=/run/etc-upper,workdir=/run/etc-work", "/etc")
     os.chmod("/run", 0o755)
-    for room, name in (("daemon", "holdfastd"), ("signer", "holdfast-signer"), ("cli", "holdfast"),
+    for room, name in (("daemon", "holdfastd"), ("signer", "holdfast-signer"), ("tpm", "holdfast-tpm"), ("cli", "holdfast"),
                        ("libclient", "libholdfast.so.0")):
         (programs / room).mkdir(parents=True, exist_ok=True)
         shutil.copy(BUILD / room / name, programs / room / name)
@@ -151,9 +153,9 @@ def limit(value):
 
 
 class Service:
-    """A Type=notify service with one inherited socket."""
+    """A Type=notify service with what sockets it inherits."""
 
-    def __init__(self, unit, sock, sock_unit):
+    def __init__(self, unit, *socket_units):
         assert unit["Type"] == "notify"
         self.unit = unit
         user = pwd.getpwnam(unit["User"])
@@ -165,20 +167,25 @@ class Service:
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(notify)
         os.chmod(notify, 0o666)
-        environment = {"PATH": "/usr/bin:/bin", "NOTIFY_SOCKET": notify, "LISTEN_FDS": "1",
-                       "LISTEN_FDNAMES": sock_unit["FileDescriptorName"], **load_credentials(unit, user)}
+        environment = {"PATH": "/usr/bin:/bin", "NOTIFY_SOCKET": notify, **load_credentials(unit, user)}
+        if socket_units:
+            environment.update({"LISTEN_FDS": str(len(socket_units)),
+                                "LISTEN_FDNAMES": ":".join(u["FileDescriptorName"] for u in socket_units)})
+        sockets = [listen(u) for u in socket_units]
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                self._become(user, sock, environment)
+                self._become(user, sockets, environment)
             finally:
                 os._exit(127)
 
-    def _become(self, user, sock, environment):
+    def _become(self, user, sockets, environment):
         os.dup2(os.open("/dev/null", os.O_RDWR), 0)
-        os.dup2(sock.fileno(), 3)
-        os.set_inheritable(3, True)
-        os.closerange(4, 1024)
+        for i, sock in enumerate(sockets):
+            os.dup2(sock.fileno(), 100 + i)
+        for i in range(len(sockets)):
+            os.dup2(100 + i, 3 + i)
+        os.closerange(3 + len(sockets), 1024)
         for name, value in self.unit.values.items():
             if name.startswith("Limit"):
                 number = limit(value)
@@ -187,7 +194,7 @@ class Service:
                 except ValueError:
                     pass  # above what this machine lets us raise
         os.umask(int(self.unit["UMask"], 8))
-        os.setgroups([])
+        os.setgroups([grp.getgrnam(g).gr_gid for g in self.unit.get("SupplementaryGroups", "").split()])
         os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
         os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
         command = self.unit.command()
@@ -218,21 +225,39 @@ def status():
         return peer.status()
 
 
+@contextlib.contextmanager
+def tpm():
+    """The machine's device: the unit names it, and here stands swtpm in its place."""
+    with Swtpm("/run/tpm", uid=pwd.getpwnam("holdfast-tpm").pw_uid) as swtpm:
+        unit = Unit("holdfast-tpm.service")
+        device = unit["DeviceAllow"].split()[0]
+        assert unit["ConditionPathExists"] == device and f"--tcti=device:{device}" in unit["ExecStart"], unit.values
+        unit.values["ExecStart"] = unit["ExecStart"].replace(f"device:{device}", swtpm.tcti)
+        yield unit
+
+
 def test_the_shipped_units_start_a_keystore_that_signs():
     make_place()
+    with tpm() as tpm_unit:
+        keystore(tpm_unit)
+
+
+def keystore(tpm_unit):
     bus = start_bus()
     services = []
     try:
-        for name in ("holdfast-signer", "holdfastd"):
-            sock_unit = Unit(name + ".socket")
-            services.append(Service(Unit(name + ".service"), listen(sock_unit), sock_unit))
+        # In the order that nobody promises.
+        signer = Unit("holdfast-signer.service")
+        services.append(Service(signer, *map(Unit, reversed(signer["Sockets"].split()))))
+        services.append(Service(tpm_unit))
+        services.append(Service(Unit("holdfastd.service"), Unit("holdfastd.socket")))
         for service in services:
             service.wait_ready()
         wait_for(lambda: status().get("signer") == "connected", "the signer")
         first_boot()
         wait_for(lambda: status()["state"] == "ready", "the store")
         use_it()
-        ends = [services.pop().stop() for _ in (1, 2)]
+        ends = [services.pop().stop() for _ in (1, 2, 3)]
         assert all(end in (0, signal.SIGTERM) for end in ends), ends  # what systemd takes for a clean end
     finally:
         for service in services:

@@ -23,7 +23,8 @@ import subprocess
 import tempfile
 import threading
 
-from stack import ROOT, TPM, end_with_parent, wait_for
+from peer import Refused
+from stack import ADMIN, ROOT, TPM, Stack, end_with_parent, wait_for
 
 HEADER = struct.Struct(">HII")  # tag, size, command or response code: TCG TPM 2.0 Part 3, section 5
 NO_SESSIONS = 0x8001
@@ -68,7 +69,8 @@ def transact(path, command, seconds=60):
 class Swtpm:
     """Runs as the user of holdfast-tpm, because the modes of its sockets keep others out."""
 
-    def __init__(self, directory=None, ek_certificate=False):
+    def __init__(self, directory=None, ek_certificate=False, uid=TPM):
+        self.uid = uid
         self.dir = pathlib.Path(directory or tempfile.mkdtemp(prefix="holdfast-tpm-"))
         self.dir.mkdir(exist_ok=True)
         self.dir.chmod(0o755)
@@ -91,10 +93,9 @@ class Swtpm:
     def tcti(self):
         return f"swtpm:path={self.path}"
 
-    @staticmethod
-    def _own(path):
+    def _own(self, path):
         if ROOT:
-            os.chown(path, TPM, TPM)
+            os.chown(path, self.uid, self.uid)
 
     def _own_all(self):
         for path in (self.state, *self.state.iterdir()):
@@ -124,8 +125,8 @@ class Swtpm:
         def become():
             if ROOT:
                 os.setgroups([])
-                os.setresgid(TPM, TPM, TPM)
-                os.setresuid(TPM, TPM, TPM)
+                os.setresgid(self.uid, self.uid, self.uid)
+                os.setresuid(self.uid, self.uid, self.uid)
             end_with_parent()
         self.process = subprocess.Popen(
             ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.state}", "--server", f"type=unixio,path={self.path}",
@@ -199,9 +200,9 @@ class Swtpm:
     def command(self, command):
         return transact(self.path, command)
 
-    def tool(self, name, *arguments, check=True, **kwargs):
-        """A program of tpm2-tools: tool("pcrextend", "7:sha256=...")."""
-        done = subprocess.run(["tpm2_" + name, "-T", self.tcti, *map(str, arguments)], capture_output=True, timeout=60, **kwargs)
+    def tool(self, name, *arguments, check=True, through=None, **kwargs):
+        """A program of tpm2-tools: tool("pcrextend", "7:sha256=..."); through a proxy if need be."""
+        done = subprocess.run(["tpm2_" + name, "-T", (through or self).tcti, *map(str, arguments)], capture_output=True, timeout=60, **kwargs)
         if check and done.returncode != 0:
             raise AssertionError(f"tpm2_{name} {arguments} gave {done.returncode}: {done.stderr.decode()}")
         return done
@@ -256,6 +257,28 @@ class Swtpm:
         return list(struct.unpack_from(f">{count}I", answer, HEADER.size + 9))
 
 
+@contextlib.contextmanager
+def sealed(*options, tpm=True, **kwargs):
+    """A Holdfast with a store sealed to its TPM (PCR 7 unless `options` of `holdfast init` say more) and a recovery code,
+    and in it a key of each protection: device-tpm and device-soft."""
+    with Stack(credential=None, tpm=tpm, **kwargs) as stack:
+        stack.wait_signer()
+        stack.cli("init", "--slot", "tpm2", "--recovery-file", stack.dir / "code", *(options or ("--pcr", "7")))
+        stack.wait_state("ready")
+        with stack.peer(ADMIN) as admin:
+            admin.create("device-tpm", "p256", protection="tpm")
+            admin.create("device-soft", "p256")
+        yield stack
+
+
+def signs(stack, key, seconds=5, message=b"again"):
+    """Waits until a key signs: what a caller does who tries again. Five seconds are promised after the TPM's return."""
+    def sign():
+        with contextlib.suppress(OSError, Refused), stack.peer(ADMIN) as admin:
+            return admin.sign(key, message)
+    return wait_for(sign, f"{key} to sign", seconds)
+
+
 class TpmProxy:
     """A socket in front of a TPM. `rule` may be set at any time; it may give back bytes, a list of pieces which are sent
     one by one, or None: the connection is cut without an answer."""
@@ -268,7 +291,7 @@ class TpmProxy:
         self.rule = None
         self.on_begin = lambda: None  # called when a program opens the TPM: its TCTI connects and says nothing
         self.record = None  # a list: (command, response) pairs as they pass
-        self.passed = 0
+        self.arrived = self.passed = 0
         self._ended = threading.Event()
         self._listener = None
 
@@ -314,6 +337,7 @@ class TpmProxy:
                 self.on_begin()
                 return
             rule = self.rule
+            self.arrived += 1
             response = rule(command, self.forward) if rule else self.forward(command)
             self.passed += 1
             if self.record is not None:
