@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <pwd.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -298,10 +299,20 @@ static int copy_out(Cli *cli, int from, int to)
         return n < 0 ? cli_fail_file(cli, "export", errno) : 0;
 }
 
+/* The daemon has met it; SIGPIPE is what this program would have met had it written itself, as `| head` expects. */
+static void end_if_nobody_reads(int fd)
+{
+        struct pollfd p = {.fd = fd};
+
+        if (poll(&p, 1, 0) == 1 && (p.revents & POLLERR))
+                raise(SIGPIPE);
+}
+
 static int export_to(Cli *cli, int fd, json_t **ret)
 {
         CallArgs args = {0};
         uint64_t from;
+        int r;
 
         args_fd(&args, NULL, fd);
         if (cli->options.from) {
@@ -309,7 +320,10 @@ static int export_to(Cli *cli, int fd, json_t **ret)
                         return EXIT_CODE_USAGE;
                 args_number(&args, "from", HF_ARG_U64, from);
         }
-        return cli_call(cli, CALL_AUDIT("Export", &args, .timeout = CALL_LONG), ret);
+        r = cli_try(cli, CALL_AUDIT("Export", &args, .timeout = CALL_LONG), ret);
+        if (r)
+                end_if_nobody_reads(fd);
+        return cli_end(cli, r);
 }
 
 static int run_export(Cli *cli)

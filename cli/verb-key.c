@@ -252,10 +252,28 @@ static int run_disable(Cli *cli)
         return change(cli, "Disable", "disabled");
 }
 
+/* As far as one may know. */
+static bool is_disabled(Cli *cli)
+{
+        _cleanup_json_ json_t *reply = NULL;
+        CallArgs args = {0};
+        const char *state;
+
+        if (cli_try(cli, CALL_KEY(cli->args[0], "Describe", &args, .idempotent = true), &reply))
+                return false;
+        state = json_string_value(json_object_get(json_array_get(reply, 0), "state"));
+        return state && strcmp(state, "disabled") == 0;
+}
+
 static int run_freeze(Cli *cli)
 {
-        int r = cli_confirm(cli, "Freeze key %s? It can never be changed or destroyed again.", cli->args[0]);
+        bool disabled = is_disabled(cli);
+        int r;
 
+        if (disabled)
+                cli_talk(cli, "Key %s is disabled: once frozen it can never be enabled, so it is of no use any more.",
+                                cli->args[0]);
+        r = cli_confirm(cli, "Freeze key %s? It can never be changed or destroyed again.", cli->args[0]);
         return r ? r : change(cli, "Freeze", "frozen");
 }
 

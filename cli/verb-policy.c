@@ -36,6 +36,7 @@ static int add_user(Cli *cli, CallArgs *args, gid_t *groups)
                 return 0;
         }
         args_number(args, "user", HF_ARG_U32, pw->pw_uid);
+        args_string(args, "name", user);
         if (getgrouplist(user, pw->pw_gid, groups, &n) < 0)
                 return cli_usage(cli, "User '%s' is in more than %d groups.", user, GROUPS_MAX);
         args->items[args->n++] = (HfArg){

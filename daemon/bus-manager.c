@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/name.h"
 #include "daemon/bus-backup.h"
 #include "daemon/bus-store.h"
 #include "daemon/checkpoint.h"
@@ -351,11 +352,12 @@ static int handle_random(Operation *op)
 typedef struct ExplainOptions {
         uint32_t user;
         Bytes groups;
-        const char *unit, *algorithm, *scheme;
+        const char *name, *unit, *algorithm, *scheme;
 } ExplainOptions;
 
 static const OptionSpec explain_options[] = {
                 {"user", OPTION_U32, offsetof(ExplainOptions, user)},
+                {"name", OPTION_STRING, offsetof(ExplainOptions, name)},
                 {"groups", OPTION_U32S, offsetof(ExplainOptions, groups)},
                 {"unit", OPTION_STRING, offsetof(ExplainOptions, unit)},
                 {"algorithm", OPTION_STRING, offsetof(ExplainOptions, algorithm)},
@@ -435,6 +437,7 @@ static void explain_request(Operation *op, const ExplainOptions *o, PolicyOperat
         ret->scheme = o->scheme ? o->scheme
                       : entry   ? scheme_info(scheme_usual(entry->algorithm, entry->purpose))->name
                                 : "";
+        ret->user = o->name && name_is_valid(o->name) ? o->name : NULL;
         ret->uses_available = uses_left;
         ret->uses_userdata = v;
         if (o->user == op->caller->uid && !o->unit && !o->groups.len)

@@ -181,6 +181,11 @@ def test_a_key_lives_and_dies_by_its_verbs():
         assert as_json(stack, "key", "show", uuid)["name"] == "door"
         cli(stack, "key", "create", "door")
         assert len(as_json(stack, "key", "list")) == 1 and len(as_json(stack, "key", "list", "--retired")) == 2
+        cli(stack, "key", "disable", "door")
+        warned = stack.cli("key", "freeze", "door", check=False)
+        assert warned.returncode == 2 and b"can never be enabled" in warned.stderr and b"--yes" in warned.stderr, warned
+        cli(stack, "key", "enable", "door")
+        assert b"enabled" not in stack.cli("key", "freeze", "door", check=False).stderr
         cli(stack, "key", "freeze", "door", "--yes")
         cli(stack, "key", "destroy", "door", "--yes", code=4)
         cli(stack, "key", "destroy", uuid, "--yes")
@@ -390,7 +395,10 @@ def test_the_command_in_a_refusal_can_be_copied_and_run():
             stack.set_rules("", "90-suggested.conf")
             cli(stack, "policy", "reload")
         assert as_json(stack, "policy", "explain", "sign", "device-1", "--user", "nobody")["verdict"] == "deny"
-        assert "uid 65534" in as_json(stack, "policy", "explain", "sign", "device-1", "--user", "nobody")["text"]
+        by_name = as_json(stack, "policy", "explain", "sign", "device-1", "--user", "nobody")
+        assert "65534" in by_name["text"] and by_name["suggestion"] == "allow user=nobody key=device-1 op=sign", by_name
+        by_number = as_json(stack, "policy", "explain", "sign", "device-1", "--user", "65534")
+        assert by_number["suggestion"] == "allow user=65534 key=device-1 op=sign", by_number
     initialised(test)
 
 
@@ -500,6 +508,17 @@ def test_tail_follows():
         finally:
             tail.kill()
             tail.wait()
+    initialised(test)
+
+
+def test_an_export_that_nobody_reads_to_its_end_ends_like_any_other_tool():
+    def test(stack):
+        cli(stack, "key", "create", "k", "--algorithm", "ed25519")
+        with stack.peer() as peer:
+            for _ in range(400):
+                peer.sign("k", b"to fill a pipe")
+        done = stack.run(["bash", "-c", f"{stack.program('cli/holdfast')} audit export | head -c 7; echo ${{PIPESTATUS[0]}}"])
+        assert done.stdout == b'{"seq":' + str(128 + signal.SIGPIPE).encode() + b"\n" and not done.stderr, done
     initialised(test)
 
 
