@@ -13,10 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -299,6 +301,12 @@ static int open_state(Daemon *d)
                                 d->config.state_directory, d->config.state_directory);
                 return HF_E_STORE_UNSAFE;
         }
+        /* Of the directory, for as long as we live: its store may be exchanged for another. */
+        if (flock(v->state_fd, LOCK_EX | LOCK_NB) < 0) {
+                log_error("state directory %s: %s", d->config.state_directory,
+                                errno == EWOULDBLOCK ? "another holdfastd works in it; end that one first" : strerror(errno));
+                return errno == EWOULDBLOCK ? HF_E_STORE_IN_USE : -errno;
+        }
         return 0;
 }
 
@@ -377,6 +385,8 @@ int main(int argc, char **argv)
         r = harden();
         if (!r)
                 r = start(&d);
+        if (r == HF_E_STORE_IN_USE)
+                return EX_TEMPFAIL; /* the unit does not start it again: RestartPreventExitStatus= */
         if (r > 0)
                 return EXIT_CODE_FAILED; /* said already */
         if (r < 0) {

@@ -8,6 +8,7 @@ Cases S01-S04, S07-S10, S12, A03, A04 as a whole service shows them; every bit o
 tests/unit/store and tests/unit/audit, rows edited by somebody with the database key (S11, S13) in tests/unit/store.
 """
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ import subprocess
 import case
 from judge import exported, lines
 from peer import Refused, plain, secret_fd, variants
-from stack import ADMIN, ROOT, SIGNER, Stack, wait_for
+from stack import ADMIN, DAEMON, ROOT, SIGNER, Stack, wait_for
 
 MESSAGE = b"as it was"
 VERIFICATION_FAILED = 8
@@ -238,19 +239,29 @@ def test_what_is_no_store_of_ours_is_refused_and_left_alone():
 # S12
 
 
-def test_a_second_daemon_on_the_same_store_is_refused_and_names_the_first():
+def test_a_second_daemon_on_the_same_store_ends_and_says_why():
     with ready() as stack:
-        first = stack.daemon_pid()
-        with Stack(bus=False, daemon_args=[f"--state-directory={stack.state}"]) as second:
-            status = settled(second)
+        done = stack.run([stack.program("daemon/holdfastd"), f"--config={stack.dir}/holdfast.conf", "--bus=none",
+                          f"--state-directory={stack.state}", f"--policy-directories={stack.dir}/policy.d",
+                          f"--policy-owner={os.geteuid()}", f"--socket={stack.dir}/second"], uid=DAEMON, check=False)
+        assert done.returncode == 75, done
+        assert b"another holdfastd works in it" in done.stderr, done
+
+
+def test_a_store_that_another_program_holds_is_refused_and_its_holder_named():
+    with ready() as stack:
+        stack.stop()
+        with open(stack.state / "store/lock", "r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.truncate()
+            lock.write(f"{os.getpid()}\n")
+            lock.flush()
+            stack.start()
+            status = settled(stack)
             assert status["state"] == "refused" and status["error"].endswith("StoreInUse"), status
-            assert str(first) in status["reason"], status
-            with second.peer(ADMIN) as admin:
-                try:
-                    admin.sign("device-a", MESSAGE)
-                    raise AssertionError("two daemons on one store")
-                except Refused as refused:
-                    assert refused.name == "StoreInUse", refused
+            assert str(os.getpid()) in status["reason"], status
+        stack.restart()
+        stack.wait_state("ready")
         with stack.peer(ADMIN) as admin:
             assert admin.sign("device-a", MESSAGE)
             stack.verify(exported(admin), stack.auditor_key())
