@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Hashes and MACs are libsodium's and need no heap, so they cannot fail halfway. The one exception is SHA-256,
- * where OpenSSL has the processor's own instructions: a context per thread makes it free of allocation as well.
+ * Hashes and MACs are libsodium's and need no heap, so they cannot fail halfway. Only SHA-256 is OpenSSL's, which has
+ * the processor's own instructions: a context per thread makes it free of allocation after the first time, and
+ * where there is no memory for that, libsodium does it.
  */
 #include "crypto/digest.h"
 
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <sodium.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <threads.h>
 
@@ -19,6 +21,7 @@ _Static_assert(crypto_generichash_BYTES == DIGEST_SIZE, "BLAKE2b-256");
 _Static_assert(crypto_kdf_CONTEXTBYTES == 8 && crypto_kdf_KEYBYTES == 32, "crypto_kdf");
 
 static tss_t hash_context;
+static bool has_context;
 
 static void hash_context_free(void *p)
 {
@@ -27,8 +30,7 @@ static void hash_context_free(void *p)
 
 static void hash_context_create(void)
 {
-        if (tss_create(&hash_context, hash_context_free) != thrd_success)
-                abort();
+        has_context = tss_create(&hash_context, hash_context_free) == thrd_success;
 }
 
 static EVP_MD_CTX *thread_hash_context(void)
@@ -37,12 +39,16 @@ static EVP_MD_CTX *thread_hash_context(void)
         EVP_MD_CTX *ctx;
 
         call_once(&once, hash_context_create);
+        if (!has_context)
+                return NULL;
         ctx = tss_get(hash_context);
         if (ctx)
                 return ctx;
         ctx = EVP_MD_CTX_new();
-        if (!ctx || tss_set(hash_context, ctx) != thrd_success)
-                abort();
+        if (ctx && tss_set(hash_context, ctx) != thrd_success) {
+                EVP_MD_CTX_free(ctx);
+                return NULL;
+        }
         return ctx;
 }
 
@@ -50,9 +56,11 @@ void digest_sha256(Bytes b, uint8_t ret[static DIGEST_SIZE])
 {
         EVP_MD_CTX *ctx = thread_hash_context();
 
-        if (!EVP_DigestInit_ex2(ctx, fetched()->sha256, NULL) || !EVP_DigestUpdate(ctx, b.data, b.len) ||
-                        !EVP_DigestFinal_ex(ctx, ret, NULL))
-                abort();
+        if (ctx && EVP_DigestInit_ex2(ctx, fetched()->sha256, NULL) && EVP_DigestUpdate(ctx, b.data, b.len) &&
+                        EVP_DigestFinal_ex(ctx, ret, NULL))
+                return;
+        (void)openssl_failed(0);
+        (void)crypto_hash_sha256(ret, b.data, b.len);
 }
 
 void mac_blake2b(const uint8_t key[static 32], Bytes b, uint8_t ret[static DIGEST_SIZE])

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Hashes and MACs everyone needs. All are infallible: they abort if the library cannot do SHA-256 or BLAKE2b. */
+/* Hashes and MACs everyone needs. All are infallible, also without memory. */
 #include "base/bytes.h"
 
 #define DIGEST_SIZE 32

@@ -6,6 +6,9 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <threads.h>
+#include <unistd.h>
+
+#include "base/log.h"
 
 static Fetched table;
 
@@ -19,10 +22,10 @@ static void fetch_all(void)
                 .hmac = EVP_MAC_fetch(NULL, "HMAC", NULL),
                 .hkdf = EVP_KDF_fetch(NULL, "HKDF", NULL),
         };
-        if (!table.sha256 || !table.sha384 || !table.sha512 || !table.aes256gcm || !table.hmac || !table.hkdf)
-                abort();
-        if (sodium_init() < 0)
-                abort();
+        if (table.sha256 && table.sha384 && table.sha512 && table.aes256gcm && table.hmac && table.hkdf && sodium_init() >= 0)
+                return;
+        log_error("no memory for cryptography, or OpenSSL lacks an algorithm that is needed");
+        _exit(EXIT_FAILURE);
 }
 
 const Fetched *fetched(void)

@@ -19,7 +19,7 @@ typedef struct Fetched {
         EVP_KDF *hkdf;
 } Fetched;
 
-/* Never NULL: aborts where the library lacks one of them. Also starts libsodium. */
+/* Never NULL: without one of them the process says so and ends. Also starts libsodium. */
 const Fetched *fetched(void);
 /* The hash of a scheme, NULL for those without. */
 const EVP_MD *fetched_digest(Scheme s);

@@ -5,6 +5,7 @@
  * allows at most, so that a key of one size has a raw form of one length. All relations between the eight are
  * checked on the way in: with a wrong dP or qInv, a single signature would give away the primes.
  */
+#include <errno.h>
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -183,7 +184,9 @@ int privkey_decrypt(PrivKey *k, Bytes ciphertext, Bytes label, uint8_t *ret, siz
         if (k->far)
                 return far_decrypt(k, ciphertext, label, ret, size, ret_len);
         ctx = oaep_context(k, label);
-        if (!ctx || EVP_PKEY_decrypt(ctx, plain, &len, ciphertext.data, ciphertext.len) <= 0 || len > size)
+        if (!ctx)
+                return openssl_failed(-ENOMEM);
+        if (EVP_PKEY_decrypt(ctx, plain, &len, ciphertext.data, ciphertext.len) <= 0 || len > size)
                 r = HF_E_DECRYPT_FAILED;
         EVP_PKEY_CTX_free(ctx);
         if (!r) {

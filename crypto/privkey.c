@@ -208,7 +208,8 @@ static int sign_digest(PrivKey *k, Scheme s, Bytes digest, uint8_t *ret, size_t 
         r = signing_context(k, s, &ctx);
         if (r)
                 return r;
-        if (EVP_PKEY_sign(ctx, ret, &len, digest.data, digest.len) <= 0)
+        /* Without memory ECDSA is told to have been done, with a length of -1. */
+        if (EVP_PKEY_sign(ctx, ret, &len, digest.data, digest.len) <= 0 || len > SIGNATURE_MAX)
                 return HF_E_INTERNAL;
         *ret_len = len;
         return 0;
@@ -221,7 +222,7 @@ static int sign_whole(PrivKey *k, Bytes message, uint8_t *ret, size_t *ret_len)
         if (!k->message && !(k->message = EVP_MD_CTX_new()))
                 return -ENOMEM;
         if (EVP_DigestSignInit_ex(k->message, NULL, NULL, NULL, NULL, k->pkey, NULL) <= 0 ||
-                        EVP_DigestSign(k->message, ret, &len, message.data, message.len) <= 0)
+                        EVP_DigestSign(k->message, ret, &len, message.data, message.len) <= 0 || len > SIGNATURE_MAX)
                 return HF_E_INTERNAL;
         *ret_len = len;
         return 0;
