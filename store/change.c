@@ -49,13 +49,14 @@ static void forget_change(Store *s)
         s->in_transaction = false;
 }
 
-void store_rollback(Store *s)
+int store_rollback(Store *s)
 {
         if (!s->in_transaction)
-                return;
+                return s->broken ? -EIO : 0;
         if (!sqlite3_get_autocommit(s->db) && sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL) != SQLITE_OK)
                 s->broken = true;
         forget_change(s);
+        return s->broken ? -EIO : 0;
 }
 
 /* Codes after which the last frame of the commit cannot be whole in the WAL. A failed sync or write is none.
@@ -80,8 +81,7 @@ StoreOutcome store_commit(Store *s)
 
         assert(s->in_transaction);
         if (s->change_failed || sqlite3_get_autocommit(s->db)) {
-                store_rollback(s);
-                return s->broken ? STORE_OUTCOME_UNKNOWN : STORE_ROLLED_BACK;
+                return store_rollback(s) ? STORE_OUTCOME_UNKNOWN : STORE_ROLLED_BACK;
         }
         rc = sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
         if (rc == SQLITE_OK) {
@@ -91,8 +91,7 @@ StoreOutcome store_commit(Store *s)
         (void)store_fail(s, rc, "the change could not be committed");
         if (!surely_failed(rc))
                 s->broken = true;
-        store_rollback(s);
-        return s->broken ? STORE_OUTCOME_UNKNOWN : STORE_ROLLED_BACK;
+        return store_rollback(s) ? STORE_OUTCOME_UNKNOWN : STORE_ROLLED_BACK;
 }
 
 int store_checkpoint(Store *s)

@@ -51,6 +51,7 @@ struct Store {
         Sum sum, sum_before;
         Secret *keys; /* database key, log key */
         StoreReason reason;
+        int failure; /* what SQLite refused last, as our result */
         Buffer row; /* where rows are encoded */
         sqlite3_stmt *find[_TABLE_MAX], *insert[_TABLE_MAX], *update[_TABLE_MAX], *delete[_TABLE_MAX];
 };

@@ -78,15 +78,14 @@ void cell_read(sqlite3_stmt *statement, int column, Cell *ret)
                 return;
         case SQLITE_TEXT:
                 ret->kind = CELL_TEXT;
-                ret->bytes.data = sqlite3_column_text(statement, column);
                 break;
         case SQLITE_NULL:
                 return;
         default: /* a floating-point number is never ours: its text as a blob matches no tag */
                 ret->kind = CELL_BLOB;
-                ret->bytes.data = sqlite3_column_blob(statement, column);
                 break;
         }
+        ret->bytes.data = sqlite3_column_blob(statement, column); /* of a text too: as text it would be copied */
         ret->bytes.len = ret->bytes.data ? (size_t)sqlite3_column_bytes(statement, column) : 0;
 }
 

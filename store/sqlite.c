@@ -54,9 +54,11 @@ int store_fail(Store *s, int rc, const char *what)
 {
         int r = result_of(s->db, rc);
 
-        if (r)
+        if (r) {
                 reason_set(&s->reason, "%s: %s", what,
                                 rc == SQLITE_NOMEM || !s->db ? sqlite3_errstr(rc) : sqlite3_errmsg(s->db));
+                s->failure = r;
+        }
         return r;
 }
 

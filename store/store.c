@@ -405,6 +405,11 @@ const char *store_reason(const Store *s)
         return s->reason.text;
 }
 
+int store_failure(const Store *s)
+{
+        return s->failure;
+}
+
 uint32_t store_schema(const Store *s)
 {
         return s->schema;

@@ -82,6 +82,8 @@ DEFINE_CLEANUP(Store, store_close)
 Store *store_abandon(Store *s);
 
 const char *store_reason(const Store *s);
+/* The last failure of the database: -ENOSPC, -ENOMEM, ... 0 if there was none. */
+int store_failure(const Store *s);
 uint32_t store_schema(const Store *s);
 const Uuid *store_id(const Store *s);
 
@@ -145,7 +147,7 @@ void store_state(const Store *s, const uint8_t slots_hash[static 32], uint8_t re
 
 typedef enum StoreOutcome {
         STORE_COMMITTED = 0,
-        STORE_ROLLED_BACK,     /* surely not done: disk full, no memory; S is back where it was */
+        STORE_ROLLED_BACK,     /* surely not done, store_failure() says why; S is back where it was */
         STORE_OUTCOME_UNKNOWN, /* the disk failed while committing: close, open, scan and see */
 } StoreOutcome;
 
@@ -165,7 +167,8 @@ int store_delete_meta(Store *s, const char *key);
 /* meta.seq = N, the number of the log line that stands for this transaction. */
 int store_set_seq(Store *s, uint64_t seq);
 StoreOutcome store_commit(Store *s);
-void store_rollback(Store *s);
+/* 0, or -EIO: not even that could be done; every further use fails, and only opening anew helps. */
+int store_rollback(Store *s);
 /* Moves the WAL into the file now and empties it (store_close() does too; else it happens by itself at 4
  * MiB). */
 int store_checkpoint(Store *s);
