@@ -186,8 +186,8 @@ static void on_read(void *userdata, int result)
         reading_free(g);
         if (result)
                 operation_fail(op, result);
-        else if (send_or_unref(op, reply, r))
-                operation_fail(op, HF_E_INTERNAL);
+        else
+                send_done(op, reply, r);
 }
 
 static int begin_read(Operation *op, const AuditFilter *filter, uint32_t limit)
@@ -303,8 +303,7 @@ static void on_exported(void *userdata, int result)
         r = operation_reply_new(op, &reply);
         if (r >= 0)
                 r = sd_bus_message_append_basic(reply, 't', &records);
-        if (send_or_unref(op, reply, r))
-                operation_fail(op, HF_E_INTERNAL);
+        send_done(op, reply, r);
 }
 
 static void begin_export(void *userdata, int result)

@@ -94,8 +94,7 @@ static void finish(Change *c, int result)
                 r = append_result(reply, b);
         safe_close(b->fd);
         free(b);
-        if (send_or_unref(op, reply, r))
-                operation_fail(op, HF_E_INTERNAL);
+        send_done(op, reply, r);
 }
 
 static int run(void *userdata)
@@ -217,8 +216,7 @@ static void on_restored(void *userdata, int result, const char *reason, uint32_t
                 r = reply_append_u64(reply, "lost", v->restored_lost);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
-        if (send_or_unref(op, reply, r))
-                operation_fail(op, HF_E_INTERNAL);
+        send_done(op, reply, r);
 }
 
 int backup_handle_restore(Operation *op)

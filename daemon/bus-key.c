@@ -283,9 +283,11 @@ static int read_bytes(Operation *op, Bytes *ret)
 {
         const void *data;
         size_t len;
+        int r;
 
-        if (sd_bus_message_read_array(op->call, 'y', &data, &len) < 0)
-                return HF_E_INVALID_ARGS;
+        r = sd_bus_message_read_array(op->call, 'y', &data, &len);
+        if (r < 0)
+                return options_unreadable(r);
         *ret = BYTES(data, len);
         return 0;
 }
@@ -350,13 +352,15 @@ static int read_items(Operation *op)
         op->items = calloc(HF_SIGN_MANY_MAX, sizeof(*op->items));
         if (!op->items)
                 return -ENOMEM;
-        if (sd_bus_message_enter_container(op->call, 'a', "ay") < 0)
-                return HF_E_INVALID_ARGS;
+        r = sd_bus_message_enter_container(op->call, 'a', "ay");
+        if (r < 0)
+                return options_unreadable(r);
         while ((r = sd_bus_message_at_end(op->call, false)) == 0) {
                 if (op->n_items == HF_SIGN_MANY_MAX)
                         return HF_E_LIMIT_EXCEEDED;
-                if (sd_bus_message_read_array(op->call, 'y', &data, &len) < 0)
-                        return HF_E_INVALID_ARGS;
+                r = sd_bus_message_read_array(op->call, 'y', &data, &len);
+                if (r < 0)
+                        return options_unreadable(r);
                 op->items[op->n_items++].payload = BYTES(data, len);
         }
         if (r < 0 || sd_bus_message_exit_container(op->call) < 0 || op->n_items == 0)

@@ -130,8 +130,7 @@ void store_on_init(void *userdata, int result, const char *reason, uint32_t slot
                 r = reply_append_bool(reply, "pending", v->init_pending);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
-        if (send_or_unref(op, reply, r))
-                operation_fail(op, HF_E_INTERNAL);
+        send_done(op, reply, r);
 }
 
 int store_read_init(Operation *op, VaultInitParams *ret)
@@ -219,8 +218,7 @@ static void on_opened(void *userdata, int result, const char *reason, uint32_t s
         r = operation_reply_new(op, &reply);
         if (r >= 0)
                 r = append_opened(reply, &op->daemon->vault, slot);
-        if (send_or_unref(op, reply, r))
-                operation_fail(op, HF_E_INTERNAL);
+        send_done(op, reply, r);
 }
 
 int store_handle_unlock(Operation *op)
@@ -253,8 +251,7 @@ static void on_locked(void *userdata, int result, const char *reason, uint32_t s
                 r = reply_append_bool(reply, "unattended", unattended);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
-        if (send_or_unref(op, reply, r))
-                operation_fail(op, HF_E_INTERNAL);
+        send_done(op, reply, r);
 }
 
 int store_handle_lock(Operation *op)
@@ -353,8 +350,7 @@ static void finish_slot_change(Change *c, int result)
         r = operation_reply_new(op, &reply);
         if (r >= 0 && added)
                 r = sd_bus_message_append_basic(reply, 'u', &id);
-        if (send_or_unref(op, reply, r))
-                operation_fail(op, HF_E_INTERNAL);
+        send_done(op, reply, r);
 }
 
 static void on_slots_made(void *userdata, int result, Bytes body)
@@ -380,15 +376,15 @@ static void on_slots_made(void *userdata, int result, Bytes body)
         operation_fail(op, result);
 }
 
-static SlotChange *slot_change_new(Operation *op, const char *event)
+static int slot_change_new(Operation *op, const char *event, SlotChange **ret)
 {
         SlotChange *s;
 
         if (!change_is_idle(op->daemon)) /* the signer makes the new file out of the one in force */
-                return NULL;
+                return HF_E_BUSY;
         s = calloc(1, sizeof(*s));
         if (!s)
-                return NULL;
+                return -ENOMEM;
         s->op = op;
         change_slots_hash(buffer_bytes(&op->daemon->vault.slots), s->base);
         s->change = (Change){
@@ -400,7 +396,8 @@ static SlotChange *slot_change_new(Operation *op, const char *event)
                         .userdata = s,
                         .slots = BUFFER_INIT(SLOTS_FILE_MAX),
         };
-        return s;
+        *ret = s;
+        return 0;
 }
 
 static int call_for_slots(SlotChange *s, int r, const SlotOptions *o)
@@ -436,9 +433,9 @@ int store_handle_slot_add(Operation *op)
                 return kind ? HF_E_NOT_SUPPORTED : HF_E_INVALID_ARGS;
         if ((kind == SLOT_PASSPHRASE) != (o.secret >= 0) || (kind == SLOT_RECOVERY) != (o.recovery >= 0))
                 return HF_E_INVALID_ARGS;
-        s = slot_change_new(op, "slot.add");
-        if (!s)
-                return HF_E_BUSY;
+        r = slot_change_new(op, "slot.add", &s);
+        if (r)
+                return r;
         s->kind = slot_kind_to_string(kind);
         strcpy(s->label, *o.label ? o.label : kind_name);
         b = signer_begin(d->signer, SIGNER_SLOT_ADD);
@@ -480,9 +477,9 @@ static int change_existing(Operation *op, const char *event, SignerRequest reque
         e = find_slot(d, id);
         if (!e)
                 return HF_E_NO_SUCH_SLOT;
-        s = slot_change_new(op, event);
-        if (!s)
-                return HF_E_BUSY;
+        r = slot_change_new(op, event, &s);
+        if (r)
+                return r;
         s->id = id;
         s->kind = slot_kind_to_string(e->kind);
         strcpy(s->label, e->label);

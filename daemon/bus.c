@@ -40,9 +40,9 @@ static const Object objects[] = {
                 [OBJECT_KEY] = {key_methods, HF_IFACE_KEY, xml_key},
 };
 
-/* Which object, and for a key the text that names it ("" if it could be no name: then there is no such key).
- */
-static ObjectKind find_object(const char *path, char ret_key[static NAME_SIZE])
+/* Which object (an ObjectKind or -errno), and for a key the text that names it ("" if it could be no name: then there is
+ * no such key). */
+static int find_object(const char *path, char ret_key[static NAME_SIZE])
 {
         char *decoded = NULL;
         int r;
@@ -58,7 +58,7 @@ static ObjectKind find_object(const char *path, char ret_key[static NAME_SIZE])
                 return OBJECT_NODE;
         r = sd_bus_path_decode(path, HF_PATH_KEY, &decoded);
         if (r <= 0)
-                return OBJECT_NONE;
+                return r < 0 ? r : OBJECT_NONE;
         if (name_is_valid(decoded) || uuid_parse(decoded, &(Uuid){}))
                 strcpy(ret_key, decoded);
         free(decoded);
@@ -70,8 +70,8 @@ int read_options(Operation *op, const OptionSpec *specs, void *target)
         char bad[64];
         int r = options_read(op->call, specs, target, NULL, bad);
 
-        if (r == 0)
-                return 0;
+        if (r <= 0)
+                return r;
         operation_fail_because(op, r,
                         "The option '%s' of %s is unknown, given twice or of the wrong type. Nothing was "
                         "done.",
@@ -87,6 +87,11 @@ int send_or_unref(Operation *op, sd_bus_message *reply, int r)
         }
         operation_send(op, reply);
         return 0;
+}
+
+void send_done(Operation *op, sd_bus_message *reply, int r)
+{
+        operation_send(op, r < 0 ? sd_bus_message_unref(reply) : reply);
 }
 
 /* ---- values ---- */
@@ -452,8 +457,8 @@ int bus_dispatch(Daemon *d, sd_bus_message *m, Caller *caller, User *user, Conne
         const char *path = sd_bus_message_get_path(m);
         const Method *method = NULL;
         char key[NAME_SIZE];
-        ObjectKind kind;
         uint8_t type;
+        int kind;
 
         if (sd_bus_message_get_type(m, &type) < 0 || type != SD_BUS_MESSAGE_METHOD_CALL || !member || !path)
                 return 0;
@@ -462,6 +467,8 @@ int bus_dispatch(Daemon *d, sd_bus_message *m, Caller *caller, User *user, Conne
         if (interface && strcmp(interface, "org.freedesktop.DBus.Peer") == 0)
                 return 0; /* sd-bus answers Ping itself */
         kind = find_object(path, key);
+        if (kind < 0)
+                return kind;
         if (kind == OBJECT_NONE)
                 return sd_bus_reply_method_errorf(m, ERROR_UNKNOWN_OBJECT, "There is no object '%s'", path);
         if ((!interface || strcmp(interface, IFACE_INTROSPECTABLE) == 0) && strcmp(member, "Introspect") == 0)

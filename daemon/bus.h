@@ -24,6 +24,9 @@ extern const Method manager_methods[], key_methods[], audit_methods[];
 int read_options(Operation *op, const OptionSpec *specs, void *target);
 /* The end of most handlers: sends the reply, or drops it and returns `r` when that is negative. */
 int send_or_unref(Operation *op, sd_bus_message *reply, int r);
+/* The end of what is done already: where the reply could not be made (`r` negative) the connection ends, because an error
+ * would say that nothing was done. */
+void send_done(Operation *op, sd_bus_message *reply, int r);
 
 /* Values for replies. */
 int reply_append_string(sd_bus_message *m, const char *key, const char *value); /* {sv} entries of a{sv} */

@@ -98,8 +98,10 @@ static void begin(Change *c)
         if (!r)
                 r = audit_log_append(v->log, &line, &c->seq);
         if (r) {
-                store_rollback(v->store);
-                end(c, r);
+                if (store_rollback(v->store))
+                        daemon_abandon(c->daemon, store_reason(v->store));
+                else
+                        end(c, r);
                 return;
         }
         c->step = CHANGE_WAIT_LINE;
@@ -151,7 +153,7 @@ static void on_committed(void *userdata, int result)
                 daemon_abandon(d, store_reason(v->store));
                 return;
         }
-        c->failed = result == STORE_ROLLED_BACK ? -ENOSPC : 0;
+        c->failed = result == STORE_COMMITTED ? 0 : store_failure(v->store) == -ENOSPC ? HF_E_LOG_FULL : HF_E_INTERNAL;
         if (!c->failed) {
                 if (c->slots.len) {
                         change_slots_hash(buffer_bytes(&c->slots), v->slots_hash);
@@ -188,7 +190,7 @@ static void on_sealed(void *userdata, int result)
 static void after_done(Change *c)
 {
         if (c->failed) {
-                end(c, HF_E_LOG_FULL);
+                end(c, c->failed);
         } else if (c->seal) {
                 c->step = CHANGE_SEAL;
                 checkpoint_request(c->daemon, on_sealed, c);

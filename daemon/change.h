@@ -29,7 +29,7 @@ struct Change {
 
         uint64_t seq;
         uint64_t done_seq;
-        int failed;
+        int failed; /* 0, or what it was taken back for */
         int step;
 };
 

@@ -252,6 +252,11 @@ static int on_connection(sd_event_source *source, int fd, uint32_t events, void 
         return 0;
 }
 
+void connection_hang_up(Connection *c)
+{
+        close_connection(c);
+}
+
 void connection_wrote(Connection *c)
 {
         if (!c->closed && c->bus)

@@ -14,6 +14,8 @@
 
 Connection *connection_ref(Connection *c);
 Connection *connection_unref(Connection *c);
+/* The peer could not be answered: his connection ends. */
+void connection_hang_up(Connection *c);
 /* A reply was queued: look whether reading must pause. */
 void connection_wrote(Connection *c);
 /* The user has room for jobs again. */

@@ -107,12 +107,10 @@ static void finish(Change *c, int result)
                         r = append_new_key(k, reply);
         }
         key_change_free(k);
-        if (result || r < 0) {
-                sd_bus_message_unref(reply);
-                operation_fail(op, result ? result : r);
-        } else {
-                operation_send(op, reply);
-        }
+        if (result)
+                operation_fail(op, result);
+        else
+                send_done(op, reply, r);
 }
 
 static KeyChange *key_change_new(Operation *op, const char *event, int (*write)(Change *, AuditLine *))

@@ -27,6 +27,7 @@
 #include "base/sanitizer.h"
 #include "crypto/algorithm.h"
 #include "crypto/digest.h"
+#include "crypto/heap.h"
 #include "daemon/change.h"
 #include "daemon/checkpoint.h"
 #include "daemon/connection.h"
@@ -289,6 +290,8 @@ static int open_state(Daemon *d)
         v->state = VAULT_STARTING;
         v->store_fd = v->audit_fd = -EBADF;
         v->slots = BUFFER_INIT(SLOTS_FILE_MAX);
+        if (buffer_reserve(&v->slots, SLOTS_FILE_MAX)) /* what is in force is never lost for want of memory */
+                return -ENOMEM;
         v->state_fd = open(d->config.state_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (v->state_fd < 0 || fstat(v->state_fd, &st) < 0) {
                 log_error("state directory %s: %s", d->config.state_directory, strerror(errno));
@@ -382,7 +385,9 @@ int main(int argc, char **argv)
         if (r)
                 return r == HF_E_NOTHING_TO_DO ? 0 : EXIT_CODE_USAGE;
         d.started = clock_wall();
-        r = harden();
+        r = crypto_heap_must_not_fail();
+        if (!r)
+                r = harden();
         if (!r)
                 r = start(&d);
         if (r == HF_E_STORE_IN_USE)

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/connection.h"
+#include "daemon/system-bus.h"
 #include "daemon/text.h"
 #include "daemon/user.h"
 #include "dbus/errors.h"
@@ -286,9 +287,8 @@ void operation_done(Operation *op)
         sd_bus_message *reply = NULL;
 
         if (operation_reply_new(op, &reply) < 0)
-                operation_fail(op, HF_E_INTERNAL);
-        else
-                operation_send(op, reply);
+                reply = NULL; /* an error would say that it is not done: deliver() hangs up */
+        operation_send(op, reply);
 }
 
 void operation_fail_at(Operation *op, uint64_t seq, int r, const char *sentence)
@@ -300,17 +300,28 @@ void operation_fail_at(Operation *op, uint64_t seq, int r, const char *sentence)
                 log_error("%s: %s", op->method ? op->method->member : "call", strerror(-r));
         (void)sd_bus_error_set(&error, errors_bus_name(r), sentence ? sentence : errors_sentence(r));
         if (sd_bus_message_new_method_error(op->call, &reply, &error) < 0)
-                reply = NULL; /* no memory: the caller runs into its time-out */
+                reply = NULL; /* no memory: deliver() hangs up */
         sd_bus_error_free(&error);
         operation_send_at(op, seq, reply);
 }
 
+/* He would wait for an answer that there is no memory for: his connection ends instead, and what was done is as
+ * unknown to him as after any other end. */
+static void hang_up(Operation *op)
+{
+        log_error("%s: no memory for an answer; hanging up", op->method->member);
+        if (op->connection)
+                connection_hang_up(op->connection);
+        else
+                system_bus_hang_up(op->daemon->system_bus);
+}
+
 static void deliver(Operation *op)
 {
-        if (op->answer && !sd_bus_message_get_expect_reply(op->call))
-                op->answer = sd_bus_message_unref(op->answer);
-        if (op->answer)
-                (void)sd_bus_send(sd_bus_message_get_bus(op->call), op->answer, NULL);
+        bool wanted = sd_bus_message_get_expect_reply(op->call) > 0;
+
+        if (wanted && (!op->answer || sd_bus_send(sd_bus_message_get_bus(op->call), op->answer, NULL) < 0))
+                hang_up(op);
         if (op->connection)
                 connection_wrote(op->connection);
         operation_free(op);

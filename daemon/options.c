@@ -60,6 +60,11 @@ static const OptionSpec *find(const OptionSpec *specs, const char *name, uint32_
         return NULL;
 }
 
+int options_unreadable(int r)
+{
+        return r == -ENOMEM ? r : HF_E_INVALID_ARGS;
+}
+
 /* One {sv} entry, its container entered already. */
 static int read_entry(sd_bus_message *m, const OptionSpec *specs, void *target, uint32_t *given,
                 char bad[static 64])
@@ -67,17 +72,22 @@ static int read_entry(sd_bus_message *m, const OptionSpec *specs, void *target, 
         const OptionSpec *spec;
         const char *name;
         uint32_t bit;
+        int r;
 
-        if (sd_bus_message_read_basic(m, 's', &name) < 0)
-                return HF_E_INVALID_ARGS;
+        r = sd_bus_message_read_basic(m, 's', &name);
+        if (r < 0)
+                return options_unreadable(r);
         snprintf(bad, 64, "%.63s", name);
         spec = find(specs, name, &bit);
         if (!spec || (*given & bit))
                 return HF_E_INVALID_ARGS;
-        if (sd_bus_message_enter_container(m, 'v', contents[spec->type]) < 0 ||
-                        read_value(m, spec->type, (uint8_t *)target + spec->offset) < 0 ||
-                        sd_bus_message_exit_container(m) < 0)
-                return HF_E_INVALID_ARGS;
+        r = sd_bus_message_enter_container(m, 'v', contents[spec->type]);
+        if (r >= 0)
+                r = read_value(m, spec->type, (uint8_t *)target + spec->offset);
+        if (r >= 0)
+                r = sd_bus_message_exit_container(m);
+        if (r < 0)
+                return options_unreadable(r);
         *given |= bit;
         bad[0] = '\0';
         return 0;
@@ -90,17 +100,21 @@ int options_read(sd_bus_message *m, const OptionSpec *specs, void *target, uint3
         int r;
 
         ret_bad[0] = '\0';
-        if (sd_bus_message_enter_container(m, 'a', "{sv}") < 0)
-                return HF_E_INVALID_ARGS;
+        r = sd_bus_message_enter_container(m, 'a', "{sv}");
+        if (r < 0)
+                return options_unreadable(r);
         while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
                 r = read_entry(m, specs, target, &given, ret_bad);
                 if (r)
                         return r;
-                if (sd_bus_message_exit_container(m) < 0)
-                        return HF_E_INVALID_ARGS;
+                r = sd_bus_message_exit_container(m);
+                if (r < 0)
+                        return options_unreadable(r);
         }
-        if (r < 0 || sd_bus_message_exit_container(m) < 0)
-                return HF_E_INVALID_ARGS;
+        if (r >= 0)
+                r = sd_bus_message_exit_container(m);
+        if (r < 0)
+                return options_unreadable(r);
         if (ret_given)
                 *ret_given = given;
         return 0;

@@ -30,7 +30,9 @@ typedef struct OptionSpec {
 } OptionSpec;
 
 /* `specs` ends at a row without a name. Fields that are not given keep their value. *ret_given gets bit i for
- * each row i that was given (may be NULL). HF_E_INVALID_ARGS; `ret_bad` then names the option. */
+ * each row i that was given (may be NULL). HF_E_INVALID_ARGS (`ret_bad` then names the option), -ENOMEM. */
 int options_read(sd_bus_message *m, const OptionSpec *specs, void *target, uint32_t *ret_given,
                 char ret_bad[static 64]);
 void options_strings_free(char ***strings);
+/* What it means that an argument of the right signature cannot be read: no memory, or the caller's fault. */
+int options_unreadable(int r);

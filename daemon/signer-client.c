@@ -204,11 +204,11 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
         return 0;
 }
 
+/* The timer is there from the start: that it is set again needs no memory. */
 static void schedule_retry(SignerClient *c)
 {
-        c->retry = sd_event_source_disable_unref(c->retry);
-        (void)sd_event_add_time_relative(
-                        c->event, &c->retry, CLOCK_MONOTONIC, c->retry_after, 1000, on_retry, c);
+        (void)sd_event_source_set_time_relative(c->retry, c->retry_after);
+        (void)sd_event_source_set_enabled(c->retry, SD_EVENT_ONESHOT);
         c->retry_after = c->retry_after * 2 > RETRY_LAST ? RETRY_LAST : c->retry_after * 2;
 }
 
@@ -222,6 +222,9 @@ int signer_client_new(sd_event *event, const SignerClientParams *params, SignerC
         c->fd = -EBADF;
         c->out_last = &c->out_first;
         c->message = BUFFER_INIT(LINK_MESSAGE_MAX);
+        r = buffer_reserve(&c->message, LINK_MESSAGE_MAX); /* so that a request is never begun without memory */
+        if (r)
+                return r;
         c->retry_after = RETRY_FIRST;
         c->params = *params;
         c->event = event;

@@ -29,14 +29,12 @@ struct Peer {
 struct SystemBus {
         Daemon *daemon;
         sd_bus *bus;
-        sd_event_source *retry;
+        sd_event_source *retry, *ending; /* made once: coming back needs no memory that may not be there */
         Peer *peers;
         size_t n_peers;
         bool said; /* that it is not there */
         bool named;
 };
-
-static void schedule_retry(SystemBus *b);
 
 static void peer_free(Peer *p)
 {
@@ -228,25 +226,36 @@ static void disconnect(SystemBus *b)
         b->named = false;
 }
 
-static int on_defer_disconnect(sd_event_source *source, void *userdata)
+static void schedule_retry(SystemBus *b)
+{
+        if (sd_event_source_set_time_relative(b->retry, RETRY_USEC) < 0 ||
+                        sd_event_source_set_enabled(b->retry, SD_EVENT_ONESHOT) < 0)
+                daemon_abandon(b->daemon, "the system bus cannot be waited for");
+}
+
+static int on_ending(sd_event_source *source, void *userdata)
 {
         SystemBus *b = userdata;
 
-        sd_event_source_unref(source);
+        (void)source;
         disconnect(b);
         schedule_retry(b);
         return 0;
 }
 
+/* Not at once: this is called from inside of sd-bus. */
+void system_bus_hang_up(SystemBus *b)
+{
+        if (sd_event_source_set_enabled(b->ending, SD_EVENT_ONESHOT) < 0)
+                daemon_abandon(b->daemon, "the system bus cannot be left");
+}
+
 static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-        SystemBus *b = userdata;
-        sd_event_source *s = NULL;
-
         (void)m;
         (void)error;
         log_warning("the system bus went away; the direct socket is still served");
-        (void)sd_event_add_defer(b->daemon->event, &s, on_defer_disconnect, b);
+        system_bus_hang_up(userdata);
         return 0;
 }
 
@@ -316,33 +325,37 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
         return 0;
 }
 
-static void schedule_retry(SystemBus *b)
-{
-        b->retry = sd_event_source_disable_unref(b->retry);
-        (void)sd_event_add_time_relative(
-                        b->daemon->event, &b->retry, CLOCK_MONOTONIC, RETRY_USEC, 0, on_retry, b);
-}
-
-int system_bus_new(Daemon *d, SystemBus **ret)
-{
-        SystemBus *b = calloc(1, sizeof(*b));
-
-        if (!b)
-                return -ENOMEM;
-        b->daemon = d;
-        on_retry(NULL, 0, b);
-        *ret = b;
-        return 0;
-}
-
 SystemBus *system_bus_free(SystemBus *b)
 {
         if (!b)
                 return NULL;
         disconnect(b);
+        sd_event_source_disable_unref(b->ending);
         sd_event_source_disable_unref(b->retry);
         free(b);
         return NULL;
+}
+
+int system_bus_new(Daemon *d, SystemBus **ret)
+{
+        _cleanup_(system_bus_freep) SystemBus *b = calloc(1, sizeof(*b));
+        int r;
+
+        if (!b)
+                return -ENOMEM;
+        b->daemon = d;
+        r = sd_event_add_time_relative(d->event, &b->retry, CLOCK_MONOTONIC, 0, 0, on_retry, b);
+        if (r >= 0)
+                r = sd_event_add_defer(d->event, &b->ending, on_ending, b);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(b->retry, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(b->ending, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        on_retry(NULL, 0, b);
+        *ret = TAKE_PTR(b);
+        return 0;
 }
 
 bool system_bus_is_connected(const SystemBus *b)

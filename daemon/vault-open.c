@@ -108,15 +108,18 @@ static void put_u64(uint8_t ret[static 8], uint64_t v)
                 ret[i] = (uint8_t)(v >> (8 * i));
 }
 
-static uint64_t get_meta_u64(Store *s, const char *key)
+/* Not there is 0. */
+static int get_meta_u64(Store *s, const char *key, uint64_t *ret)
 {
         _cleanup_buffer_ Buffer b = BUFFER_INIT(STORE_META_VALUE_MAX);
-        WireReader r;
+        WireReader reader;
+        int r = store_get_meta(s, key, &b);
 
-        if (store_get_meta(s, key, &b) || b.len != 8)
-                return 0;
-        r = wire_reader(buffer_bytes(&b));
-        return wire_get_u64(&r);
+        if (r && r != HF_E_NOTHING_TO_DO)
+                return r;
+        reader = wire_reader(buffer_bytes(&b));
+        *ret = b.len == 8 ? wire_get_u64(&reader) : 0;
+        return 0;
 }
 
 /* ---- a change made here, all steps in a row ---- */
@@ -338,44 +341,53 @@ static int open_store(VaultJob *j)
                 r = uses_new(&j->uses);
         if (!r)
                 r = keystore_load(j->store, j->catalogue, j->uses);
+        if (!r)
+                r = get_meta_u64(j->store, META_EPOCH, &j->epoch);
+        if (!r)
+                r = get_meta_u64(j->store, META_BACKUP, &j->last_backup);
         if (r)
                 return vault_job_because(j, r, "%s",
                                 store_reason(j->store)[0] ? store_reason(j->store) : hf_error_name(r));
-        j->epoch = get_meta_u64(j->store, META_EPOCH);
-        j->last_backup = get_meta_u64(j->store, META_BACKUP);
         return 0;
 }
 
-static bool read_slots(VaultJob *j, const char *name, Bytes hash)
+/* HF_E_NOTHING_TO_DO: it is another file than the one wanted. */
+static int read_slots(VaultJob *j, const char *name, Bytes hash)
 {
         uint8_t h[32];
+        int r;
 
         buffer_clear(&j->slots);
-        if (io_read_file(j->store_fd, name, &j->slots))
-                return false;
+        r = io_read_file(j->store_fd, name, &j->slots);
+        if (r)
+                return r == -ENOMEM ? r : HF_E_NOTHING_TO_DO;
         change_slots_hash(buffer_bytes(&j->slots), h);
         if (!bytes_equal(BYTES_ARRAY(h), hash))
-                return false;
+                return HF_E_NOTHING_TO_DO;
         memcpy(j->slots_hash, h, sizeof(h));
-        return true;
+        return 0;
 }
 
 /* The slots file in force is the one the store names: a change may have died between COMMIT and rename. */
 static int settle_slots(VaultJob *j)
 {
         _cleanup_buffer_ Buffer hash = BUFFER_INIT(64);
+        int r;
 
-        if (store_get_meta(j->store, META_SLOTS, &hash))
-                return vault_job_because(
-                                j, HF_E_STORE_DAMAGED, "the store does not say which slots file is its own");
-        if (read_slots(j, "slots", buffer_bytes(&hash))) {
-                if (unlinkat(j->store_fd, "slots.next", 0) < 0 && errno != ENOENT)
-                        return -errno;
-                return 0;
-        }
-        if (!read_slots(j, "slots.next", buffer_bytes(&hash)))
-                return vault_job_because(j, HF_E_STORE_ROLLED_BACK,
-                                "the slots file is not the one the store was last changed with");
+        r = store_get_meta(j->store, META_SLOTS, &hash);
+        if (r)
+                return r < 0 ? r
+                             : vault_job_because(j, HF_E_STORE_DAMAGED,
+                                               "the store does not say which slots file is its own");
+        r = read_slots(j, "slots", buffer_bytes(&hash));
+        if (!r)
+                return unlinkat(j->store_fd, "slots.next", 0) < 0 && errno != ENOENT ? -errno : 0;
+        if (r == HF_E_NOTHING_TO_DO)
+                r = read_slots(j, "slots.next", buffer_bytes(&hash));
+        if (r)
+                return r < 0 ? r
+                             : vault_job_because(j, HF_E_STORE_ROLLED_BACK,
+                                               "the slots file is not the one the store was last changed with");
         if (renameat(j->store_fd, "slots.next", j->store_fd, "slots") < 0)
                 return -errno;
         return io_sync_dir(j->store_fd);

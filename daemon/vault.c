@@ -186,7 +186,9 @@ static void take_over(Daemon *d, VaultJob *j)
         v->signer_open = signer_client_is_up(d->signer) &&
                          memcmp(signer_client_hello(d->signer)->life, j->life, sizeof(j->life)) == 0;
         hash_keys(&j->keys, v->keys_hash);
-        if (secret_new(sizeof(j->keys), &v->keys) == 0)
+        if (secret_new(sizeof(j->keys), &v->keys))
+                daemon_abandon(d, "no memory for the keys of the store");
+        else
                 memcpy(v->keys->data, &j->keys, sizeof(j->keys));
         buffer_clear(&v->slots);
         (void)buffer_append(&v->slots, j->slots.data, j->slots.len);
@@ -231,6 +233,10 @@ static void on_open(void *userdata, int result)
         d->vault.busy = false;
         if (result == HF_E_NOTHING_TO_DO && j->repair != VAULT_REPAIR_NONE) {
                 vault_job_tell(j, result);
+                return;
+        }
+        if (result == -ENOMEM) {
+                daemon_abandon(d, "no memory to open the store"); /* which says nothing about the store */
                 return;
         }
         if (result) {
@@ -320,6 +326,10 @@ static void on_unlocked(void *userdata, int result, Bytes body)
         d->vault.busy = false;
         if (result == HF_E_SIGNER_UNAVAILABLE) { /* nothing was decided; it comes back */
                 vault_job_tell(j, result);
+                return;
+        }
+        if (!j->caller && (result == -ENOMEM || result == HF_E_INTERNAL || result == HF_E_SIGNER_FAILED)) {
+                daemon_abandon(d, "no slot could be tried"); /* it would stay locked until somebody comes */
                 return;
         }
         vault_note_failed_unlock(d, j);
@@ -425,6 +435,10 @@ static void on_slots(void *userdata, int result, Bytes body)
                 return;
         if (!result && (slot_list_decode(&r, &v->slot_list) || wire_done(&r)))
                 result = HF_E_SIGNER_FAILED;
+        if (result == HF_E_INTERNAL || result == HF_E_SIGNER_FAILED) {
+                daemon_abandon(d, "the signer could not look at the slots"); /* which says nothing about them */
+                return;
+        }
         if (v->state != VAULT_STARTING)
                 return;
         if (result) {
@@ -454,8 +468,8 @@ void vault_look(Daemon *d)
                 vault_set_state(d, VAULT_UNINITIALISED, HF_E_STORE_UNINITIALISED, NULL);
         else if (r)
                 vault_set_state(d, VAULT_REFUSED, HF_E_STORE_DAMAGED, "the slots file cannot be read");
-        else
-                (void)vault_read_slots(d, buffer_bytes(&d->vault.slots));
+        else if (vault_read_slots(d, buffer_bytes(&d->vault.slots)) == -ENOMEM)
+                daemon_abandon(d, "no memory to look at the slots");
 }
 
 void vault_signer_up(Daemon *d, const SignerHello *hello)
