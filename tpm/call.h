@@ -9,10 +9,12 @@
  * loaded on every path: that is what Loaded is for.
  */
 #include "tpm/kept.h"
+#include "tpm/leftovers.h"
 
 typedef struct Tpm {
         Device device;
         Kept kept;
+        Leftovers leftovers;
         TpmState known; /* as of the last look */
         bool looked;
 } Tpm;
@@ -21,7 +23,7 @@ typedef struct Call {
         Tpm *tpm;
         Bytes body;
         Buffer *reply;
-        bool once; /* set by a handler right before a command that must not run twice because an answer was lost */
+        bool once; /* a command ran, or may have run, that must not run twice: no other try */
 } Call;
 
 typedef struct RequestInfo {
@@ -44,12 +46,20 @@ int op_hello(Call *call);
 int op_state(Call *call);
 int op_create(Call *call);
 int op_operate(Call *call);
+int op_seal(Call *call);
+int op_unseal(Call *call);
+int op_pcr_read(Call *call);
+int op_counter(Call *call);
 
+/* device_result() of a command that must not run twice: only the TPM's own refusal allows another try. */
+int call_once(Call *call, TSS2_RC code);
 /* The parent's name out of a body: a block of TPM_NAME_SIZE bytes, or none for any. */
 const uint8_t *call_get_parent(WireReader *r);
 /* A blob's parts and its parent into the reply. */
 int call_put_blob(Call *call, const Parent *p, const TPM2B_PUBLIC *public, const TPM2B_PRIVATE *private);
 /* The public number of a key. */
 int call_put_number(Call *call, const TPMT_PUBLIC *area);
+/* locked_out and the lockout_ fields. */
+int tpm_look_at_lockout(Device *d, TpmState *s);
 /* Up to n properties of the TPM from `first` on into ret_values[property - first]; those it does not have stay as they are. */
 int tpm_properties(Device *d, TPM2_PT first, size_t n, uint32_t *ret_values);

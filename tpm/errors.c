@@ -82,6 +82,11 @@ const ErrorRow *error_find(TSS2_RC code)
         return LAYER(base) == TSS2_TPM_RC_LAYER ? &no_row : &broken;
 }
 
+bool error_is_refusal(TSS2_RC code)
+{
+        return code != TSS2_RC_SUCCESS && LAYER(from_tpm(code)) == TSS2_TPM_RC_LAYER;
+}
+
 bool error_is_parameter(TSS2_RC code)
 {
         code = from_tpm(code);

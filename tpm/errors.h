@@ -30,6 +30,8 @@ typedef struct ErrorRow {
 const ErrorRow *error_find(TSS2_RC code);
 /* The code without the number of the parameter, handle or session it complains about. */
 TSS2_RC error_base(TSS2_RC code);
+/* The TPM itself refused; anything else may have happened after it was done. */
+bool error_is_refusal(TSS2_RC code);
 /* It complains about a parameter: what was sent, not who sent it or where to. */
 bool error_is_parameter(TSS2_RC code);
 /* "0x98e: tpm:session(1):..." for people. */

@@ -74,7 +74,7 @@ static int look_at_make(Device *d, TpmState *s)
         return 0;
 }
 
-static int look_at_lockout(Device *d, TpmState *s)
+int tpm_look_at_lockout(Device *d, TpmState *s)
 {
         uint32_t now[TPM2_PT_LOCKOUT_INTERVAL - TPM2_PT_PERMANENT + 1] = {};
         int r = tpm_properties(d, TPM2_PT_PERMANENT, ELEMENTSOF(now), now);
@@ -175,7 +175,7 @@ static int look(Call *call)
         int r = look_at_make(d, &s);
 
         if (!r)
-                r = look_at_lockout(d, &s);
+                r = tpm_look_at_lockout(d, &s);
         if (!r)
                 r = look_at_algorithms(d, &s);
         if (!r)

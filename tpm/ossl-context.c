@@ -31,7 +31,8 @@ EXPORTED void OSSL_LIB_CTX_free(OSSL_LIB_CTX *context)
 static int warm_up(OSSL_LIB_CTX *context)
 {
         _cleanup_(EVP_PKEY_freep) EVP_PKEY *ec = EVP_PKEY_Q_keygen(context, NULL, "EC", "P-256");
-        _cleanup_(EVP_PKEY_freep) EVP_PKEY *hmac = EVP_PKEY_new_raw_private_key_ex(context, "HMAC", NULL, (const uint8_t *)"k", 1);
+        _cleanup_(EVP_PKEY_freep) EVP_PKEY *hmac =
+                        EVP_PKEY_new_raw_private_key_ex(context, "HMAC", NULL, (const uint8_t *)"k", 1);
         EVP_MD *md = EVP_MD_fetch(context, "SHA256", NULL);
         EVP_CIPHER *cipher = EVP_CIPHER_fetch(context, "AES-128-CFB", NULL);
         uint8_t bytes[16];

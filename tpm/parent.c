@@ -61,8 +61,8 @@ static int try_primary(Kept *k, size_t template, Parent *ret)
         int r;
 
         template_parent(template, &public);
-        r = device_result(d, Esys_CreatePrimary(d->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &sensitive,
-                                             &public, &outside, &pcrs, &l.tr, NULL, NULL, NULL, NULL));
+        r = device_result(d, Esys_CreatePrimary(d->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
+                                             &sensitive, &public, &outside, &pcrs, &l.tr, NULL, NULL, NULL, NULL));
         if (!r)
                 r = take_name(d, l.tr, p.name);
         if (!r)

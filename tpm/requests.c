@@ -3,7 +3,7 @@
 /*
  * The requests, and how often one is tried
  *
- * A TPM that is busy gets a few tries with growing pauses. One that is full gets TPM_PATIENCE_MS: others use it too, and
+ * A TPM that is busy gets a few tries with growing pauses. One that is full gets FULL_PATIENCE_MS: others use it too, and
  * what stands in our way is usually gone in a moment. What was kept is thrown away once and the request begun anew; a road
  * that broke is opened once more. Then the failure is the answer.
  */
@@ -17,7 +17,7 @@
 
 #define BUSY_TRIES 5
 #define BUSY_PAUSE_MS 10 /* doubled each time */
-#define FULL_PATIENCE_MS 2000
+#define FULL_PATIENCE_MS (LEFTOVERS_AGE_MS + 500) /* what is left behind is gone by then */
 #define FULL_PAUSE_MS 50
 #define SECONDS (TPM_TIMEOUT_MS / 1000)
 #define SECONDS_CREATE (TPM_TIMEOUT_CREATE_MS / 1000)
@@ -27,6 +27,10 @@ static const RequestInfo requests[] = {
                 {TPM_STATE, "state", op_state, false, SECONDS},
                 {TPM_CREATE, "create", op_create, true, SECONDS_CREATE},
                 {TPM_OPERATE, "operate", op_operate, true, SECONDS},
+                {TPM_SEAL, "seal", op_seal, true, SECONDS},
+                {TPM_UNSEAL, "unseal", op_unseal, true, SECONDS},
+                {TPM_PCR_READ, "pcr-read", op_pcr_read, true, SECONDS},
+                {TPM_COUNTER, "counter", op_counter, true, SECONDS},
 };
 
 const RequestInfo *request_find(uint16_t type)
@@ -43,11 +47,10 @@ typedef struct Patience {
         bool renewed, reopened, started;
 } Patience;
 
-static bool after(unsigned ms)
+/* Two that got in each other's way should not do so again. */
+static void pause_for(unsigned ms)
 {
-        /* Two that got in each other's way should not do so again. */
         (void)poll(NULL, 0, (int)(ms + clock_monotonic() % (ms / 2 + 1)));
-        return true;
 }
 
 static bool once(bool *flag)
@@ -56,6 +59,15 @@ static bool once(bool *flag)
 
         *flag = true;
         return first;
+}
+
+static bool wait_for_room(Tpm *t, Patience *p)
+{
+        if (t->leftovers.n == 0)
+                leftovers_begin(&t->leftovers, &t->kept);
+        pause_for(FULL_PAUSE_MS);
+        leftovers_look(&t->leftovers, &t->kept);
+        return clock_monotonic() - p->began < FULL_PATIENCE_MS * 1000u;
 }
 
 static bool start_up(Device *d)
@@ -68,13 +80,22 @@ static bool another_try(Tpm *t, Patience *p, const Call *call)
 {
         Device *d = &t->device;
 
+        if (d->reaction == REACTION_REOPEN) {
+                kept_forget(&t->kept);
+                device_close(d);
+        }
+        if (call->once)
+                return false;
         switch (d->reaction) {
         case REACTION_NONE:
                 return false;
         case REACTION_AGAIN:
-                return p->busy++ < BUSY_TRIES && after(BUSY_PAUSE_MS << p->busy);
+                if (p->busy++ == BUSY_TRIES)
+                        return false;
+                pause_for(BUSY_PAUSE_MS << p->busy);
+                return true;
         case REACTION_WAIT:
-                return clock_monotonic() - p->began < FULL_PATIENCE_MS * 1000u && after(FULL_PAUSE_MS);
+                return wait_for_room(t, p);
         case REACTION_RENEW:
                 if (!kept_any(&t->kept) || !once(&p->renewed))
                         return false;
@@ -84,8 +105,7 @@ static bool another_try(Tpm *t, Patience *p, const Call *call)
                 kept_forget(&t->kept);
                 return once(&p->started) && start_up(d);
         case REACTION_REOPEN:
-                device_close(d);
-                return !call->once && once(&p->reopened);
+                return once(&p->reopened);
         }
         return false;
 }
@@ -97,11 +117,24 @@ static int attempt(const RequestInfo *info, Call *call)
 
         (void)device_handled(&t->device, 0);
         buffer_clear(call->reply);
+        call->once = false;
         if (info->needs_tpm)
                 r = device_open(&t->device);
-        if (!r && t->kept.opened != t->device.opened)
+        if (!r && t->kept.opened != t->device.opened) {
                 kept_forget(&t->kept);
+                leftovers_begin(&t->leftovers, &t->kept);
+        }
         return r ? r : info->handle(call);
+}
+
+/* The TPM does not say when it forgives the next attempt, only how long it takes to forgive one. */
+static void tell_lockout(Device *d)
+{
+        TpmState s = {};
+
+        if (tpm_look_at_lockout(d, &s) == 0)
+                device_detail(d, "the TPM is locked after %u wrong tries; the next is possible in %u s at most",
+                                s.lockout_counter, s.lockout_interval);
 }
 
 int request_run(const RequestInfo *info, Call *call)
@@ -112,7 +145,15 @@ int request_run(const RequestInfo *info, Call *call)
         do
                 r = attempt(info, call);
         while (r && another_try(call->tpm, &p, call));
+        if (r == HF_E_TPM_LOCKOUT)
+                tell_lockout(&call->tpm->device);
         return r;
+}
+
+int call_once(Call *call, TSS2_RC code)
+{
+        call->once = !error_is_refusal(code);
+        return device_result(&call->tpm->device, code);
 }
 
 const uint8_t *call_get_parent(WireReader *r)

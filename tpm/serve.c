@@ -173,7 +173,7 @@ static bool wait_for(int fd, int ms)
 void serve(ServeParams *p)
 {
         _cleanup_close_ int fd = -EBADF;
-        int pause = PAUSE_FIRST_MS, r;
+        int pause = PAUSE_FIRST_MS, ms, r;
 
         while (!stopping) {
                 if (fd < 0) {
@@ -183,8 +183,11 @@ void serve(ServeParams *p)
                         else
                                 pause = longer(pause);
                 }
-                if (!wait_for(fd, sooner(fd < 0 ? pause : -1, notify_tick(&p->notify))))
+                ms = sooner(fd < 0 ? pause : -1, notify_tick(&p->notify));
+                if (!wait_for(fd, sooner(ms, leftovers_due(&p->tpm->leftovers)))) {
+                        leftovers_look(&p->tpm->leftovers, &p->tpm->kept);
                         continue;
+                }
                 r = answer(p->tpm, fd);
                 if (r == 0) {
                         pause = PAUSE_FIRST_MS;

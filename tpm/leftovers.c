@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tpm/leftovers.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#define PAUSE_MS (LEFTOVERS_AGE_MS / LEFTOVERS_LOOKS)
+
+/* ESYS_TR_NONE: not there any more, or the TPM does not answer. */
+static ESYS_TR take_up(Device *d, TPM2_HANDLE handle, uint8_t ret_name[static TPM_NAME_SIZE])
+{
+        _cleanup_esys_ TPM2B_NAME *name = NULL;
+        ESYS_TR tr;
+
+        memset(ret_name, 0, TPM_NAME_SIZE);
+        if (Esys_TR_FromTPMPublic(d->esys, handle, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &tr))
+                return ESYS_TR_NONE;
+        if (handle >> TPM2_HR_SHIFT == TPM2_HT_TRANSIENT && Esys_TR_GetName(d->esys, tr, &name) == 0 &&
+                        name->size <= TPM_NAME_SIZE)
+                memcpy(ret_name, name->name, name->size);
+        return tr;
+}
+
+/* Our own session is taken up by nobody, not even by us a second time. */
+static bool is_own(const Kept *k, TPM2_HANDLE handle)
+{
+        TPM2_HANDLE own;
+
+        return k->session.tr != ESYS_TR_NONE && Esys_TR_GetTpmHandle(k->device->esys, k->session.tr, &own) == 0 && handle == own;
+}
+
+static void list(const Kept *k, TPM2_HANDLE first, Leftovers *l)
+{
+        Device *d = k->device;
+        _cleanup_esys_ TPMS_CAPABILITY_DATA *data = NULL;
+        const TPML_HANDLE *handles;
+        TPMI_YES_NO more;
+
+        if (Esys_GetCapability(d->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_HANDLES, first, LEFTOVERS_MAX, &more,
+                            &data) ||
+                        data->capability != TPM2_CAP_HANDLES)
+                return;
+        handles = &data->data.handles;
+        for (size_t i = 0; i < handles->count && i < LEFTOVERS_MAX && l->n < LEFTOVERS_MAX; i++) {
+                Leftover *o = &l->all[l->n];
+                ESYS_TR tr;
+
+                if (handles->handle[i] >> TPM2_HR_SHIFT != first >> TPM2_HR_SHIFT)
+                        break;
+                if (is_own(k, handles->handle[i]))
+                        continue;
+                o->handle = handles->handle[i];
+                tr = take_up(d, o->handle, o->name);
+                if (tr == ESYS_TR_NONE)
+                        continue;
+                (void)Esys_TR_Close(d->esys, &tr);
+                l->n++;
+        }
+}
+
+static void loaded_now(const Kept *k, Leftovers *ret)
+{
+        *ret = (Leftovers){};
+        list(k, TPM2_TRANSIENT_FIRST, ret);
+        list(k, TPM2_LOADED_SESSION_FIRST, ret);
+}
+
+void leftovers_begin(Leftovers *l, const Kept *k)
+{
+        *l = (Leftovers){};
+        if (k->device->managed || !k->device->esys)
+                return;
+        loaded_now(k, l);
+        l->began = l->looked = clock_monotonic();
+}
+
+static bool contains(const Leftovers *l, const Leftover *o)
+{
+        for (size_t i = 0; i < l->n; i++)
+                if (l->all[i].handle == o->handle && memcmp(l->all[i].name, o->name, TPM_NAME_SIZE) == 0)
+                        return true;
+        return false;
+}
+
+static void strike_out(Leftovers *l, const Leftovers *now)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < l->n; i++)
+                if (contains(now, &l->all[i]))
+                        l->all[n++] = l->all[i];
+        l->n = n;
+}
+
+static void flush(Leftovers *l, Device *d)
+{
+        uint8_t name[TPM_NAME_SIZE];
+
+        for (size_t i = 0; i < l->n; i++) {
+                ESYS_TR tr = take_up(d, l->all[i].handle, name);
+
+                if (tr == ESYS_TR_NONE)
+                        continue;
+                log_notice("flushing 0x%08x, which nobody has moved for %u ms", l->all[i].handle, LEFTOVERS_AGE_MS);
+                if (Esys_FlushContext(d->esys, tr))
+                        (void)Esys_TR_Close(d->esys, &tr);
+        }
+        l->n = 0;
+}
+
+void leftovers_look(Leftovers *l, const Kept *k)
+{
+        Leftovers now;
+
+        if (l->n == 0 || !k->device->esys || leftovers_due(l) > 0)
+                return;
+        loaded_now(k, &now);
+        strike_out(l, &now);
+        l->looked = clock_monotonic();
+        if (++l->looks >= LEFTOVERS_LOOKS && l->looked - l->began >= LEFTOVERS_AGE_MS * 1000u)
+                flush(l, k->device);
+}
+
+int leftovers_due(const Leftovers *l)
+{
+        uint64_t since = (clock_monotonic() - l->looked) / 1000;
+
+        if (l->n == 0)
+                return -1;
+        return since >= PAUSE_MS ? 0 : (int)(PAUSE_MS - since);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What lies about in a TPM that nobody manages
+ *
+ * Without a resource manager three objects and three sessions are all there is for everybody, and what a process had
+ * loaded when it was killed stays until the TPM's reset: after three such ends of ours nobody could do anything. Whose
+ * a handle is cannot be seen. But others use theirs for moments, and what has not moved in LEFTOVERS_AGE_MS has no living
+ * user: that is flushed, and nothing else. On a managed device the kernel does it, and this does nothing.
+ */
+#include "tpm/kept.h"
+
+#define LEFTOVERS_MAX 16
+#define LEFTOVERS_AGE_MS 2000
+#define LEFTOVERS_LOOKS 5 /* at least: what comes and goes is not there each time */
+
+typedef struct Leftover {
+        TPM2_HANDLE handle;
+        uint8_t name[TPM_NAME_SIZE]; /* of an object; a session has none */
+} Leftover;
+
+typedef struct Leftovers {
+        Leftover all[LEFTOVERS_MAX];
+        size_t n; /* 0: nothing to watch */
+        unsigned looks;
+        uint64_t began, looked;
+} Leftovers;
+
+/* Watches what is loaded now, but for our own session. */
+void leftovers_begin(Leftovers *l, const Kept *k);
+/* Strikes out what has moved, and flushes the rest when it is time. */
+void leftovers_look(Leftovers *l, const Kept *k);
+/* Milliseconds until the next look, -1: none is needed. */
+int leftovers_due(const Leftovers *l);
