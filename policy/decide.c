@@ -173,5 +173,5 @@ const char *policy_reason_to_string(PolicyReason reason)
                         [POLICY_REASON_RATE] = "rate-limited",
         };
 
-        return reason > _POLICY_REASON_INVALID && reason < _POLICY_REASON_MAX ? names[reason] : names[0];
+        return (unsigned)reason < _POLICY_REASON_MAX ? names[reason] : names[0];
 }

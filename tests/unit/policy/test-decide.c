@@ -387,17 +387,25 @@ static void test_seeing_a_key_takes_nothing_from_the_rate_or_the_uses_of_using_i
         assert_int_equal(ask(p, limits, &request).result, 0);
 }
 
+/* There is one set of eight places here: what a ninth leaves, one of the eight would lose. */
 static void test_a_rule_without_rate_leaves_no_bucket(void **state)
 {
-        _cleanup_(policy_unrefp) Policy *p = make_policy("allow user=* op=sign\n");
+        _cleanup_(policy_unrefp) Policy *p = make_policy("allow user=* op=sign rate=1/h\n"
+                                                         "allow user=* op=decrypt\n");
         _cleanup_(policy_limits_freep) PolicyLimits *limits = NULL;
-        PolicyRequest request = telemetry_signs();
+        PolicyRequest request = telemetry_signs(), other = telemetry_signs();
 
         (void)state;
         assert_int_equal(policy_limits_new(8, &limits), 0);
-        request.count = UINT32_MAX;
-        for (int i = 0; i < 100; i++)
+        for (request.uid = 1; request.uid <= 8; request.uid++)
                 assert_int_equal(ask(p, limits, &request).result, 0);
+        other.operation = POLICY_OP_DECRYPT;
+        other.scheme = "";
+        other.count = UINT32_MAX;
+        for (int i = 0; i < 100; i++)
+                assert_int_equal(ask(p, limits, &other).result, 0);
+        for (request.uid = 1; request.uid <= 8; request.uid++)
+                assert_int_equal(ask(p, limits, &request).result, HF_E_RATE_LIMITED);
 }
 
 static void test_the_second_rule_admits_when_the_rate_of_the_first_is_used_up(void **state)
@@ -430,6 +438,19 @@ static void test_the_shorter_wait_speaks_in_either_order(void **state)
         assert_int_equal(ask(p, limits, &request).result, 0);
         assert_int_equal(ask(p, limits, &request).result, 0);
         assert_int_equal(policy_rule_line(ask(p, limits, &request).rule), 1);
+}
+
+static void test_a_wait_is_nearer_than_another_time_of_day(void **state)
+{
+        _cleanup_(policy_unrefp) Policy *p = make_policy("allow user=* op=sign rate=1/min\n"
+                                                         "allow user=* op=sign between=01:00-02:00\n");
+        _cleanup_(policy_limits_freep) PolicyLimits *limits = NULL;
+        PolicyRequest request = telemetry_signs();
+
+        (void)state;
+        assert_int_equal(policy_limits_new(64, &limits), 0);
+        assert_int_equal(ask(p, limits, &request).result, 0);
+        assert_int_equal(ask(p, limits, &request).reason, POLICY_REASON_RATE);
 }
 
 static void test_a_signmany_takes_as_many_as_it_has_items(void **state)
@@ -585,6 +606,7 @@ int main(void)
                         cmocka_unit_test(test_a_rule_without_rate_leaves_no_bucket),
                         cmocka_unit_test(test_the_second_rule_admits_when_the_rate_of_the_first_is_used_up),
                         cmocka_unit_test(test_the_shorter_wait_speaks_in_either_order),
+                        cmocka_unit_test(test_a_wait_is_nearer_than_another_time_of_day),
                         cmocka_unit_test(test_a_signmany_takes_as_many_as_it_has_items),
                         cmocka_unit_test(test_a_reload_with_the_same_rule_does_not_fill_its_bucket),
                         cmocka_unit_test(test_a_changed_membership_counts_from_the_next_call),
