@@ -98,6 +98,28 @@ static int road_open(Device *d)
         return device_result(d, code);
 }
 
+/* After an answer that made no sense the library does nothing more on that context, not even flush. */
+static void strand(Device *d, ESYS_TR tr)
+{
+        TPM2_HANDLE handle;
+
+        if (!d->managed && d->n_stranded < STRANDED_MAX && Esys_TR_GetTpmHandle(d->esys, tr, &handle) == 0)
+                d->stranded[d->n_stranded++] = handle;
+}
+
+static void flush_stranded(Device *d)
+{
+        for (; d->n_stranded > 0; d->n_stranded--) {
+                ESYS_TR tr;
+
+                if (Esys_TR_FromTPMPublic(d->esys, d->stranded[d->n_stranded - 1], ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                                    &tr))
+                        continue; /* gone with a reset */
+                if (Esys_FlushContext(d->esys, tr))
+                        (void)Esys_TR_Close(d->esys, &tr);
+        }
+}
+
 int device_open(Device *d)
 {
         int r;
@@ -112,6 +134,7 @@ int device_open(Device *d)
                 return HF_E_TPM_UNAVAILABLE;
         }
         d->opened++;
+        flush_stranded(d);
         return 0;
 }
 
@@ -157,8 +180,10 @@ void loaded_release(Loaded *l)
                 if (code == TSS2_RC_SUCCESS || error_find(code)->reaction != REACTION_AGAIN)
                         break;
         }
-        if (code)
+        if (code) {
+                strand(l->device, l->tr);
                 (void)Esys_TR_Close(l->device->esys, &l->tr);
+        }
         l->tr = ESYS_TR_NONE;
 }
 

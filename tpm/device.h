@@ -15,6 +15,8 @@
 
 typedef struct Tcti Tcti;
 
+#define STRANDED_MAX 6 /* more objects and sessions than a TPM without a manager holds */
+
 typedef struct Device {
         const Tcti *tcti;
         const char *conf;     /* what stands behind the TCTI's name */
@@ -24,6 +26,8 @@ typedef struct Device {
         uint64_t opened;      /* how many times: what was kept is of one of them */
         TSS2_RC last;         /* the failure not yet handled, or TSS2_RC_SUCCESS */
         Reaction reaction;    /* to it */
+        TPM2_HANDLE stranded[STRANDED_MAX]; /* ours, still loaded when the road broke: flushed on the next one */
+        size_t n_stranded;
         char detail[TPM_DETAIL_MAX];
 } Device;
 
