@@ -279,6 +279,7 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
         Connection *c = userdata;
 
         (void)error;
+        guard_set(0, NULL); /* it is all here; an answer may be longer than a call */
         if (sd_bus_message_is_signal(m, "org.freedesktop.DBus.Local", "Disconnected"))
                 return 0;
         if (atomic_load(&c->daemon->stopping))
