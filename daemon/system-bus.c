@@ -33,7 +33,7 @@ struct SystemBus {
         Peer *peers;
         size_t n_peers;
         bool said; /* that it is not there */
-        bool named;
+        bool named, refused;
 };
 
 static void peer_free(Peer *p)
@@ -196,6 +196,25 @@ static int peer_get(SystemBus *b, const char *name, Peer **ret)
         return 0;
 }
 
+/* The name may come after all, when whoever had it has gone, and it may be taken away. */
+static void on_name_signal(SystemBus *b, sd_bus_message *m)
+{
+        bool acquired = sd_bus_message_is_signal(m, "org.freedesktop.DBus", "NameAcquired") > 0;
+        const char *name;
+
+        if (!acquired && sd_bus_message_is_signal(m, "org.freedesktop.DBus", "NameLost") <= 0)
+                return;
+        if (strcmp(sd_bus_message_get_sender(m), "org.freedesktop.DBus") || sd_bus_message_read(m, "s", &name) < 0 ||
+                        strcmp(name, HF_BUS_NAME) || b->named == acquired)
+                return;
+        b->named = acquired;
+        if (acquired && b->refused)
+                log_notice("the name %s is ours now on the system bus", HF_BUS_NAME);
+        else if (!acquired)
+                log_error("the name %s was taken away on the system bus; the direct socket is still served",
+                                HF_BUS_NAME);
+}
+
 static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         const char *sender = sd_bus_message_get_sender(m);
@@ -204,6 +223,8 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
         Peer *p;
 
         (void)error;
+        if (sd_bus_message_get_type(m, &type) >= 0 && type == SD_BUS_MESSAGE_SIGNAL && sender)
+                on_name_signal(b, m);
         if (sd_bus_message_get_type(m, &type) < 0 || type != SD_BUS_MESSAGE_METHOD_CALL || !sender ||
                         sd_bus_message_is_method_call(m, "org.freedesktop.DBus.Peer", NULL))
                 return 0; /* sd-bus answers Ping itself */
@@ -269,8 +290,9 @@ static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *error)
                         (code != 1 && code != 4)) {
                 const sd_bus_error *e = sd_bus_message_get_error(m);
 
-                log_error("the name %s cannot be had on the system bus: %s", HF_BUS_NAME,
+                log_error("the name %s cannot be had on the system bus: %s; the direct socket is served", HF_BUS_NAME,
                                 e ? e->message : "somebody else owns it");
+                b->refused = true;
                 return 0;
         }
         b->named = true;
@@ -299,7 +321,7 @@ static int connect_bus(SystemBus *b)
         if (r >= 0)
                 r = sd_bus_add_filter(b->bus, NULL, on_message, b);
         if (r >= 0)
-                r = sd_bus_request_name_async(b->bus, NULL, HF_BUS_NAME, 0, on_name, b);
+                r = sd_bus_request_name_async(b->bus, NULL, HF_BUS_NAME, SD_BUS_NAME_QUEUE, on_name, b);
         if (r >= 0)
                 r = sd_bus_attach_event(b->bus, b->daemon->event, SD_EVENT_PRIORITY_NORMAL);
         return r;

@@ -3,7 +3,7 @@
 """
 Whatever a stranger sends, the answer is a named error or a closed connection, and the service goes on.
 
-Cases M01-M09 and M14-M17: wrong types, odd names, twisted options, lengths that lie, descriptors of the wrong kind,
+Cases M01-M09 and M13-M17: wrong types, odd names, twisted options, lengths that lie, descriptors of the wrong kind,
 callers that leave early, somebody who listens on the bus, and noise.
 """
 import contextlib
@@ -20,7 +20,7 @@ import case
 from jeepney import DBusAddress, MessageFlag, MessageType, new_method_call
 from judge import exported, lines
 from peer import NAME, ROOT as PATH, Refused, open_socket, secret_fd
-from stack import ADMIN, ALICE, MALLORY, ROOT, Stack, wait_for
+from stack import ADMIN, ALICE, DAEMON, MALLORY, ROOT, Stack, wait_for
 
 KEY, MANAGER, AUDIT = NAME + ".Key", NAME + ".Manager", NAME + ".Audit"
 MESSAGE_MAX = 64 * 1024
@@ -362,6 +362,36 @@ def test_a_caller_gone_before_the_reply_leaves_whole_operations_and_no_trace_of_
             assert admin.sign(key["name"], b"x"), key
         still_serves(stack, pid)
         stack.verify(exported(admin), stack.auditor_key())
+
+
+def test_an_answer_may_be_longer_than_a_call():
+    with ready() as (stack, admin):
+        for n in range(400):
+            admin.create(f"many-{n}", "ed25519")
+        assert len(admin.keys()) == 401
+
+
+# M13
+
+
+def test_a_name_that_somebody_else_has_is_told_and_taken_as_soon_as_it_is_free():
+    if not ROOT:
+        raise case.Skip("needs the name's user on the bus")
+    with ready() as (stack, admin):
+        wait_for(lambda: stack.status()["bus"], "the name on the bus")
+        with stack.bus_peer(DAEMON) as thief:  # the shipped policy of the bus lets nobody else have it
+            thief.call("/org/freedesktop/DBus", "org.freedesktop.DBus", "RequestName", "su", NAME, 0, to="org.freedesktop.DBus")
+            stack.kill(stack.daemon_pid())
+            stack.wait_state("ready")
+            wait_for(lambda: f"the name {NAME} cannot be had" in stack.log_path.read_text(), "the journal to say so")
+            assert not stack.status()["bus"]
+            with stack.peer(ADMIN) as direct:
+                assert direct.sign("device-a", b"x")
+                found = [f for f in direct.manager("Check") if f["code"][1] == "bus"]
+                assert [f["severity"][1] for f in found] == ["warning"], found
+        wait_for(lambda: stack.status()["bus"], "the name, which is free again")
+        with stack.bus_peer(ADMIN) as peer:
+            assert peer.sign("device-a", b"x")
 
 
 # M14
