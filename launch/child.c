@@ -27,7 +27,7 @@ static const char *const handed_on[] = {
 };
 
 typedef struct Environment {
-        char *list[ELEMENTSOF(handed_on) + 7];
+        char *list[ELEMENTSOF(handed_on) + 9];
         size_t n;
 } Environment;
 
@@ -44,11 +44,12 @@ static int env_add(Environment *e, const char *name, const char *value)
 /* In the child, which alone knows the pid that LISTEN_PID must name. Nothing here is freed: exec does that. */
 static int env_make(const ChildSpec *spec, Environment *ret)
 {
-        char pid[16], n[16];
+        char pid[16], n[16], usec[24];
         int r;
 
         *ret = (Environment){0};
         snprintf(pid, sizeof(pid), "%d", (int)getpid());
+        snprintf(usec, sizeof(usec), "%llu", (unsigned long long)spec->watchdog);
         snprintf(n, sizeof(n), "%zu", spec->n_sockets);
         r = env_add(ret, "PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         if (!r)
@@ -61,6 +62,10 @@ static int env_make(const ChildSpec *spec, Environment *ret)
                 r = env_add(ret, "NOTIFY_SOCKET", spec->notify_path);
         if (!r)
                 r = env_add(ret, "CREDENTIALS_DIRECTORY", spec->credential_dir);
+        if (!r)
+                r = env_add(ret, "WATCHDOG_USEC", spec->watchdog ? usec : NULL);
+        if (!r)
+                r = env_add(ret, "WATCHDOG_PID", spec->watchdog ? pid : NULL);
         for (size_t i = 0; i < ELEMENTSOF(handed_on) && !r; i++)
                 r = env_add(ret, handed_on[i], getenv(handed_on[i]));
         return r;

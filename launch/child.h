@@ -8,6 +8,7 @@
  * known variables only, /dev/null as input, no other descriptor, its own user and session, no core dumps, no new
  * privileges; and it is told to end if the launcher should vanish.
  */
+#include <stdint.h>
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
@@ -24,6 +25,7 @@ typedef struct ChildSpec {
         const char *socket_names;   /* LISTEN_FDNAMES: "signer:tpm"; NULL without sockets */
         const char *notify_path;    /* NOTIFY_SOCKET, or NULL */
         const char *credential_dir; /* CREDENTIALS_DIRECTORY, or NULL */
+        uint64_t watchdog;          /* WATCHDOG_USEC: how often it says at least that it is alive; 0: it need not */
 } ChildSpec;
 
 /* 0 or -errno of fork. A program that cannot be executed shows as a child that exits with status 127. */

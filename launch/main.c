@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "launch/importer.h"
@@ -96,7 +97,7 @@ static Service *service_of(Launch *l, pid_t pid)
         return NULL;
 }
 
-/* One datagram, lines of NAME=VALUE (sd_notify(3)); only READY=1 of our own children means something. */
+/* One datagram, lines of NAME=VALUE (sd_notify(3)); only READY=1 and WATCHDOG=1 of our own children mean something. */
 static void take_notification(Launch *l, char *text, pid_t sender)
 {
         Service *s = service_of(l, sender);
@@ -105,6 +106,8 @@ static void take_notification(Launch *l, char *text, pid_t sender)
         while (s && (line = strsep(&rest, "\n")))
                 if (strcmp(line, "READY=1") == 0)
                         service_notify_ready(s);
+                else if (strcmp(line, "WATCHDOG=1") == 0)
+                        service_notify_alive(s);
 }
 
 static int on_notify(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -261,14 +264,15 @@ static void describe_programs(Launch *l, Argv *daemon, Argv *signer, Argv *impor
                 .spec = {.path = o->signer, .argv = signer->list, .user = o->signer_user,
                         .sockets = {l->place.signer_fd, l->place.tpm_fd}, .n_sockets = o->tcti ? 2 : 1,
                         .socket_names = o->tcti ? "signer:tpm" : "signer",
-                        .notify_path = l->place.notify_path, .credential_dir = l->place.credential_dir},
+                        .notify_path = l->place.notify_path, .credential_dir = l->place.credential_dir,
+                        .watchdog = o->watchdog_s * USEC_PER_SEC},
                 .events = &l->events, .event = l->event, .pause_max = o->backoff_max_ms * 1000ULL,
         };
         l->daemon = (Service){
                 .name = "holdfastd",
                 .spec = {.path = o->daemon, .argv = daemon->list, .user = o->daemon_user,
                         .sockets = {l->place.bus_fd}, .n_sockets = 1, .socket_names = "bus",
-                        .notify_path = l->place.notify_path},
+                        .notify_path = l->place.notify_path, .watchdog = o->watchdog_s * USEC_PER_SEC},
                 .events = &l->events, .event = l->event, .pause_max = o->backoff_max_ms * 1000ULL,
         };
         l->tpm = (Service){

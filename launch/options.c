@@ -16,6 +16,7 @@
 #include "base/log.h"
 
 #define BACKOFF_MAX_MS 5000
+#define WATCHDOG_S 60
 
 static const char help_text[] =
         "holdfast-launch [OPTIONS] [-- HOLDFASTD-OPTIONS]\n\n"
@@ -35,6 +36,7 @@ static const char help_text[] =
         "  --tpm-uid=N             as root: uid and gid of holdfast-tpm; default: user holdfast-tpm\n"
         "  --signer-arg=ARG        one more argument for the signer (may be repeated)\n"
         "  --tpm-arg=ARG           one more argument for holdfast-tpm (may be repeated)\n"
+        "  --watchdog=SECONDS      kill a program that is silent for so long; 0: none (default 60)\n"
         "  --backoff-max=MS        longest pause before a restart, 1 to 60000 (default 5000)\n"
         "  --ready-fd=N            print the line \"ready: socket PATH\" there instead of to standard output\n"
         "  --help --version\n\n"
@@ -118,6 +120,7 @@ enum {
         OPT_TPM_UID,
         OPT_SIGNER_ARG,
         OPT_TPM_ARG,
+        OPT_WATCHDOG,
         OPT_BACKOFF,
         OPT_READY_FD,
         OPT_HELP,
@@ -138,6 +141,7 @@ static const struct option long_options[] = {
         {"tpm-uid", required_argument, NULL, OPT_TPM_UID},
         {"signer-arg", required_argument, NULL, OPT_SIGNER_ARG},
         {"tpm-arg", required_argument, NULL, OPT_TPM_ARG},
+        {"watchdog", required_argument, NULL, OPT_WATCHDOG},
         {"backoff-max", required_argument, NULL, OPT_BACKOFF},
         {"ready-fd", required_argument, NULL, OPT_READY_FD},
         {"help", no_argument, NULL, OPT_HELP},
@@ -146,7 +150,7 @@ static const struct option long_options[] = {
 };
 
 typedef struct Numbers {
-        unsigned long daemon_uid, signer_uid, tpm_uid, backoff, ready_fd;
+        unsigned long daemon_uid, signer_uid, tpm_uid, backoff, ready_fd, watchdog;
 } Numbers;
 
 static int take_option(int c, const char *arg, LaunchOptions *o, Numbers *n)
@@ -185,6 +189,8 @@ static int take_option(int c, const char *arg, LaunchOptions *o, Numbers *n)
                 return add_arg(o->signer_args, arg);
         case OPT_TPM_ARG:
                 return add_arg(o->tpm_args, arg);
+        case OPT_WATCHDOG:
+                return parse_number("watchdog", arg, 0, 3600, &n->watchdog);
         case OPT_BACKOFF:
                 return parse_number("backoff-max", arg, 1, 60000, &n->backoff);
         case OPT_READY_FD:
@@ -244,6 +250,7 @@ static int check_whole(LaunchOptions *o, const Numbers *n)
         if (r)
                 return r;
         o->backoff_max_ms = (unsigned)n->backoff;
+        o->watchdog_s = (unsigned)n->watchdog;
         o->ready_fd = (int)n->ready_fd;
         return 0;
 }
@@ -251,7 +258,7 @@ static int check_whole(LaunchOptions *o, const Numbers *n)
 int options_parse(int argc, char **argv, LaunchOptions *ret)
 {
         Numbers n = {.daemon_uid = ULONG_MAX, .signer_uid = ULONG_MAX, .tpm_uid = ULONG_MAX, .backoff = BACKOFF_MAX_MS,
-                .ready_fd = 1};
+                .ready_fd = 1, .watchdog = WATCHDOG_S};
         int c, r;
 
         *ret = (LaunchOptions){

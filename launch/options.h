@@ -22,6 +22,7 @@ typedef struct LaunchOptions {
         const char *credential;      /* file with the unlock credential, or NULL */
         int ready_fd;                /* where the line "ready: ..." goes */
         unsigned backoff_max_ms;
+        unsigned watchdog_s; /* 0: none */
         LaunchUser daemon_user, signer_user, tpm_user;
         const char *daemon_args[LAUNCH_EXTRA_ARGS_MAX + 1]; /* NULL-terminated, handed on as they are */
         const char *signer_args[LAUNCH_EXTRA_ARGS_MAX + 1];

@@ -25,6 +25,28 @@ static int set_timer(Service *s, uint64_t usec, sd_event_time_handler_t handler)
         return sd_event_add_time_relative(s->event, &s->timer, CLOCK_MONOTONIC, usec, USEC_PER_SEC / 1000, handler, s);
 }
 
+static int on_silence(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Service *s = userdata;
+
+        (void)source;
+        (void)usec;
+        log_warning("%s has not said for %llu ms that it is alive; killed", s->name,
+                        (unsigned long long)(s->spec.watchdog / 1000));
+        service_signal(s, SIGKILL);
+        return 0;
+}
+
+/* From READY=1 on; each sign of life begins the time anew. */
+void service_notify_alive(Service *s)
+{
+        s->watchdog = sd_event_source_disable_unref(s->watchdog);
+        if (s->spec.watchdog == 0 || s->state != SERVICE_READY)
+                return;
+        if (sd_event_add_time_relative(s->event, &s->watchdog, CLOCK_MONOTONIC, s->spec.watchdog, 0, on_silence, s) < 0)
+                log_warning("%s is not watched: no memory", s->name);
+}
+
 static void describe_end(const Service *s, const siginfo_t *si)
 {
         if (si->si_code == CLD_EXITED)
@@ -65,6 +87,7 @@ static int on_child(sd_event_source *source, const siginfo_t *si, void *userdata
 
         (void)source;
         s->child = sd_event_source_disable_unref(s->child);
+        s->watchdog = sd_event_source_disable_unref(s->watchdog);
         s->pid = 0;
         forget_timer(s);
         if (s->state == SERVICE_STOPPING) {
@@ -98,6 +121,7 @@ void service_notify_ready(Service *s)
                 return;
         s->state = SERVICE_READY;
         s->was_ready = true;
+        service_notify_alive(s);
         s->events->ready(s, s->events->userdata);
 }
 
@@ -130,6 +154,7 @@ void service_stop(Service *s)
                 return;
         }
         s->state = SERVICE_STOPPING;
+        s->watchdog = sd_event_source_disable_unref(s->watchdog);
         service_signal(s, SIGTERM);
         if (set_timer(s, STOP_PATIENCE, on_patience_over) < 0)
                 service_signal(s, SIGKILL);
@@ -138,6 +163,7 @@ void service_stop(Service *s)
 void service_deinit(Service *s)
 {
         forget_timer(s);
+        s->watchdog = sd_event_source_disable_unref(s->watchdog);
         s->child = sd_event_source_disable_unref(s->child);
         if (s->pid > 0) {
                 service_signal(s, SIGKILL);

@@ -5,7 +5,8 @@
  * Service: a program that is to be running
  *
  * Started once, then again whenever it ends, after a pause of 100 ms that doubles each time up to a limit and
- * goes back to 100 ms once the program has lived for ten seconds. Nothing waits: pauses are timers of the loop.
+ * goes back to 100 ms once the program has lived for ten seconds. One that is to say now and then that it is alive, and
+ * does not, is killed. Nothing waits: pauses are timers of the loop.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -38,7 +39,7 @@ struct Service {
         ChildSpec spec;
         const ServiceEvents *events;
         sd_event *event;
-        sd_event_source *child, *timer;
+        sd_event_source *child, *timer, *watchdog;
         pid_t pid; /* 0: does not run */
         ServiceState state;
         bool optional; /* the others go on without it, so it is never given up */
@@ -52,6 +53,8 @@ struct Service {
 int service_start(Service *s);
 /* It said READY=1. */
 void service_notify_ready(Service *s);
+/* It said WATCHDOG=1. */
+void service_notify_alive(Service *s);
 /* SIGTERM, SIGKILL after ten seconds; events->stopped follows, at once if it does not run. */
 void service_stop(Service *s);
 void service_signal(Service *s, int signal);

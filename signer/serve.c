@@ -487,6 +487,8 @@ static void work(Worker *w)
         s->arrived++;
         pthread_cond_signal(&s->arrival);
         for (;;) {
+                if (s->gate && !s->leading)
+                        (void)notify_tick(&s->notify); /* where there is always work nobody comes to wait */
                 if (s->gate && !s->leading && s->connection && s->queued_bytes > 0 &&
                                 s->queued_bytes < QUEUED_BYTES_MAX)
                         glance(s);

@@ -85,12 +85,13 @@ def program_of(pid):
 
 class Stack:
     def __init__(self, bus=True, credential=b"a credential of the tests, 32 bytes and more", rules=None, daemon_args=(),
-                 signer_args=(), keep_directory=None, backoff=100, tpm=None):
+                 signer_args=(), launcher_args=(), keep_directory=None, backoff=100, tpm=None):
         self.with_bus = bus
         self.credential = credential
         self.rules = default_rules() if rules is None else rules
         self.daemon_args = list(daemon_args)
         self.signer_args = list(signer_args)
+        self.launcher_args = list(launcher_args)
         self.backoff = backoff  # longest pause of the launcher before a restart, in milliseconds
         self.dir = pathlib.Path(keep_directory or tempfile.mkdtemp(prefix="holdfast-test-"))
         self.dir.chmod(0o755)
@@ -151,7 +152,7 @@ class Stack:
     def _launch_command(self, ready_fd):
         command = [self.program("launch/holdfast-launch"), f"--directory={self.dir}", f"--ready-fd={ready_fd}",
                    f"--daemon={self.program('daemon/holdfastd')}", f"--signer={self.program('signer/holdfast-signer')}",
-                   f"--backoff-max={self.backoff}"]
+                   f"--backoff-max={self.backoff}", *self.launcher_args]
         if ROOT:
             command += [f"--daemon-uid={DAEMON}", f"--signer-uid={SIGNER}", f"--tpm-uid={TPM}"]
         if self.credential is not None:

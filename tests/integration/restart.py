@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Processes die and come back; what was acknowledged is still there, and callers are told the truth in between."""
+import os
 import signal
 import subprocess
 import threading
+import time
 
 import case
 from judge import exported, lines
@@ -77,6 +79,88 @@ def test_a_killed_daemon_loses_no_acknowledged_signature():
         assert acknowledged > 0
         assert len(lines(log, "key.sign")) >= acknowledged
         stack.verify(log, stack.auditor_key())
+
+
+class Load:
+    """Callers who sign without end, each on a connection of his own, until they are refused or cut off."""
+
+    def __init__(self, stack, callers=8):
+        self.stack = stack
+        self.acknowledged = [0] * callers
+        self.endings = [None] * callers
+        self.threads = [threading.Thread(target=self._call, args=(n,)) for n in range(callers)]
+        for thread in self.threads:
+            thread.start()
+        wait_for(lambda: all(n > 2 for n in self.acknowledged), "all callers to be at it")
+
+    def _call(self, n):
+        try:
+            with self.stack.peer(ALICE) as peer:
+                while True:
+                    peer.sign("device-a", MESSAGE)
+                    self.acknowledged[n] += 1
+        except Exception as ending:  # looked at by ended()
+            self.endings[n] = ending
+
+    def ended(self):
+        """What each of them was told in the end."""
+        for thread in self.threads:
+            thread.join(30)
+            assert not thread.is_alive(), "a caller was never answered"
+        for ending in self.endings:
+            assert isinstance(ending, (Refused, OSError, EOFError)), ending
+        return {e.name if isinstance(e, Refused) else "closed" for e in self.endings}
+
+
+def test_a_stop_under_load_is_over_in_ten_seconds_and_every_caller_is_told():
+    with Stack() as stack:
+        prepared(stack)
+        load = Load(stack)
+        pid, began = stack.daemon_pid(), time.monotonic()
+        stack.kill(pid, signal.SIGTERM)
+        took = time.monotonic() - began
+        assert took < 10, took
+        assert load.ended() <= {"DaemonUnavailable", "closed"}
+        stack.wait_state("ready")
+        with stack.peer(ADMIN) as admin:
+            log = exported(admin)
+        uses, stops = lines(log, "key.sign"), lines(log, "store.stop")
+        assert len(stops) == 1 and stops[0]["seq"] > uses[-1]["seq"], "no record of an orderly stop behind the last use"
+        assert len(uses) >= sum(load.acknowledged)
+        assert not lines(log, "use.lost") and not lines(log, "log.cut")
+        stack.verify(log, stack.auditor_key())
+
+
+def stopped_under_load(pid_of):
+    """A program that hangs is found out by the launcher and started again; nobody waits for ever."""
+    with Stack(launcher_args=["--watchdog=1"]) as stack:
+        prepared(stack)
+        load = Load(stack)
+        pid = pid_of(stack)
+        os.kill(pid, signal.SIGSTOP)
+        wait_for(lambda: pid_of(stack) != pid, "the launcher to start another one")
+        stack.wait_state("ready")
+        before = sum(load.acknowledged)
+        yield stack, load
+        if None in load.endings:
+            wait_for(lambda: sum(load.acknowledged) > before, "those who are still there to be served")
+        stack.kill(stack.daemon_pid(), signal.SIGTERM)
+        load.ended()
+        stack.wait_state("ready")
+        with stack.peer(ADMIN) as admin:
+            log = exported(admin)
+        assert len(lines(log, "key.sign")) >= sum(load.acknowledged)
+        stack.verify(log, stack.auditor_key())
+
+
+def test_a_daemon_that_hangs_under_load_is_replaced_and_its_callers_are_cut_off():
+    for _, load in stopped_under_load(Stack.daemon_pid):
+        assert load.ended() == {"closed"}
+
+
+def test_a_signer_that_hangs_under_load_is_replaced_and_its_callers_go_on_or_are_told():
+    for _, load in stopped_under_load(Stack.signer_pid):
+        assert {e.name for e in load.endings if e} <= {"SignerUnavailable", "SignerFailed"}
 
 
 def test_both_programs_run_as_their_own_users_and_undumpable():
