@@ -10,7 +10,6 @@ acknowledged is there; nothing half is visible; and both verifiers accept the lo
 Create, sign, destroy, adding and changing a slot are swept whole, of the others SAMPLE points each, evenly over the time they
 take. HOLDFAST_KILL=all sweeps everything whole.
 """
-import concurrent.futures
 import multiprocessing
 import os
 import re
@@ -144,7 +143,8 @@ class Disable(Operation):
         admin.key(f"device-k{self.number}", self.member)
 
     def check(self, admin, state):
-        found = [plain(k) for k in admin.manager("ListKeys", "a{sv}", variants({"retired": True}))[0]]
+        options = variants({"retired": True, "pattern": f"device-k{self.number}"})
+        found = [plain(k) for k in admin.manager("ListKeys", "a{sv}", options)[0]]
         now = [(k["state"], k["frozen"]) for k in found if k["uuid"] == self.uuid]
         assert now == [self.becomes] or (now == [self.was] and not self.acknowledged), now
 
@@ -653,12 +653,12 @@ def name_of(operation):
 def result_of(operation):
     """Two sweeps at a time: most of it is waiting for programs to start. The first who asks starts all that were chosen."""
     if not running:
-        pool = concurrent.futures.ProcessPoolExecutor(2, multiprocessing.get_context("fork"), end_with_parent)
+        pool = multiprocessing.get_context("fork").Pool(2, end_with_parent)
         for name, kind in KINDS.items():
             if len(sys.argv) < 2 or name_of(name) in sys.argv:
                 whole = name in WHOLE or os.environ.get("HOLDFAST_KILL") == "all"
-                running[name] = pool.submit(sweep, kind, 0 if whole else SAMPLE)
-    return running[operation].result()
+                running[name] = pool.apply_async(sweep, (kind, 0 if whole else SAMPLE))
+    return running[operation].get()
 
 
 def swept(operation):
