@@ -292,6 +292,7 @@ class TpmProxy:
         self.on_begin = lambda: None  # called when a program opens the TPM: its TCTI connects and says nothing
         self.record = None  # a list: (command, response) pairs as they pass
         self.arrived = self.passed = 0
+        self.error = None
         self._ended = threading.Event()
         self._listener = None
 
@@ -308,11 +309,13 @@ class TpmProxy:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         self._ended.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         shutil.rmtree(self.dir, ignore_errors=True)
+        if self.error and not kind:
+            raise self.error
 
     def forward(self, command):
         return transact(self.tpm.path, command, 120)
@@ -327,7 +330,10 @@ class TpmProxy:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            self._serve(connection)  # one after the other, as a TPM does
+            try:
+                self._serve(connection)  # one after the other, as a TPM does
+            except Exception as error:  # of a rule: the test's own mistake
+                self.error = error
 
     def _serve(self, connection):
         with connection, contextlib.suppress(OSError):
@@ -386,7 +392,9 @@ def answer_code(code):
 
 
 def flipped(data, bit):
+    """A number too high comes in again at the front: answers are not all of one length."""
     spoiled = bytearray(data)
+    bit %= 8 * len(data)
     spoiled[bit // 8] ^= 0x80 >> bit % 8
     return bytes(spoiled)
 
