@@ -41,7 +41,8 @@ typedef enum SignerRequest {
         SIGNER_SLOT_ADD = 7,
         /* {block slots, u32 id}                                              -> {block slots} */
         SIGNER_SLOT_REMOVE = 8,
-        /* {block slots, u32 id}; fd as SIGNER_SLOT_ADD                       -> {block slots} */
+        /* {block slots, u32 id}, and then a block SignerSlotTpm or nothing (as it was made); fd as SIGNER_SLOT_ADD: the same
+         * slot made anew. tpm2-derived: from the fingerprint given           -> {block slots} */
         SIGNER_SLOT_CHANGE = 9,
         /* {block slots}: write this machine's id and this TPM's identity, and define an NV counter where the TPM is another
          *                                                                    -> {block slots} */

@@ -10,6 +10,7 @@ void seal_keys_derive(const uint8_t master[static MASTER_SIZE], SealKeys *ret)
         kdf_derive(master, "hf-log  ", 1, ret->log);
         kdf_derive(master, "hf-wrap ", 1, ret->wrapping);
         kdf_derive(master, "hf-check", 1, ret->checkpoint);
+        kdf_derive(master, "hf-count", 1, ret->counter);
         ed25519_public(ret->checkpoint, ret->checkpoint_public);
 }
 

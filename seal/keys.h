@@ -4,7 +4,7 @@
 /*
  * Keys out of the master
  *
- * The master opens no record itself; four keys derived from it do, each for one purpose (libsodium
+ * The master opens no record itself; five keys derived from it do, each for one purpose (libsodium
  * crypto_kdf, contexts in keys.c). Which process may see which is said in docs/architecture.md, section 5.
  */
 #include <stdint.h>
@@ -17,6 +17,7 @@ typedef struct SealKeys {
         uint8_t wrapping[32];   /* the signer only: envelopes */
         uint8_t checkpoint[32]; /* the signer only: Ed25519 seed */
         uint8_t checkpoint_public[32];
+        uint8_t counter[32];    /* the signer only: wraps the authorisation of the counter in the TPM */
 } SealKeys;
 
 /* `ret` lies in secret memory; nothing is left on the stack. */

@@ -12,8 +12,8 @@
 static const uint8_t magic[8] = {'H', 'F', 'S', 'L', 'O', 'T', 'S', '\n'};
 
 #define CHECK_SIZE 8
-#define HEADER_SIZE (8 + 4 + 16 + 32 + 4 + 4)
-#define SLOT_SPACE 512
+#define HEADER_SIZE (8 + 4 + 16 + 32 + TPM_NAME_SIZE + 4 + SLOTS_COUNTER_AUTH_SIZE + 4 + 4)
+#define SLOT_SPACE (SLOT_EXTRA_MAX + 512)
 
 _Static_assert(HEADER_SIZE + CHECK_SIZE + SLOTS_MAX * SLOT_SPACE <= SLOTS_FILE_MAX,
                 "a full file fits its limit");
@@ -34,7 +34,7 @@ static int put_slot(const Slot *s, Buffer *b)
         if ((r = wire_put_u32(b, s->id)) || (r = wire_put_u8(b, (uint8_t)s->kind)) ||
                         (r = wire_put_string(b, s->label)) || (r = wire_put_u64(b, s->created)) ||
                         (r = wire_put_u32(b, s->memory)) || (r = wire_put_u32(b, s->passes)) ||
-                        (r = wire_put_raw(b, s->salt, sizeof(s->salt))) ||
+                        (r = wire_put_block(b, slot_extra(s))) || (r = wire_put_raw(b, s->salt, sizeof(s->salt))) ||
                         (r = wire_put_raw(b, s->nonce, sizeof(s->nonce))))
                 return r;
         return wire_put_raw(b, s->wrapped, sizeof(s->wrapped));
@@ -47,6 +47,8 @@ static int put_header(const Slots *s, Buffer *b)
         if ((r = wire_put_raw(b, magic, sizeof(magic))) || (r = wire_put_u32(b, SLOTS_FORMAT)) ||
                         (r = wire_put_raw(b, s->store_id.b, 16)) ||
                         (r = wire_put_raw(b, s->machine, sizeof(s->machine))) ||
+                        (r = wire_put_raw(b, s->tpm, sizeof(s->tpm))) || (r = wire_put_u32(b, s->counter)) ||
+                        (r = wire_put_raw(b, s->counter_auth, sizeof(s->counter_auth))) ||
                         (r = wire_put_u32(b, s->next_id)))
                 return r;
         return wire_put_u32(b, (uint32_t)s->n);
@@ -77,7 +79,11 @@ int slots_encode(const Slots *s, Buffer *ret)
 
 static bool parameters_fit(const Slot *s)
 {
-        if (s->kind == SLOT_PASSPHRASE)
+        SlotTpm tpm;
+
+        if (slot_tpm_decode(s->kind, slot_extra(s), &tpm))
+                return false;
+        if (s->kind == SLOT_PASSPHRASE || tpm.pin)
                 return s->memory >= SLOT_MEMORY_MIN && s->memory <= SLOT_MEMORY_MAX && s->passes >= 1 &&
                        s->passes <= SLOT_PASSES_MAX;
         return s->memory == 0 && s->passes == 0;
@@ -88,6 +94,7 @@ static void get_slot(WireReader *r, Slot *ret)
 {
         const uint8_t *start = r->p;
         uint8_t check[CHECK_SIZE];
+        Bytes extra;
 
         ret->id = wire_get_u32(r);
         ret->kind = wire_get_u8(r);
@@ -95,6 +102,10 @@ static void get_slot(WireReader *r, Slot *ret)
         ret->created = wire_get_u64(r);
         ret->memory = wire_get_u32(r);
         ret->passes = wire_get_u32(r);
+        extra = wire_get_block(r, sizeof(ret->extra));
+        ret->extra_len = (uint16_t)extra.len;
+        if (extra.len)
+                memcpy(ret->extra, extra.data, extra.len);
         wire_get_raw(r, ret->salt, sizeof(ret->salt));
         wire_get_raw(r, ret->nonce, sizeof(ret->nonce));
         wire_get_raw(r, ret->wrapped, sizeof(ret->wrapped));
@@ -132,6 +143,9 @@ static int get_header(WireReader *r, Slots *ret)
         format = wire_get_u32(r);
         wire_get_raw(r, ret->store_id.b, 16);
         wire_get_raw(r, ret->machine, sizeof(ret->machine));
+        wire_get_raw(r, ret->tpm, sizeof(ret->tpm));
+        ret->counter = wire_get_u32(r);
+        wire_get_raw(r, ret->counter_auth, sizeof(ret->counter_auth));
         ret->next_id = wire_get_u32(r);
         ret->n = wire_get_u32(r);
         if (r->failed || memcmp(seen, magic, sizeof(magic)) != 0)
@@ -143,6 +157,8 @@ static int get_header(WireReader *r, Slots *ret)
         if (format > SLOTS_FORMAT)
                 return HF_E_STORE_TOO_NEW;
         if (format != SLOTS_FORMAT || ret->n == 0 || ret->n > SLOTS_MAX)
+                return HF_E_STORE_DAMAGED;
+        if (ret->counter && (ret->counter < TPM_COUNTER_FIRST || ret->counter > TPM_COUNTER_LAST))
                 return HF_E_STORE_DAMAGED;
         return 0;
 }

@@ -2,21 +2,23 @@
 
 /*
  * Wrapping the master and taking it out again. A passphrase goes through Argon2id; a credential and a
- * recovery code are random and long, so BLAKE2b with salt and a domain of its own is enough and costs nothing
- * at boot.
+ * recovery code are random and long, and so is what a TPM keeps, so BLAKE2b with salt and a domain of its own is
+ * enough and costs nothing at boot. A PIN for the TPM goes through Argon2id as well: whoever listens to the TPM,
+ * or is it, shall not learn it for other uses.
  */
 #include "seal/slots.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sodium.h>
 
 #include "base/error.h"
 #include "base/secret.h"
 #include "seal/recovery.h"
 
-#define AD_MAX 256
+#define AD_MAX (256 + SLOT_EXTRA_MAX)
 
-_Static_assert(crypto_pwhash_SALTBYTES == 16 && crypto_generichash_blake2b_SALTBYTES == 16,
+_Static_assert(crypto_pwhash_SALTBYTES == SLOT_SALT_SIZE && crypto_generichash_blake2b_SALTBYTES == SLOT_SALT_SIZE,
                 "one salt for both");
 _Static_assert(sizeof(((Slot *)0)->nonce) == crypto_aead_xchacha20poly1305_ietf_NPUBBYTES, "XChaCha20");
 _Static_assert(sizeof(((Slot *)0)->wrapped) == MASTER_SIZE + crypto_aead_xchacha20poly1305_ietf_ABYTES,
@@ -44,22 +46,34 @@ bool slots_machine_matches(const Slots *s, const uint8_t machine[static SLOTS_MA
         return memcmp(s->machine, machine, sizeof(s->machine)) == 0;
 }
 
+bool slots_have_tpm(const Slots *s)
+{
+        static const uint8_t none[TPM_NAME_SIZE];
+
+        return memcmp(s->tpm, none, sizeof(none)) != 0;
+}
+
+static void list_slot(const Slot *slot, SlotEntry *ret)
+{
+        SlotTpm tpm = {};
+
+        *ret = (SlotEntry){.id = slot->id, .kind = slot->kind, .created = slot->created};
+        memcpy(ret->label, slot->label, sizeof(slot->label));
+        (void)slot_tpm_decode(slot->kind, slot_extra(slot), &tpm); /* was read once when the file was parsed */
+        ret->unattended = slot->kind == SLOT_CREDENTIAL || slot->kind == SLOT_TPM2_DERIVED ||
+                (slot->kind == SLOT_TPM2 && !tpm.pin);
+        tpm_pcrs_format(&tpm.pcrs, ret->pcrs);
+        ret->pin = tpm.pin;
+        ret->signed_policy = tpm.policy.algorithm != _TPM_ALGORITHM_INVALID;
+        memcpy(ret->device_key, tpm.device_key, sizeof(ret->device_key));
+}
+
 void slots_list(const Slots *s, const uint8_t machine[static SLOTS_MACHINE_SIZE], SlotList *ret)
 {
         *ret = (SlotList){.store_id = s->store_id, .machine_matches = slots_machine_matches(s, machine)};
-        for (size_t i = 0; i < s->n; i++) {
-                const Slot *slot = &s->slots[i];
-
-                if (slot->damaged)
-                        continue; /* nothing in it can be believed */
-                ret->slots[ret->n] = (SlotEntry){
-                                .id = slot->id,
-                                .kind = slot->kind,
-                                .unattended = slot->kind == SLOT_CREDENTIAL,
-                                .created = slot->created,
-                };
-                memcpy(ret->slots[ret->n++].label, slot->label, sizeof(slot->label));
-        }
+        for (size_t i = 0; i < s->n; i++)
+                if (!s->slots[i].damaged) /* else nothing in it can be believed */
+                        list_slot(&s->slots[i], &ret->slots[ret->n++]);
 }
 
 const Slot *slots_find(const Slots *s, uint32_t id)
@@ -78,13 +92,25 @@ static int kek_fast(const char personal[static 16], Bytes secret, const Slot *sl
         return 0;
 }
 
-static int kek_slow(Bytes secret, const Slot *slot, uint8_t ret[static 32])
+/* 64 MiB each: one at a time, whoever asks. */
+static pthread_mutex_t one_slow = PTHREAD_MUTEX_INITIALIZER;
+
+static int slow(Bytes secret, const uint8_t *salt, uint32_t memory, uint32_t passes, uint8_t ret[static 32])
 {
-        /* Fails only where the memory is not to be had. */
-        if (crypto_pwhash(ret, 32, (const char *)secret.data, secret.len, slot->salt, slot->passes,
-                            (size_t)slot->memory << 10, crypto_pwhash_ALG_ARGON2ID13) < 0)
-                return -ENOMEM;
-        return 0;
+        int r;
+
+        if (secret.len == 0)
+                return HF_E_INVALID_ARGS;
+        pthread_mutex_lock(&one_slow);
+        r = crypto_pwhash(ret, 32, (const char *)secret.data, secret.len, salt, passes, (size_t)memory << 10,
+                        crypto_pwhash_ALG_ARGON2ID13);
+        pthread_mutex_unlock(&one_slow);
+        return r < 0 ? -ENOMEM : 0; /* fails only where the memory is not to be had */
+}
+
+int slot_pin(const Slot *slot, const uint8_t salt[static SLOT_SALT_SIZE], Bytes pin, uint8_t ret[static TPM_AUTH_SIZE])
+{
+        return slow(pin, salt, slot ? slot->memory : SLOT_MEMORY_USUAL, slot ? slot->passes : SLOT_PASSES_USUAL, ret);
 }
 
 /* The key that wraps the master in this slot. */
@@ -96,20 +122,21 @@ static int slot_kek(const Slot *slot, Bytes secret, uint8_t ret[static 32])
                         return HF_E_INVALID_ARGS;
                 return kek_fast("holdfast-credent", secret, slot, ret);
         case SLOT_PASSPHRASE:
-                if (secret.len == 0)
-                        return HF_E_INVALID_ARGS;
-                return kek_slow(secret, slot, ret);
+                return slow(secret, slot->salt, slot->memory, slot->passes, ret);
         case SLOT_RECOVERY:
                 if (secret.len != RECOVERY_ENTROPY)
                         return HF_E_INVALID_ARGS;
                 return kek_fast("holdfast-recover", secret, slot, ret);
         case SLOT_TPM2:
         case SLOT_TPM2_DERIVED:
+                if (secret.len != SLOT_TPM_SECRET_SIZE)
+                        return HF_E_INVALID_ARGS;
+                return kek_fast(slot->kind == SLOT_TPM2 ? "holdfast-tpm2-se" : "holdfast-tpm2-de", secret, slot, ret);
         case _SLOT_KIND_INVALID:
         case _SLOT_KIND_MAX:
                 break;
         }
-        return HF_E_NOT_SUPPORTED;
+        return HF_E_INTERNAL;
 }
 
 /* All that a slot says about itself, and whose it is. */
@@ -121,23 +148,27 @@ static int slot_ad(const Uuid *store_id, const Slot *slot, uint8_t space[static 
         if ((r = wire_put_raw(&b, "holdfast slot", 13)) || (r = wire_put_raw(&b, store_id->b, 16)) ||
                         (r = wire_put_u32(&b, slot->id)) || (r = wire_put_u8(&b, (uint8_t)slot->kind)) ||
                         (r = wire_put_string(&b, slot->label)) || (r = wire_put_u64(&b, slot->created)) ||
-                        (r = wire_put_u32(&b, slot->memory)) || (r = wire_put_u32(&b, slot->passes)))
+                        (r = wire_put_u32(&b, slot->memory)) || (r = wire_put_u32(&b, slot->passes)) ||
+                        (r = wire_put_block(&b, slot_extra(slot))))
                 return r;
         *ret = buffer_bytes(&b);
         return 0;
 }
 
-static int slot_wrap(const Uuid *store_id, Slot *slot, Bytes secret, const uint8_t master[static MASTER_SIZE])
+static int slot_wrap(const Uuid *store_id, Slot *slot, const SlotParams *params, const uint8_t master[static MASTER_SIZE])
 {
         uint8_t kek[32], space[AD_MAX];
         Bytes ad;
         int r;
 
-        randombytes_buf(slot->salt, sizeof(slot->salt));
+        if (params->salt)
+                memcpy(slot->salt, params->salt, sizeof(slot->salt));
+        else
+                randombytes_buf(slot->salt, sizeof(slot->salt));
         randombytes_buf(slot->nonce, sizeof(slot->nonce));
         r = slot_ad(store_id, slot, space, &ad);
         if (!r)
-                r = slot_kek(slot, secret, kek);
+                r = slot_kek(slot, params->secret, kek);
         if (!r)
                 crypto_aead_xchacha20poly1305_ietf_encrypt(slot->wrapped, NULL, master, MASTER_SIZE, ad.data,
                                 ad.len, NULL, slot->nonce, kek);
@@ -176,9 +207,28 @@ static bool label_is_taken(const Slots *s, const char *label)
         return false;
 }
 
+static bool kind_is_tpm(SlotKind kind)
+{
+        return kind == SLOT_TPM2 || kind == SLOT_TPM2_DERIVED;
+}
+
+/* What the kind keeps of its own, and how slow it is. */
 static int slot_parameters(const SlotParams *params, Slot *slot)
 {
-        if (params->kind != SLOT_PASSPHRASE)
+        Buffer b = {.data = slot->extra, .allocated = sizeof(slot->extra), .limit = sizeof(slot->extra)};
+        bool pin = params->tpm && params->tpm->pin;
+        int r;
+
+        if (kind_is_tpm(slot->kind) != (params->tpm != NULL) || pin != (params->salt != NULL))
+                return HF_E_INVALID_ARGS;
+        if (params->tpm) {
+                r = slot_tpm_encode(slot->kind, params->tpm, &b);
+                if (r)
+                        return r;
+                slot->extra_len = (uint16_t)b.len;
+        }
+        slot->memory = slot->passes = 0;
+        if (slot->kind != SLOT_PASSPHRASE && !pin)
                 return params->memory || params->passes ? HF_E_INVALID_ARGS : 0;
         slot->memory = params->memory ? params->memory : SLOT_MEMORY_USUAL;
         slot->passes = params->passes ? params->passes : SLOT_PASSES_USUAL;
@@ -186,6 +236,16 @@ static int slot_parameters(const SlotParams *params, Slot *slot)
                         slot->passes > SLOT_PASSES_MAX)
                 return HF_E_INVALID_ARGS;
         return 0;
+}
+
+/* Ways in that need no key of the store's: a damaged slot is none, and tpm2-derived stands on one that may go. */
+static size_t slots_of_their_own(const Slots *s)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < s->n; i++)
+                n += !s->slots[i].damaged && s->slots[i].kind != SLOT_TPM2_DERIVED;
+        return n;
 }
 
 int slots_add(Slots *s, const SlotParams *params, const uint8_t master[static MASTER_SIZE], uint32_t *ret_id)
@@ -199,26 +259,18 @@ int slots_add(Slots *s, const SlotParams *params, const uint8_t master[static MA
                 return HF_E_SLOT_EXISTS;
         if (s->n == SLOTS_MAX || s->next_id == UINT32_MAX)
                 return HF_E_LIMIT_EXCEEDED;
+        if (params->kind == SLOT_TPM2_DERIVED && slots_of_their_own(s) == 0)
+                return HF_E_LAST_SLOT;
         strcpy(slot.label, params->label);
         r = slot_parameters(params, &slot);
         if (!r)
-                r = slot_wrap(&s->store_id, &slot, params->secret, master);
+                r = slot_wrap(&s->store_id, &slot, params, master);
         if (r)
                 return r;
         s->next_id++;
         s->slots[s->n++] = slot;
         *ret_id = slot.id;
         return 0;
-}
-
-/* A damaged slot does not count as a way in. */
-static size_t slots_sound(const Slots *s)
-{
-        size_t n = 0;
-
-        for (size_t i = 0; i < s->n; i++)
-                n += !s->slots[i].damaged;
-        return n;
 }
 
 int slots_remove(Slots *s, uint32_t id)
@@ -228,7 +280,7 @@ int slots_remove(Slots *s, uint32_t id)
 
         if (!slot)
                 return HF_E_NO_SUCH_SLOT;
-        if (slots_sound(s) == 1)
+        if (slot->kind != SLOT_TPM2_DERIVED && slots_of_their_own(s) == 1)
                 return HF_E_LAST_SLOT;
         at = (size_t)(slot - s->slots);
         memmove(&s->slots[at], &s->slots[at + 1], (s->n - at - 1) * sizeof(Slot));
@@ -236,7 +288,7 @@ int slots_remove(Slots *s, uint32_t id)
         return 0;
 }
 
-int slots_change(Slots *s, uint32_t id, Bytes secret, const uint8_t master[static MASTER_SIZE])
+int slots_change(Slots *s, uint32_t id, const SlotParams *params, const uint8_t master[static MASTER_SIZE])
 {
         const Slot *slot = slots_find(s, id);
         Slot changed;
@@ -245,7 +297,9 @@ int slots_change(Slots *s, uint32_t id, Bytes secret, const uint8_t master[stati
         if (!slot)
                 return HF_E_NO_SUCH_SLOT;
         changed = *slot;
-        r = slot_wrap(&s->store_id, &changed, secret, master);
+        r = slot_parameters(params, &changed);
+        if (!r)
+                r = slot_wrap(&s->store_id, &changed, params, master);
         if (r)
                 return r;
         s->slots[slot - s->slots] = changed;

@@ -33,6 +33,21 @@ int call_get_slots(WireReader *r, Slots *ret)
         return r->failed ? -EPROTO : slots_parse(file, ret);
 }
 
+int call_get_own_slots(Call *call, WireReader *reader, Slots *ret)
+{
+        int r = call_get_slots(reader, ret), e;
+
+        if (r == -EPROTO)
+                return r;
+        e = call_lock_open(call);
+        if (e)
+                return e;
+        if (!r && !uuid_equal(&ret->store_id, &call->signer->vault.store_id))
+                r = HF_E_STORE_FOREIGN;
+        call_unlock(call);
+        return r;
+}
+
 int call_put_slots(Call *call, const Slots *slots)
 {
         Buffer file = BUFFER_INIT(SLOTS_FILE_MAX);
@@ -109,30 +124,69 @@ static int new_code(const Call *call, size_t at, uint8_t ret[static SECRET_FD_MA
         return write_code(call->fds[at], ret);
 }
 
-int call_slot_secret(
-                Call *call, SlotKind kind, size_t *at, uint8_t ret[static SECRET_FD_MAX], size_t *ret_len)
+static int own_credential(Call *call, uint8_t ret[static SECRET_FD_MAX], size_t *ret_len)
 {
-        const VaultSecrets *secrets = call->signer->vault.secrets;
+        const VaultSecrets *secrets = call->signer->vault.secrets; /* this part does not change */
 
+        if (secrets->credential_len < SLOT_CREDENTIAL_MIN) {
+                snprintf(call->reasons, sizeof(call->reasons), "credential: %s",
+                                secrets->credential_len ? "too-short" : "missing");
+                return HF_E_UNLOCK_FAILED;
+        }
+        memcpy(ret, secrets->credential, secrets->credential_len);
+        *ret_len = secrets->credential_len;
+        return 0;
+}
+
+/* UNLOCK_FAILED is a word about secrets that were given; here nobody gave one. */
+static int prepare_tpm(Call *call, SlotKind kind, const SignerSlotTpm *asked, const uint8_t *tpm, size_t *at,
+                SlotMaking *ret)
+{
+        size_t len = 0;
+        int r = 0;
+
+        if (kind == SLOT_TPM2 && asked->pin)
+                r = call_get_secret(call, (*at)++, ret->secret, &len);
+        if (!r)
+                r = tpm_slot_make(call->signer->tpm, kind, asked, BYTES(ret->secret, len), tpm, &ret->tpm);
+        if (r)
+                return r == HF_E_UNLOCK_FAILED ? HF_E_TPM_FAILED : r;
+        ret->params.secret = BYTES_ARRAY(ret->tpm.secret);
+        ret->params.tpm = &ret->tpm.tpm;
+        ret->params.salt = ret->tpm.tpm.pin ? ret->tpm.salt : NULL;
+        return 0;
+}
+
+int call_prepare_slot(Call *call, SlotKind kind, const SignerSlotTpm *asked, const uint8_t tpm[static TPM_NAME_SIZE],
+                size_t *at, SlotMaking *ret)
+{
+        size_t len = 0;
+        int r = HF_E_INVALID_ARGS;
+
+        ret->params = (SlotParams){.kind = kind};
         switch (kind) {
         case SLOT_CREDENTIAL:
-                if (secrets->credential_len < SLOT_CREDENTIAL_MIN) {
-                        snprintf(call->reasons, sizeof(call->reasons), "credential: %s",
-                                        secrets->credential_len ? "too-short" : "missing");
-                        return HF_E_UNLOCK_FAILED;
-                }
-                memcpy(ret, secrets->credential, secrets->credential_len);
-                *ret_len = secrets->credential_len;
-                return 0;
+                r = own_credential(call, ret->secret, &len);
+                break;
         case SLOT_PASSPHRASE:
-                return call_get_secret(call, (*at)++, ret, ret_len);
+                r = call_get_secret(call, (*at)++, ret->secret, &len);
+                break;
         case SLOT_RECOVERY:
-                return new_code(call, (*at)++, ret, ret_len);
+                r = new_code(call, (*at)++, ret->secret, &len);
+                break;
         case SLOT_TPM2:
         case SLOT_TPM2_DERIVED:
+                return prepare_tpm(call, kind, asked, tpm, at, ret);
         case _SLOT_KIND_INVALID:
         case _SLOT_KIND_MAX:
                 break;
         }
-        return HF_E_NOT_SUPPORTED;
+        ret->params.secret = BYTES(ret->secret, len);
+        return r;
+}
+
+void slot_making_erase(SlotMaking *m)
+{
+        secret_erase(m->secret, sizeof(m->secret));
+        tpm_slot_erase(&m->tpm);
 }

@@ -14,7 +14,7 @@
 #include "link/signer.h"
 #include "signer/cache.h"
 #include "signer/ledger.h"
-#include "signer/tpm-link.h"
+#include "signer/tpm-slot.h"
 #include "signer/vault.h"
 
 /* What all handlers share. */
@@ -70,20 +70,33 @@ int call_lock_open(Call *call);
 void call_unlock(Call *call);
 /* A slots file out of a body. -EPROTO, or as slots_parse(). */
 int call_get_slots(WireReader *r, Slots *ret);
+/* The same, of the store that is open: HF_E_STORE_LOCKED, HF_E_STORE_FOREIGN. Takes the lock for a moment. */
+int call_get_own_slots(Call *call, WireReader *r, Slots *ret);
 int call_put_slots(Call *call, const Slots *slots);
 /* The secret behind descriptor `at`: HF_E_INVALID_FD if it is not there or not a sealed memfd. `ret` is on
  * the secret stack. */
 int call_get_secret(const Call *call, size_t at, uint8_t ret[static SECRET_FD_MAX], size_t *ret_len);
 /* Attributes out of a body: -EPROTO if there is no block, HF_E_INVALID_ARGS if it does not decode. */
 int call_get_attributes(WireReader *r, KeyAttributes *ret);
-/* Master and slots of a new store, as SIGNER_INIT describes them: fds, recovery code and all. `slots` is
- * initialised. */
+/* Slots of a new store, as SIGNER_INIT describes them: fds, recovery code and all. `slots` is initialised. The lock is
+ * not held. */
 int call_make_slots(Call *call, const SignerInit *init, const uint8_t master[static MASTER_SIZE],
                 Slots *slots, uint32_t *ret_slot);
-/* A secret for a slot of this kind, wherever it comes from: descriptor `*at` (moved on), the own credential,
- * or a new recovery code, which goes out on the pipe. */
-int call_slot_secret(
-                Call *call, SlotKind kind, size_t *at, uint8_t ret[static SECRET_FD_MAX], size_t *ret_len);
+/* What makes a slot of this kind, wherever it comes from: descriptor `*at` (moved on), the own credential, a new
+ * recovery code, which goes out on the pipe, or the TPM. The lock is not held. */
+typedef struct SlotMaking {
+        SlotParams params; /* but for label and date */
+        uint8_t secret[SECRET_FD_MAX];
+        TpmSlot tpm;
+} SlotMaking;
+int call_prepare_slot(Call *call, SlotKind kind, const SignerSlotTpm *asked, const uint8_t tpm[static TPM_NAME_SIZE],
+                size_t *at, SlotMaking *ret);
+void slot_making_erase(SlotMaking *m);
+/* Removes a counter that nobody will ask for. */
+void call_drop_counter(Call *call, uint32_t index, const uint8_t auth[static COUNTER_AUTH_SIZE]);
+/* This TPM's identity and a counter of its own for the store, where a TPM answers; else neither. `auth` stays the
+ * store's, if it has one. */
+int call_claim_tpm(Call *call, const SealKeys *keys, uint8_t auth[static COUNTER_AUTH_SIZE], Slots *slots);
 /* A key out of its envelope, or out of the cache. The lock is held. HF_E_KEY_MISMATCH: the envelope is not that of these
  * attributes. */
 int call_open_key(Call *call, const KeyAttributes *a, Bytes encoded, Bytes wrapped, CacheLease *ret);
@@ -104,6 +117,10 @@ int op_slot_add(Call *call);
 int op_slot_remove(Call *call);
 int op_slot_change(Call *call);
 int op_adopt(Call *call);
+int op_tpm(Call *call);
+int op_counter(Call *call);
+int op_slot_reseal(Call *call);
+int op_attest(Call *call);
 int op_generate(Call *call);
 int op_import(Call *call);
 int op_rewrap(Call *call);

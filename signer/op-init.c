@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A new store: a random master, the slots that open it, and the keys holdfastd builds the store with. */
+/*
+ * A new store: a random master, the slots that open it, the TPM's part in it, and the keys holdfastd builds the store
+ * with. All of it is ready before the vault's lock is taken.
+ */
 #include <errno.h>
 
 #include "base/clock.h"
@@ -8,18 +11,18 @@
 #include "crypto/random.h"
 #include "signer/call.h"
 
-static int add_slot(Call *call, Slots *slots, SlotParams params, const uint8_t master[static MASTER_SIZE],
-                size_t *fd, uint32_t *ret_id)
+static int add_slot(Call *call, Slots *slots, const SlotParams *about, const SignerSlotTpm *asked,
+                const uint8_t master[static MASTER_SIZE], size_t *fd, uint32_t *ret_id)
 {
-        uint8_t secret[SECRET_FD_MAX];
-        size_t len = 0;
+        SlotMaking m = {};
         int r;
 
-        r = call_slot_secret(call, params.kind, fd, secret, &len);
-        params.secret = BYTES(secret, len);
+        r = call_prepare_slot(call, about->kind, asked, slots->tpm, fd, &m);
+        m.params.label = about->label;
+        m.params.created = about->created;
         if (!r)
-                r = slots_add(slots, &params, master, ret_id);
-        secret_erase(secret, sizeof(secret));
+                r = slots_add(slots, &m.params, master, ret_id);
+        slot_making_erase(&m);
         return r;
 }
 
@@ -28,24 +31,97 @@ int call_make_slots(Call *call, const SignerInit *init, const uint8_t master[sta
 {
         SlotParams first = {.kind = init->kind, .label = init->label, .created = clock_wall()};
         SlotParams recovery = {.kind = SLOT_RECOVERY, .label = "recovery", .created = first.created};
+        bool secret = init->kind == SLOT_PASSPHRASE || (init->kind == SLOT_TPM2 && init->tpm.pin);
         uint32_t other;
         size_t fd = 0;
         int r;
 
-        if (init->kind == SLOT_RECOVERY)
-                return HF_E_INVALID_ARGS; /* the way back is no way in */
-        if (call->n_fds != (size_t)(init->kind == SLOT_PASSPHRASE) + !init->unattended)
+        if (init->kind == SLOT_RECOVERY || init->kind == SLOT_TPM2_DERIVED)
+                return HF_E_INVALID_ARGS; /* the way back is no way in, and there is no device key yet */
+        if (call->n_fds != (size_t)secret + !init->unattended)
                 return HF_E_INVALID_FD;
-        r = add_slot(call, slots, first, master, &fd, ret_slot);
+        r = add_slot(call, slots, &first, &init->tpm, master, &fd, ret_slot);
         if (!r && !init->unattended)
-                r = add_slot(call, slots, recovery, master, &fd, &other);
+                r = add_slot(call, slots, &recovery, &init->tpm, master, &fd, &other);
         return r;
 }
 
-int op_init(Call *call)
+void call_drop_counter(Call *call, uint32_t index, const uint8_t auth[static COUNTER_AUTH_SIZE])
+{
+        uint64_t value;
+
+        if (index)
+                (void)tpm_counter(call->signer->tpm, TPM_COUNTER_REMOVE, index, auth, &value);
+}
+
+int call_claim_tpm(Call *call, const SealKeys *keys, uint8_t auth[static COUNTER_AUTH_SIZE], Slots *slots)
+{
+        uint32_t index;
+        TpmState state;
+        int r;
+
+        memset(slots->tpm, 0, sizeof(slots->tpm));
+        slots_set_counter(slots, 0, auth, keys);
+        (void)tpm_state(call->signer->tpm, true, &state);
+        if (state.presence != TPM_PRESENCE_READY)
+                return 0;
+        r = tpm_counter_define(call->signer->tpm, &slots->store_id, auth, &index);
+        if (r)
+                return r;
+        memcpy(slots->tpm, state.parent, sizeof(slots->tpm));
+        slots_set_counter(slots, index, auth, keys);
+        return 0;
+}
+
+/* A store that is fresh may be made once more; `ret` is then the counter of the one before. */
+static int may_init(Call *call, FreshCounter *ret)
 {
         Vault *v = &call->signer->vault;
+        int r = 0;
+
+        pthread_rwlock_rdlock(&v->lock);
+        if (v->open && !v->fresh)
+                r = HF_E_STORE_INITIALISED;
+        else
+                *ret = v->secrets->fresh_counter;
+        pthread_rwlock_unlock(&v->lock);
+        return r;
+}
+
+static int install(Call *call, const Slots *slots, uint32_t slot, const uint8_t master[static MASTER_SIZE],
+                const uint8_t auth[static COUNTER_AUTH_SIZE])
+{
+        Vault *v = &call->signer->vault;
+        int r = HF_E_STORE_INITIALISED;
+
+        pthread_rwlock_wrlock(&v->lock);
+        if (!v->open || v->fresh) {
+                vault_shut(v);
+                cache_clear(call->signer->cache);
+                vault_open(v, slots, slot, master);
+                v->fresh = true;
+                v->secrets->fresh_counter.index = slots->counter;
+                memcpy(v->secrets->fresh_counter.auth, auth, COUNTER_AUTH_SIZE);
+                pthread_mutex_lock(&call->signer->ledger_lock);
+                ledger_begin(&call->signer->ledger, &slots->store_id);
+                pthread_mutex_unlock(&call->signer->ledger_lock);
+                r = call_put_opened(call, &v->secrets->keys, slot);
+        }
+        pthread_rwlock_unlock(&v->lock);
+        return r ? r : call_put_slots(call, slots);
+}
+
+/* What a store is made of, in secret memory and erased as one. */
+typedef struct Making {
         uint8_t master[MASTER_SIZE];
+        uint8_t auth[COUNTER_AUTH_SIZE]; /* of its counter */
+        SealKeys keys;
+        FreshCounter former;
+} Making;
+
+int op_init(Call *call)
+{
+        Making m = {};
         SignerInit init;
         uint32_t slot;
         Slots slots;
@@ -53,22 +129,22 @@ int op_init(Call *call)
 
         if (signer_init_decode(call->body, &init) || uuid_is_null(&init.store_id))
                 return -EPROTO;
-        if (v->open && !v->fresh)
-                return HF_E_STORE_INITIALISED;
-
-        slots_init(&slots, &init.store_id, v->machine);
-        random_bytes(master, sizeof(master));
-        r = call_make_slots(call, &init, master, &slots, &slot);
-        if (!r) {
-                vault_shut(v);
-                cache_clear(call->signer->cache);
-                vault_open(v, &init.store_id, slot, master);
-                v->fresh = true;
-                pthread_mutex_lock(&call->signer->ledger_lock);
-                ledger_begin(&call->signer->ledger, &init.store_id);
-                pthread_mutex_unlock(&call->signer->ledger_lock);
-                r = call_put_opened(call, &v->secrets->keys, slot);
-        }
-        secret_erase(master, sizeof(master));
-        return r ? r : call_put_slots(call, &slots);
+        r = may_init(call, &m.former);
+        if (r)
+                return r;
+        slots_init(&slots, &init.store_id, call->signer->vault.machine);
+        random_bytes(m.master, sizeof(m.master));
+        random_bytes(m.auth, sizeof(m.auth));
+        seal_keys_derive(m.master, &m.keys);
+        r = call_claim_tpm(call, &m.keys, m.auth, &slots);
+        if (!r)
+                r = call_make_slots(call, &init, m.master, &slots, &slot);
+        if (!r)
+                r = install(call, &slots, slot, m.master, m.auth);
+        if (r)
+                call_drop_counter(call, slots.counter, m.auth);
+        else
+                call_drop_counter(call, m.former.index, m.former.auth);
+        secret_erase(&m, sizeof(m));
+        return r;
 }

@@ -26,98 +26,153 @@ int op_slots(Call *call)
         return slot_list_encode(&list, call->reply);
 }
 
-static int get_own_slots(Call *call, WireReader *reader, Slots *ret)
+/* A slot's settings, or none for the kinds that have none. */
+static int get_asked(WireReader *reader, SignerSlotTpm *ret)
 {
-        int r = call_get_slots(reader, ret);
+        Bytes block = wire_get_block(reader, SIGNER_SLOT_TPM_MAX);
 
-        if (!r && !uuid_equal(&ret->store_id, &call->signer->vault.store_id))
-                return HF_E_STORE_FOREIGN;
+        *ret = (SignerSlotTpm){};
+        return block.len == 0 ? 0 : signer_slot_tpm_decode(block, ret);
+}
+
+/* Puts a prepared slot into the file, under the master of the store that is open. `id` 0: a new one. */
+static int put_slot(Call *call, Slots *slots, uint32_t id, const SlotParams *params, uint32_t *ret_id)
+{
+        const Vault *v = &call->signer->vault;
+        int r = call_lock_open(call);
+
+        if (r)
+                return r;
+        if (!uuid_equal(&v->store_id, &slots->store_id))
+                r = HF_E_STORE_FOREIGN;
+        else if (id)
+                r = slots_change(slots, id, params, v->secrets->master);
+        else
+                r = slots_add(slots, params, v->secrets->master, ret_id);
+        call_unlock(call);
         return r;
 }
 
 int op_slot_add(Call *call)
 {
         WireReader reader = wire_reader(call->body);
-        uint8_t secret[SECRET_FD_MAX];
-        SlotParams params = {.created = clock_wall()};
         char label[NAME_SIZE];
-        size_t len = 0, fd = 0;
+        SlotMaking m = {};
+        SignerSlotTpm asked;
+        size_t fd = 0;
+        SlotKind kind;
         uint32_t id;
         Slots slots;
-        int r;
+        int r, s;
 
-        r = get_own_slots(call, &reader, &slots);
-        params.kind = wire_get_u8(&reader);
+        r = call_get_own_slots(call, &reader, &slots);
+        kind = wire_get_u8(&reader);
         wire_get_string(&reader, label, sizeof(label));
-        (void)wire_get_block(&reader, SIGNER_SLOT_TPM_MAX);
-        params.label = label;
-        if (wire_done(&reader))
+        s = get_asked(&reader, &asked);
+        if (wire_done(&reader) || s)
                 return -EPROTO;
         if (!r)
-                r = call_slot_secret(call, params.kind, &fd, secret, &len);
-        params.secret = BYTES(secret, len);
+                r = call_prepare_slot(call, kind, &asked, slots.tpm, &fd, &m);
+        m.params.label = label;
+        m.params.created = clock_wall();
         if (!r)
-                r = slots_add(&slots, &params, call->signer->vault.secrets->master, &id);
-        secret_erase(secret, sizeof(secret));
+                r = put_slot(call, &slots, 0, &m.params, &id);
+        slot_making_erase(&m);
         if (!r)
                 r = wire_put_u32(call->reply, id);
         return r ? r : call_put_slots(call, &slots);
 }
 
-static int get_slots_and_id(Call *call, Slots *ret, uint32_t *ret_id)
+static int get_slots_and_id(Call *call, WireReader *reader, Slots *ret, const Slot **ret_slot)
 {
-        WireReader reader = wire_reader(call->body);
-        int r = get_own_slots(call, &reader, ret);
+        int r = call_get_own_slots(call, reader, ret);
+        uint32_t id = wire_get_u32(reader);
 
-        *ret_id = wire_get_u32(&reader);
-        return wire_done(&reader) ? -EPROTO : r;
+        if (reader->failed)
+                return -EPROTO;
+        if (!r)
+                *ret_slot = slots_find(ret, id);
+        return r ? r : *ret_slot ? 0 : HF_E_NO_SUCH_SLOT;
 }
 
 int op_slot_remove(Call *call)
 {
-        uint32_t id;
+        WireReader reader = wire_reader(call->body);
+        const Slot *slot;
         Slots slots;
         int r;
 
-        r = get_slots_and_id(call, &slots, &id);
+        r = get_slots_and_id(call, &reader, &slots, &slot);
+        if (wire_done(&reader))
+                return -EPROTO;
         if (!r)
-                r = slots_remove(&slots, id);
+                r = slots_remove(&slots, slot->id);
         return r ? r : call_put_slots(call, &slots);
+}
+
+/* The same slot made anew, with what is asked for. */
+static int make_anew(Call *call, Slots *slots, const Slot *slot, const SignerSlotTpm *asked)
+{
+        SlotMaking m = {};
+        size_t fd = 0;
+        int r;
+
+        r = call_prepare_slot(call, slot->kind, asked, slots->tpm, &fd, &m);
+        if (!r)
+                r = put_slot(call, slots, slot->id, &m.params, NULL);
+        slot_making_erase(&m);
+        return r ? r : call_put_slots(call, slots);
+}
+
+/* As it was made, its PCRs without their values. */
+static void asked_before(const Slot *slot, SignerSlotTpm *ret)
+{
+        SlotTpm tpm = {};
+
+        (void)slot_tpm_decode(slot->kind, slot_extra(slot), &tpm);
+        *ret = (SignerSlotTpm){.pcrs = tpm.pcrs, .pin = tpm.pin, .policy = tpm.policy};
+        ret->pcrs.has_values = false;
+        memcpy(ret->device_key, tpm.device_key, sizeof(ret->device_key));
 }
 
 int op_slot_change(Call *call)
 {
-        uint8_t secret[SECRET_FD_MAX];
-        size_t len = 0, fd = 0;
-        const Slot *slot;
-        uint32_t id;
+        WireReader reader = wire_reader(call->body);
+        const Slot *slot = NULL;
+        SignerSlotTpm asked;
+        bool given;
         Slots slots;
         int r;
 
-        r = get_slots_and_id(call, &slots, &id);
+        r = get_slots_and_id(call, &reader, &slots, &slot);
+        given = reader.p < reader.end;
+        if (r == -EPROTO || (given && get_asked(&reader, &asked)) || wire_done(&reader))
+                return -EPROTO;
         if (r)
                 return r;
-        slot = slots_find(&slots, id);
-        if (!slot)
-                return HF_E_NO_SUCH_SLOT;
-        r = call_slot_secret(call, slot->kind, &fd, secret, &len);
-        if (!r)
-                r = slots_change(&slots, id, BYTES(secret, len), call->signer->vault.secrets->master);
-        secret_erase(secret, sizeof(secret));
-        return r ? r : call_put_slots(call, &slots);
+        if (!given)
+                asked_before(slot, &asked);
+        return make_anew(call, &slots, slot, &asked);
 }
 
-int op_adopt(Call *call)
+int op_slot_reseal(Call *call)
 {
         WireReader reader = wire_reader(call->body);
+        const Slot *slot = NULL;
+        SignerSlotTpm asked;
         Slots slots;
         int r;
 
-        r = get_own_slots(call, &reader, &slots);
+        r = get_slots_and_id(call, &reader, &slots, &slot);
+        (void)wire_get_block(&reader, SIGNER_SIGNATURES_MAX);
         if (wire_done(&reader))
                 return -EPROTO;
         if (r)
                 return r;
-        memcpy(slots.machine, call->signer->vault.machine, sizeof(slots.machine));
-        return call_put_slots(call, &slots);
+        asked_before(slot, &asked);
+        if (slot->kind != SLOT_TPM2 || asked.pcrs.mask == 0 || asked.policy.algorithm)
+                return HF_E_NOTHING_TO_DO;
+        if (call->n_fds != asked.pin)
+                return HF_E_INVALID_FD;
+        return make_anew(call, &slots, slot, &asked);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Opening and shutting. The slow derivation runs outside the vault's lock, so that other callers' signatures
- * go on while somebody tries a passphrase.
+ * Opening and shutting. The slow derivation and the TPM run outside the vault's lock, so that other callers'
+ * signatures go on while somebody tries a passphrase.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -18,6 +18,8 @@ typedef struct Attempt {
         uint8_t code[RECOVERY_ENTROPY];
         size_t len;
         uint8_t secret[SECRET_FD_MAX];
+        size_t n_signatures;
+        TpmPolicySignature signatures[TPM_POLICY_SIGNATURES_MAX];
 } Attempt;
 
 static void __attribute__((format(printf, 2, 3))) reason(Call *call, const char *format, ...)
@@ -53,7 +55,7 @@ static const char *secret_for(const Call *call, const Attempt *a, SlotKind kind,
         case _SLOT_KIND_MAX:
                 break;
         }
-        return "no-tpm";
+        return "not-supported";
 }
 
 static const char *failure_name(int r)
@@ -70,38 +72,121 @@ static const char *failure_name(int r)
         }
 }
 
+static const char *tpm_failure_name(int r)
+{
+        switch (r) {
+        case HF_E_UNLOCK_FAILED:
+                return "wrong";
+        case HF_E_PCR_CHANGED:
+                return "pcr-changed";
+        case HF_E_TPM_LOCKOUT:
+                return "tpm-lockout";
+        case HF_E_TPM_UNAVAILABLE:
+                return "no-tpm";
+        case HF_E_TPM_IDENTITY_CHANGED:
+        case HF_E_KEY_MISMATCH:
+                return "tpm-identity-changed";
+        case -ENOMEM:
+                return "no-memory";
+        default:
+                return "tpm-failed";
+        }
+}
+
+static void tpm_reason(Call *call, int r, const char *detail)
+{
+        if (r == HF_E_PCR_CHANGED && strncmp(detail, "pcr ", 4) == 0)
+                detail += 4;
+        if (r == HF_E_TPM_UNAVAILABLE)
+                detail = ""; /* what the library says about it is in the journal */
+        reason(call, "%s%s%s", tpm_failure_name(r), detail[0] ? r == HF_E_UNLOCK_FAILED ? ", " : " " : "", detail);
+}
+
+/* A PIN is tried where a secret was given that is no recovery code; other slots of the TPM open by themselves. */
+static const char *why_not_tried(const Slot *slot, const Attempt *a)
+{
+        SlotTpm tpm = {};
+
+        (void)slot_tpm_decode(slot->kind, slot_extra(slot), &tpm);
+        if (tpm.pin)
+                return !a->given ? "needs-secret" : a->is_code ? "not-tried" : NULL;
+        return a->given ? "not-tried" : NULL;
+}
+
+static int try_tpm_slot(Call *call, const Slots *slots, const Slot *slot, const Attempt *a,
+                uint8_t ret[static MASTER_SIZE])
+{
+        TpmAttempt attempt = {.pin = BYTES(a->secret, a->len), .signatures = a->signatures, .n_signatures = a->n_signatures};
+        uint8_t secret[SLOT_TPM_SECRET_SIZE];
+        const char *why = why_not_tried(slot, a);
+        char detail[TPM_DETAIL_MAX] = "";
+        int r;
+
+        if (why) {
+                reason(call, "%s", why);
+                return HF_E_UNLOCK_FAILED;
+        }
+        r = tpm_slot_open(call->signer->tpm, slot, &attempt, secret, detail);
+        if (!r)
+                r = slot_open(slots, slot, BYTES_ARRAY(secret), ret);
+        secret_erase(secret, sizeof(secret));
+        if (r)
+                tpm_reason(call, r, detail);
+        return r;
+}
+
+static int try_other_slot(Call *call, const Slots *slots, const Slot *slot, const Attempt *a,
+                uint8_t ret[static MASTER_SIZE])
+{
+        Bytes secret;
+        const char *why = secret_for(call, a, slot->kind, &secret);
+        int r = HF_E_UNLOCK_FAILED;
+
+        if (!why) {
+                r = slot_open(slots, slot, secret, ret);
+                why = failure_name(r);
+        }
+        if (r)
+                reason(call, "%s", why);
+        return r;
+}
+
+static bool is_tpm_slot(const Slot *slot)
+{
+        return slot->kind == SLOT_TPM2 || slot->kind == SLOT_TPM2_DERIVED;
+}
+
 static int try_slot(Call *call, const Slots *slots, const Slot *slot, const Attempt *a,
                 uint8_t ret[static MASTER_SIZE])
 {
-        const char *why;
-        Bytes secret;
+        size_t before = strlen(call->reasons);
         int r;
 
         if (slot->damaged) {
-                reason(call, "%s%u: damaged", call->reasons[0] ? "; " : "", slot->id);
+                reason(call, "%s%u: damaged", before ? "; " : "", slot->id);
                 return HF_E_UNLOCK_FAILED;
         }
-        why = secret_for(call, a, slot->kind, &secret);
-        if (!why) {
-                r = slot_open(slots, slot, secret, ret);
-                if (!r)
-                        return 0;
-                why = failure_name(r);
-        }
-        reason(call, "%s%u %s: %s", call->reasons[0] ? "; " : "", slot->id, slot_kind_to_string(slot->kind),
-                        why);
-        return HF_E_UNLOCK_FAILED;
+        reason(call, "%s%u %s: ", before ? "; " : "", slot->id, slot_kind_to_string(slot->kind));
+        r = is_tpm_slot(slot) ? try_tpm_slot(call, slots, slot, a, ret) : try_other_slot(call, slots, slot, a, ret);
+        if (!r)
+                call->reasons[before] = '\0';
+        return r ? HF_E_UNLOCK_FAILED : 0;
 }
 
-/* A recovery code costs nothing to try, so slots of that kind come before passphrases. */
+/* What costs nothing first, then what costs time, then what may cost one of few tries. */
+static int pass_of(const Slot *slot)
+{
+        return is_tpm_slot(slot) ? 2 : slot->kind == SLOT_PASSPHRASE ? 1 : 0;
+}
+
 static int try_slots(Call *call, const Slots *slots, const Attempt *a, uint32_t *ret_slot,
                 uint8_t ret[static MASTER_SIZE])
 {
-        for (int pass = 0; pass < 2; pass++)
+        for (int pass = 0; pass < 3; pass++)
                 for (size_t i = 0; i < slots->n; i++) {
                         const Slot *slot = &slots->slots[i];
 
-                        if ((slot->kind == SLOT_PASSPHRASE) != (pass == 1))
+                        if (pass_of(slot) != pass)
                                 continue;
                         if (!try_slot(call, slots, slot, a, ret)) {
                                 *ret_slot = slot->id;
@@ -149,6 +234,20 @@ static int check_first(Call *call, const Slots *slots, bool attended, bool given
         return r;
 }
 
+/* Not by itself where another TPM answers than the one the store was made with. Where none does, there may be slots that
+ * need none. */
+static int check_tpm(Call *call, const Slots *slots)
+{
+        TpmState state;
+
+        if (!slots_have_tpm(slots))
+                return 0;
+        (void)tpm_state(call->signer->tpm, true, &state);
+        if (state.presence != TPM_PRESENCE_READY || memcmp(state.parent, slots->tpm, sizeof(slots->tpm)) == 0)
+                return 0;
+        return HF_E_STORE_FOREIGN;
+}
+
 /* Under the vault's lock, held alone. */
 static int install(Call *call, const Slots *slots, uint32_t slot, const uint8_t master[static MASTER_SIZE])
 {
@@ -160,7 +259,7 @@ static int install(Call *call, const Slots *slots, uint32_t slot, const uint8_t 
         if (v->open && !secret_equal(v->secrets->master, master, MASTER_SIZE))
                 return HF_E_STORE_ROLLED_BACK;
         if (!v->open)
-                vault_open(v, &slots->store_id, slot, master);
+                vault_open(v, slots, slot, master);
         v->fresh = false;
         pthread_mutex_lock(&s->ledger_lock);
         if (!uuid_equal(&s->ledger.store_id, &slots->store_id)) {
@@ -184,7 +283,10 @@ static int unlock_with(Call *call, const Slots *slots, bool attended, const Atte
         r = check_first(call, slots, attended, a->given, &answered);
         if (r || answered)
                 return r;
-        r = try_slots(call, slots, a, &slot, master);
+        if (!attended)
+                r = check_tpm(call, slots);
+        if (!r)
+                r = try_slots(call, slots, a, &slot, master);
         if (!r) {
                 pthread_rwlock_wrlock(&v->lock);
                 r = install(call, slots, slot, master);
@@ -198,14 +300,15 @@ int op_unlock(Call *call)
 {
         WireReader reader = wire_reader(call->body);
         Attempt attempt = {};
+        Bytes signatures;
         bool attended;
         Slots slots;
         int r;
 
         r = call_get_slots(&reader, &slots);
         attended = wire_get_u8(&reader) == 1;
-        (void)wire_get_block(&reader, SIGNER_SIGNATURES_MAX);
-        if (wire_done(&reader))
+        signatures = wire_get_block(&reader, SIGNER_SIGNATURES_MAX);
+        if (wire_done(&reader) || signer_signatures_decode(signatures, attempt.signatures, &attempt.n_signatures))
                 return -EPROTO;
         if (!r)
                 r = read_attempt(call, attended, &attempt);

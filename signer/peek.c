@@ -38,6 +38,8 @@ bool peek_unlock(Bytes body, size_t n_fds)
 
         if (n_fds > 0 || !get_slots(&r, &slots))
                 return false;
+        if (slots_have_tpm(&slots))
+                return true;
         for (size_t i = 0; i < slots.n; i++)
                 if (kind_is_tpm(slots.slots[i].kind))
                         return true;

@@ -10,8 +10,8 @@
  * woken to lead. Long jobs never take the last free worker. Replies go out straight from the worker that made
  * them.
  *
- * Where there is a line to holdfast-tpm, two more workers take the jobs that wait for the TPM, from a queue of their own
- * whose bytes count for themselves, and no others: a TPM that hangs holds up nobody else.
+ * Where there is a line to holdfast-tpm, two more workers take the jobs that wait for the TPM and no others, from a
+ * queue of their own whose bytes count for themselves: a TPM that hangs holds up nobody else.
  */
 #include <sys/types.h>
 
@@ -28,7 +28,8 @@ typedef struct ServerParams {
         Notify notify;
 } ServerParams;
 
-/* Makes the secret stacks and reply buffers (signer->tpm decides on how many), before the arena takes what is left. 0 or -errno. */
+/* Makes the secret stacks and reply buffers, before the arena takes what is left; signer->tpm decides on how many. 0 or
+ * -errno. */
 int server_new(const ServerParams *params, Server **ret);
 /* Starts the threads, which wait at the gate. 0 or -errno. */
 int server_start(Server *s);

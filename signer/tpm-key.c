@@ -206,3 +206,34 @@ int tpm_key_create(TpmLink *l, const KeyAttributes *a, const uint8_t parent[stat
         secret_erase(&k, sizeof(k));
         return r;
 }
+
+/* A certificate's public part is the blob's without its length. */
+static bool is_certificate_of(Bytes certificate, const TpmBlob *blob)
+{
+        TpmCertificate c;
+
+        return tpm_certificate_decode(certificate, &c) == 0 && blob->public.len > 2 &&
+                bytes_equal(c.key_public, BYTES(blob->public.data + 2, blob->public.len - 2));
+}
+
+int tpm_key_certify(TpmLink *l, const PrivKey *k, Bytes nonce, Buffer *ret)
+{
+        TpmExchange x;
+        TpmKey key;
+        int r;
+
+        r = tpm_key_parse(privkey_far_raw(k), &key);
+        if (r)
+                return r;
+        tpm_begin(&x, TPM_CERTIFY);
+        if (!(r = tpm_blob_put(&x.request, &key.blob)) && !(r = wire_put_raw(&x.request, key.auth, sizeof(key.auth))) &&
+                        !(r = wire_put_block(&x.request, nonce)))
+                r = use_result(tpm_call(l, &x, TPM_TIMEOUT_CREATE_MS)); /* it may have to make the attestation key */
+        if (!r && !is_certificate_of(x.reply, &key.blob))
+                r = HF_E_TPM_FAILED;
+        if (!r)
+                r = wire_put_block(ret, x.reply);
+        tpm_end(&x);
+        secret_erase(&key, sizeof(key));
+        return r;
+}

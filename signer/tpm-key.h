@@ -18,6 +18,9 @@ int tpm_key_create(TpmLink *l, const KeyAttributes *a, const uint8_t parent[stat
 /* Out of its raw form. HF_E_KEY_MISMATCH: the TPM would know it by another public half than the attributes. */
 int tpm_key_open(TpmLink *l, const KeyAttributes *a, Bytes raw, PrivKey **ret);
 
+/* Appends a block: what the TPM's attestation key says of this key (TpmCertificate). HF_E_TPM_FAILED: of another one. */
+int tpm_key_certify(TpmLink *l, const PrivKey *k, Bytes nonce, Buffer *ret);
+
 /* What lies in the raw form; spans are borrowed from it. */
 typedef struct TpmKey {
         uint8_t auth[TPM_AUTH_SIZE];

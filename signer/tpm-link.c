@@ -72,6 +72,7 @@ void tpm_begin(TpmExchange *x, TpmRequest type)
         x->request = (Buffer){
                 .data = x->request_space, .allocated = sizeof(x->request_space), .limit = sizeof(x->request_space)};
         x->reply = BYTES_NULL;
+        x->asked = false;
         x->detail[0] = '\0';
         (void)link_begin(&x->request, (uint16_t)type, 0); /* fits; the number comes when it is sent */
 }
@@ -269,6 +270,7 @@ static int exchange(TpmLink *l, TpmExchange *x, uint64_t deadline)
                 if (r && l->fd >= 0)
                         drop(l);
         }
+        x->asked = !r;
         return r ? r : receive_reply(l, x, deadline);
 }
 
@@ -313,12 +315,12 @@ int tpm_state(TpmLink *l, bool fresh, TpmState *ret)
                 tpm_state_get(&reader, &state);
                 r = wire_done(&reader);
         }
-        if (r)
+        if (r) {
                 state = (TpmState){.presence = TPM_PRESENCE_NONE};
-        if (r)
-                snprintf(state.detail, sizeof(state.detail), l ? "holdfast-tpm does not answer" : "no holdfast-tpm");
+                snprintf(state.detail, sizeof(state.detail), x.asked ? "holdfast-tpm does not answer" : "no holdfast-tpm");
+        }
         make_printable(state.detail);
         tpm_end(&x);
         *ret = state;
-        return 0;
+        return r && x.asked ? HF_E_TPM_UNAVAILABLE : 0;
 }

@@ -25,6 +25,7 @@ typedef struct TpmLink TpmLink;
 typedef struct TpmExchange {
         Buffer request; /* begun; the body is appended */
         Bytes reply;    /* the body behind result and detail */
+        bool asked;     /* somebody was there to ask */
         char detail[TPM_DETAIL_MAX];
         uint8_t request_space[TPM_MESSAGE_MAX];
         uint8_t reply_space[TPM_MESSAGE_MAX];
@@ -40,6 +41,6 @@ void tpm_end(TpmExchange *x);
 /* 0 and x->reply, valid until tpm_end(); HF_E_TPM_UNAVAILABLE (no link, nobody there, no answer in time); or what
  * holdfast-tpm says, which is one of the results named in link/tpm.h. x->detail is printable, and logged. */
 int tpm_call(TpmLink *l, TpmExchange *x, unsigned timeout_ms);
-/* For a caller that asks for it: whether the TPM is there, and which one. Always 0 but for -errno; `fresh`: asks the
- * TPM itself. A holdfast-tpm that is not there or does not answer is TPM_PRESENCE_NONE. */
+/* Whether a TPM is there, and which one; `fresh`: asks the TPM itself. `ret` is always filled in, with TPM_PRESENCE_NONE
+ * where nobody answers. HF_E_TPM_UNAVAILABLE: somebody is there and does not. */
 int tpm_state(TpmLink *l, bool fresh, TpmState *ret);

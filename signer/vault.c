@@ -28,11 +28,12 @@ void vault_deinit(Vault *v)
         v->secrets = NULL;
 }
 
-void vault_open(Vault *v, const Uuid *store_id, uint32_t slot, const uint8_t master[static MASTER_SIZE])
+void vault_open(Vault *v, const Slots *slots, uint32_t slot, const uint8_t master[static MASTER_SIZE])
 {
         memcpy(v->secrets->master, master, MASTER_SIZE);
         seal_keys_derive(master, &v->secrets->keys);
-        v->store_id = *store_id;
+        v->store_id = slots->store_id;
+        memcpy(v->tpm, slots->tpm, sizeof(v->tpm));
         v->slot = slot;
         v->open = true;
         v->shut = false;
@@ -44,6 +45,7 @@ void vault_shut(Vault *v)
         vault_settle(v, false);
         secret_erase(v->secrets->master, MASTER_SIZE);
         seal_keys_erase(&v->secrets->keys);
+        secret_erase(&v->secrets->fresh_counter, sizeof(v->secrets->fresh_counter));
         v->open = v->fresh = false;
         v->slot = 0;
 }

@@ -14,16 +14,24 @@
 #include "base/bytes.h"
 #include "base/uuid.h"
 #include "link/signer.h"
+#include "seal/counter.h"
 #include "seal/keys.h"
 #include "seal/slots.h"
 
 #define CREDENTIAL_MAX 1024
+
+/* The counter in the TPM that belongs to a store which is fresh: if it is made once more, this one goes. */
+typedef struct FreshCounter {
+        uint32_t index; /* 0: none */
+        uint8_t auth[COUNTER_AUTH_SIZE];
+} FreshCounter;
 
 typedef struct VaultSecrets {
         uint8_t master[MASTER_SIZE];
         SealKeys keys;
         uint8_t next_master[MASTER_SIZE]; /* a rekey under way */
         SealKeys next;
+        FreshCounter fresh_counter;
         size_t credential_len; /* 0: none was given */
         uint8_t credential[CREDENTIAL_MAX];
 } VaultSecrets;
@@ -45,8 +53,8 @@ typedef struct Vault {
 /* 0 or -errno (no secret memory). */
 int vault_init(Vault *v);
 void vault_deinit(Vault *v);
-/* Takes the master in and derives its keys. */
-void vault_open(Vault *v, const Uuid *store_id, uint32_t slot, const uint8_t master[static MASTER_SIZE]);
+/* Takes the master in and derives its keys; whose store it is, `slots` says. */
+void vault_open(Vault *v, const Slots *slots, uint32_t slot, const uint8_t master[static MASTER_SIZE]);
 /* Erases all but the credential. */
 void vault_shut(Vault *v);
 /* The new master of a rekey, beside the one in use. */

@@ -10,14 +10,17 @@
 #include <cmocka.h>
 
 #include "base/error.h"
+#include "seal/counter.h"
 #include "seal/recovery.h"
 
-#define HEADER_SIZE 68 /* docs/formats/slots.md */
+#define HEADER_SIZE 178 /* docs/formats/slots.md */
 
 static const uint8_t master[MASTER_SIZE] = {'m', 'a', 's', 't', 'e', 'r'};
 static const uint8_t machine[SLOTS_MACHINE_SIZE] = {5};
 static const char credential[] = "0123456789abcdef";
 static const uint8_t code[RECOVERY_ENTROPY] = {6};
+static const uint8_t unsealed[SLOT_TPM_SECRET_SIZE] = {7};
+static const uint8_t salt[SLOT_SALT_SIZE] = {8};
 
 static uint32_t add(Slots *s, SlotKind kind, const char *label, Bytes secret)
 {
@@ -40,6 +43,29 @@ static void make(Slots *s)
         slots_init(s, &id, machine);
         add(s, SLOT_CREDENTIAL, "device", bytes_str(credential));
         add(s, SLOT_RECOVERY, "recovery", BYTES_ARRAY(code));
+}
+
+/* As a TPM's answer and the operator's wishes would make it. */
+static SlotTpm sealed(bool pin)
+{
+        static uint8_t number[64] = {9};
+        SlotTpm t = {
+                .blob = {.parent = {0, 11, 1}, .public = bytes_str("public part"), .private = bytes_str("private part")},
+                .pcrs = {.bank = TPM_BANK_SHA256, .mask = 1u << 7 | 1u << 11, .has_values = true},
+                .pin = pin,
+                .policy = {.algorithm = TPM_P256, .number = BYTES_ARRAY(number)},
+        };
+
+        t.pcrs.values[11][31] = 3;
+        return t;
+}
+
+static int add_tpm(Slots *s, SlotKind kind, const SlotTpm *t, const char *label, uint32_t *ret_id)
+{
+        SlotParams params = {.kind = kind, .label = label, .created = 1000, .secret = BYTES_ARRAY(unsealed), .tpm = t,
+                .salt = t->pin ? salt : NULL};
+
+        return slots_add(s, &params, master, ret_id);
 }
 
 static Bytes secret_of(const Slot *slot)
@@ -236,8 +262,8 @@ static void test_limits_and_names(void **state)
         params.label = "short";
         params.secret.len = SLOT_CREDENTIAL_MIN - 1;
         assert_int_equal(slots_add(&s, &params, master, &id), HF_E_INVALID_ARGS);
-        params.kind = SLOT_TPM2;
-        assert_int_equal(slots_add(&s, &params, master, &id), HF_E_NOT_SUPPORTED);
+        params.kind = SLOT_TPM2; /* without what it keeps */
+        assert_int_equal(slots_add(&s, &params, master, &id), HF_E_INVALID_ARGS);
         params = (SlotParams){.kind = SLOT_PASSPHRASE, .label = "p"};
         assert_int_equal(slots_add(&s, &params, master, &id), HF_E_INVALID_ARGS);
         assert_int_equal(s.n, 2);
@@ -256,12 +282,13 @@ static void test_limits_and_names(void **state)
 static void test_a_changed_slot_opens_by_the_new_secret_alone(void **state)
 {
         uint8_t out[MASTER_SIZE];
+        SlotParams params = {.secret = bytes_str("fedcba9876543210")};
         Slots s;
 
         (void)state;
         make(&s);
-        assert_int_equal(slots_change(&s, 1, bytes_str("fedcba9876543210"), master), 0);
-        assert_int_equal(slots_change(&s, 9, bytes_str("fedcba9876543210"), master), HF_E_NO_SUCH_SLOT);
+        assert_int_equal(slots_change(&s, 1, &params, master), 0);
+        assert_int_equal(slots_change(&s, 9, &params, master), HF_E_NO_SUCH_SLOT);
         assert_int_equal(slot_open(&s, &s.slots[0], bytes_str(credential), out), HF_E_UNLOCK_FAILED);
         assert_int_equal(slot_open(&s, &s.slots[0], bytes_str("fedcba9876543210"), out), 0);
 }
@@ -298,6 +325,171 @@ static void test_a_newer_format_is_named(void **state)
         buffer_deinit(&b);
 }
 
+static void test_a_slot_of_the_tpm_keeps_what_opens_it(void **state)
+{
+        Buffer b = BUFFER_INIT(SLOTS_FILE_MAX);
+        SlotTpm t = sealed(true), derived = {.blob = t.blob, .device_key = {4}}, out;
+        uint8_t opened[MASTER_SIZE], again[TPM_AUTH_SIZE], pin[TPM_AUTH_SIZE];
+        uint32_t id, other;
+        SlotList list;
+        Slots s, back;
+
+        (void)state;
+        make(&s);
+        assert_int_equal(add_tpm(&s, SLOT_TPM2, &t, "tpm", &id), 0);
+        assert_int_equal(add_tpm(&s, SLOT_TPM2_DERIVED, &derived, "derived", &other), 0);
+        assert_int_equal(slots_encode(&s, &b), 0);
+        assert_int_equal(slots_parse(buffer_bytes(&b), &back), 0);
+        for (uint32_t i = id; i <= other; i++) {
+                assert_int_equal(slot_open(&back, slots_find(&back, i), BYTES_ARRAY(unsealed), opened), 0);
+                assert_memory_equal(opened, master, sizeof(master));
+                assert_int_equal(slot_open(&back, slots_find(&back, i), BYTES_ARRAY(master), opened), HF_E_UNLOCK_FAILED);
+        }
+        assert_int_equal(slot_tpm_decode(SLOT_TPM2, slot_extra(slots_find(&back, id)), &out), 0);
+        assert_true(bytes_equal(out.blob.private, t.blob.private));
+        assert_memory_equal(&out.pcrs, &t.pcrs, sizeof(t.pcrs));
+        assert_true(bytes_equal(out.policy.number, t.policy.number));
+
+        slots_list(&back, machine, &list);
+        assert_string_equal(list.slots[2].pcrs, "sha256:7+11");
+        assert_true(list.slots[2].pin && list.slots[2].signed_policy && !list.slots[2].unattended);
+        assert_true(list.slots[3].unattended && !list.slots[3].pin);
+        assert_int_equal(list.slots[3].device_key[0], 4);
+
+        /* The PIN of a new slot and of the one read back are the same to the TPM. */
+        assert_int_equal(slot_pin(NULL, salt, bytes_str("1234"), pin), 0);
+        assert_int_equal(slot_pin(slots_find(&back, id), slots_find(&back, id)->salt, bytes_str("1234"), again), 0);
+        assert_memory_equal(pin, again, sizeof(pin));
+        assert_int_equal(slot_pin(NULL, salt, BYTES_NULL, pin), HF_E_INVALID_ARGS);
+        buffer_deinit(&b);
+}
+
+/* Else somebody could have a slot opened in a weaker way than it was made for. */
+static void test_what_a_slot_of_the_tpm_keeps_is_vouched_for(void **state)
+{
+        SlotTpm t = sealed(false);
+        uint8_t opened[MASTER_SIZE];
+        uint32_t id;
+        Slots s;
+
+        (void)state;
+        make(&s);
+        assert_int_equal(add_tpm(&s, SLOT_TPM2, &t, "tpm", &id), 0);
+        for (size_t i = 0; i < s.slots[2].extra_len; i++) {
+                s.slots[2].extra[i] ^= 1;
+                assert_int_equal(slot_open(&s, &s.slots[2], BYTES_ARRAY(unsealed), opened), HF_E_UNLOCK_FAILED);
+                s.slots[2].extra[i] ^= 1;
+        }
+        s.slots[2].kind = SLOT_TPM2_DERIVED;
+        assert_int_equal(slot_open(&s, &s.slots[2], BYTES_ARRAY(unsealed), opened), HF_E_UNLOCK_FAILED);
+}
+
+static void test_hostile_slots_of_the_tpm_are_refused(void **state)
+{
+        SlotTpm t = sealed(true), big = t;
+        static const uint8_t part[TPM_PART_MAX];
+        uint32_t id;
+        Slots s, bad;
+
+        (void)state;
+        make(&s);
+        assert_int_equal(add_tpm(&s, SLOT_TPM2, &t, "tpm", &id), 0);
+        assert_int_equal(parse_with(&s), 0);
+        BAD(bad.slots[2].extra_len--);
+        BAD(bad.slots[2].extra_len = 0);
+        BAD(bad.slots[2].kind = SLOT_TPM2_DERIVED);
+        BAD(bad.slots[2].kind = SLOT_CREDENTIAL);
+        BAD(bad.slots[2].memory = 0);
+        BAD(bad.slots[2].passes = SLOT_PASSES_MAX + 1);
+        BAD(bad.slots[0].extra_len = 1);
+        BAD(bad.counter = 1);
+        BAD(bad.counter = TPM_COUNTER_LAST + 1);
+        big.blob.public = big.blob.private = BYTES_ARRAY(part);
+        assert_int_equal(add_tpm(&s, SLOT_TPM2, &big, "big", &id), HF_E_LIMIT_EXCEEDED);
+        assert_int_equal(s.n, 3);
+}
+
+/* A key that goes must not take the last way in with it. */
+static void test_a_derived_slot_is_never_the_only_one(void **state)
+{
+        SlotTpm derived = {.blob = {.public = bytes_str("p"), .private = bytes_str("q")}, .device_key = {4}};
+        uint32_t id;
+        Slots s, empty;
+
+        (void)state;
+        make(&s);
+        slots_init(&empty, &s.store_id, machine);
+        assert_int_equal(add_tpm(&empty, SLOT_TPM2_DERIVED, &derived, "derived", &id), HF_E_LAST_SLOT);
+        assert_int_equal(add_tpm(&s, SLOT_TPM2_DERIVED, &derived, "derived", &id), 0);
+        assert_int_equal(slots_remove(&s, 1), 0);
+        assert_int_equal(slots_remove(&s, 2), HF_E_LAST_SLOT);
+        assert_int_equal(slots_remove(&s, id), 0);
+        assert_int_equal(s.n, 1);
+}
+
+static void test_a_full_file_of_the_largest_slots_fits(void **state)
+{
+        static const uint8_t part[800];
+        SlotTpm t = sealed(true);
+        char label[16];
+        uint32_t id;
+        Slots s;
+
+        (void)state;
+        t.blob.public = BYTES_ARRAY(part);
+        t.blob.private = BYTES_ARRAY(part);
+        make(&s);
+        for (size_t i = s.n; i < SLOTS_MAX; i++) {
+                snprintf(label, sizeof(label), "slot%zu", i);
+                assert_int_equal(add_tpm(&s, SLOT_TPM2, &t, label, &id), 0);
+        }
+        assert_int_equal(parse_with(&s), 0);
+}
+
+static void test_the_counters_authorisation_is_for_this_master_store_and_tpm(void **state)
+{
+        uint8_t auth[COUNTER_AUTH_SIZE] = {5}, out[COUNTER_AUTH_SIZE], other_master[MASTER_SIZE] = {1};
+        SealKeys keys, others;
+        Slots s, bad;
+
+        (void)state;
+        make(&s);
+        seal_keys_derive(master, &keys);
+        seal_keys_derive(other_master, &others);
+        assert_int_equal(slots_counter_auth(&s, &keys, out), HF_E_NOT_SUPPORTED);
+        s.tpm[1] = 11;
+        slots_set_counter(&s, counter_index(&s.store_id, 0), auth, &keys);
+        assert_int_equal(parse_with(&s), 0);
+        assert_int_equal(slots_counter_auth(&s, &keys, out), 0);
+        assert_memory_equal(out, auth, sizeof(auth));
+        assert_int_equal(slots_counter_auth(&s, &others, out), HF_E_KEY_MISMATCH);
+        bad = s;
+        bad.tpm[5] ^= 1;
+        assert_int_equal(slots_counter_auth(&bad, &keys, out), HF_E_KEY_MISMATCH);
+        bad = s;
+        bad.counter++;
+        assert_int_equal(slots_counter_auth(&bad, &keys, out), HF_E_KEY_MISMATCH);
+        bad = s;
+        bad.store_id.b[3] ^= 1;
+        assert_int_equal(slots_counter_auth(&bad, &keys, out), HF_E_KEY_MISMATCH);
+        slots_set_counter(&s, 0, auth, &keys);
+        assert_int_equal(slots_counter_auth(&s, &keys, out), HF_E_NOT_SUPPORTED);
+}
+
+static void test_counters_stay_in_their_range_and_step_on(void **state)
+{
+        Uuid id = {};
+
+        (void)state;
+        memset(&id, 0xff, sizeof(id));
+        for (unsigned i = 0; i < 16; i++) {
+                uint32_t index = counter_index(&id, i);
+
+                assert_true(index >= TPM_COUNTER_FIRST && index <= TPM_COUNTER_LAST);
+                assert_true(i == 0 || index != counter_index(&id, i - 1));
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -312,6 +504,13 @@ int main(void)
                         cmocka_unit_test(test_a_changed_slot_opens_by_the_new_secret_alone),
                         cmocka_unit_test(test_machines_are_told_apart),
                         cmocka_unit_test(test_a_newer_format_is_named),
+                        cmocka_unit_test(test_a_slot_of_the_tpm_keeps_what_opens_it),
+                        cmocka_unit_test(test_what_a_slot_of_the_tpm_keeps_is_vouched_for),
+                        cmocka_unit_test(test_hostile_slots_of_the_tpm_are_refused),
+                        cmocka_unit_test(test_a_derived_slot_is_never_the_only_one),
+                        cmocka_unit_test(test_a_full_file_of_the_largest_slots_fits),
+                        cmocka_unit_test(test_the_counters_authorisation_is_for_this_master_store_and_tpm),
+                        cmocka_unit_test(test_counters_stay_in_their_range_and_step_on),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

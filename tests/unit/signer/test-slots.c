@@ -348,7 +348,7 @@ static void test_slots_are_added_changed_and_removed_but_never_the_last(void **s
         id = slot_add(p, SLOT_PASSPHRASE, "admin", fd);
         assert_int_equal(id, 2);
         assert_int_equal(slot_add(p, SLOT_PASSPHRASE, "admin", fd), -HF_E_SLOT_EXISTS);
-        assert_int_equal(slot_add(p, SLOT_TPM2, "tpm", -1), -HF_E_NOT_SUPPORTED);
+        assert_int_equal(slot_add(p, SLOT_TPM2, "tpm", -1), -HF_E_TPM_UNAVAILABLE);
         assert_int_equal(slot_add(p, SLOT_PASSPHRASE, "no secret", fd), -HF_E_INVALID_NAME);
         assert_int_equal(slot_add(p, SLOT_PASSPHRASE, "nothing", -1), -HF_E_INVALID_FD);
         close(fd);
