@@ -74,7 +74,7 @@ struct Server {
         size_t queued_bytes, tpm_queued_bytes;
         Connection *connection;
 
-        uint8_t *packet; /* the leader's */
+        uint8_t *packet; /* what is being read */
         unsigned n_workers, n_tpm_workers;
         Worker workers[WORKERS_MAX + TPM_WORKERS]; /* those for the TPM behind all others */
 };
@@ -389,24 +389,20 @@ static void tell_version(const Connection *c)
                 (void)link_send(c->fd, buffer_bytes(&b), NULL, 0);
 }
 
-/* Reads what is there, up to a limit. The lock is not held. */
+/* Reads what is there, up to a limit. The lock is held, so that it is enqueued in the order in which it came. */
 static void drain(Server *s, Connection *c)
 {
         LinkMessage m;
         int r = 0;
 
-        for (unsigned i = 0; i < DRAIN_MAX && !r; i++) {
+        for (unsigned i = 0; i < DRAIN_MAX && !r && s->queued_bytes < QUEUED_BYTES_MAX; i++) {
                 r = link_receive(c->fd, MSG_DONTWAIT, s->packet, &m);
                 if (r == -EPROTONOSUPPORT)
                         tell_version(c);
-                pthread_mutex_lock(&s->lock);
                 if (!r)
                         r = enqueue(s, c, &m);
-                if (!r && s->queued_bytes >= QUEUED_BYTES_MAX)
-                        r = -EAGAIN;
                 if (r && r != -EAGAIN)
                         drop_connection(s, c);
-                pthread_mutex_unlock(&s->lock);
         }
 }
 
@@ -418,36 +414,33 @@ static void lead(Server *s)
                         {.fd = s->listen_fd, .events = POLLIN},
                         {.fd = c ? c->fd : -1, .events = POLLIN},
         };
+        int n;
 
         s->leading = true;
         if (c)
                 c->users++;
         pthread_mutex_unlock(&s->lock);
-        if (poll(p, 2, notify_tick(&s->notify)) > 0) {
-                if (p[1].revents)
-                        drain(s, c);
-                if (p[0].revents)
-                        accept_peer(s);
-        }
+        n = poll(p, 2, notify_tick(&s->notify));
+        if (n > 0 && p[0].revents)
+                accept_peer(s);
         pthread_mutex_lock(&s->lock);
+        s->leading = false;
+        if (n > 0 && p[1].revents && s->connection == c)
+                drain(s, c);
         if (c)
                 connection_unref(c);
-        s->leading = false;
 }
 
 /* With jobs at hand: takes in what has come since, so that the next turn is given among all users who wait and not
- * only among those who were first. Does not wait. Called and left with the lock held. */
+ * only among those who were first. Not left to the leader: he may be waiting for the core that this worker has. Does
+ * not wait. The lock is held. */
 static void glance(Server *s)
 {
         Connection *c = s->connection;
 
-        s->leading = true;
         c->users++;
-        pthread_mutex_unlock(&s->lock);
         drain(s, c);
-        pthread_mutex_lock(&s->lock);
         connection_unref(c);
-        s->leading = false;
 }
 
 /* The lock is held before and after. */
@@ -489,8 +482,7 @@ static void work(Worker *w)
         for (;;) {
                 if (s->gate && !s->leading)
                         (void)notify_tick(&s->notify); /* where there is always work nobody comes to wait */
-                if (s->gate && !s->leading && s->connection && s->queued_bytes > 0 &&
-                                s->queued_bytes < QUEUED_BYTES_MAX)
+                if (s->gate && s->connection && s->queued_bytes > 0)
                         glance(s);
                 if (s->gate && (j = take_job(s))) {
                         work_on(w, j);
