@@ -56,6 +56,9 @@ struct Daemon {
         User *turn_first, *turn_last;
         size_t n_queued;
         size_t n_in_work; /* uses given to the signer */
+        uid_t use_uid;    /* whose the last use was, and when it came */
+        uint64_t use_at, use_shared_until;
+        size_t use_shared_max;
         bool use_held;
         void (*use_drained)(void *userdata);
         void *use_drained_userdata;

@@ -315,9 +315,11 @@ static int open_state(Daemon *d)
 
 static int start(Daemon *d)
 {
+        long cores = sysconf(_SC_NPROCESSORS_ONLN);
         PolicyProblem problem;
         int r;
 
+        d->use_shared_max = cores > 3 ? (size_t)cores / 2 : 1;
         r = sd_event_default(&d->event);
         if (r >= 0)
                 r = add_signals(d);

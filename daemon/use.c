@@ -18,8 +18,11 @@
 #include "keystore/lifecycle.h"
 
 /* Of one user with the signer at once, so that there is always room for another's: in the signer, and in the
- * socket that leads there. */
+ * socket that leads there. While others use keys too, only as many as half the cores can do
+ * (d->use_shared_max): with every core busy for one user, each step of another's call waits until the kernel takes
+ * a core away from somebody. */
 #define USER_IN_WORK_MAX 64
+#define SHARED_USEC USEC_PER_SEC /* how long after two users have met */
 #define USER_BYTES_IN_WORK_MAX (96 * 1024)
 #define PATIENCE_USEC (10 * USEC_PER_SEC) /* how long an operation waits for a signer that is gone */
 
@@ -44,9 +47,20 @@ static User *turn_pop(Daemon *d)
         return u;
 }
 
-static bool may_have_turn(const User *u)
+/* Notes who uses keys. Two within a moment share. */
+static void meet(Daemon *d, const User *u, uint64_t now)
 {
-        return u->n_in_work < USER_IN_WORK_MAX && u->bytes_in_work < USER_BYTES_IN_WORK_MAX;
+        if (u->uid != d->use_uid && now < d->use_at + SHARED_USEC)
+                d->use_shared_until = now + SHARED_USEC;
+        d->use_uid = u->uid;
+        d->use_at = now;
+}
+
+static bool may_have_turn(const Daemon *d, const User *u)
+{
+        size_t max = d->use_at < d->use_shared_until ? d->use_shared_max : USER_IN_WORK_MAX;
+
+        return u->n_in_work < max && u->bytes_in_work < USER_BYTES_IN_WORK_MAX;
 }
 
 static size_t job_size(const Operation *op, const UseItem *item)
@@ -61,10 +75,11 @@ static void queue_push(Operation *op)
 
         op->queue_next = NULL;
         op->queued_at = clock_monotonic();
+        meet(op->daemon, u, op->queued_at);
         *(u->queue_last ? &u->queue_last->queue_next : &u->queue_first) = op;
         u->queue_last = op;
         op->daemon->n_queued++;
-        if (!u->in_turn && may_have_turn(u))
+        if (!u->in_turn && may_have_turn(op->daemon, u))
                 turn_push(op->daemon, u);
 }
 
@@ -265,7 +280,7 @@ static void on_result(void *userdata, int result, Bytes body)
         u->n_in_work--;
         u->bytes_in_work -= job_size(item->op, item);
         item_done(item, result, key_was_not_used(result), body);
-        if (u->queue_first && !u->in_turn && may_have_turn(u))
+        if (u->queue_first && !u->in_turn && may_have_turn(d, u))
                 turn_push(d, u);
         user_unref(d, u);
         if (--d->n_in_work == 0 && d->use_held)
@@ -374,7 +389,7 @@ void use_pump(Daemon *d)
                 } else {
                         send_item(op);
                 }
-                if (u->queue_first && !u->in_turn && may_have_turn(u))
+                if (u->queue_first && !u->in_turn && may_have_turn(d, u))
                         turn_push(d, u); /* else when one of them is back */
                 user_unref(d, u);
         }
