@@ -5,7 +5,8 @@ kill -9 at the system calls of each operation
 
 How points are counted and reached is in harness/sweep.py. After each death the launcher has started both programs again, and
 then: the service is ready, or in a state with a name from which the operation that was cut short leads on; what was
-acknowledged is there; nothing half is visible; and both verifiers accept the log.
+acknowledged is there; nothing half is visible; and both verifiers accept the log (one that goes on over many deaths is looked at
+after each tenth and the last).
 
 Create, sign, destroy, adding and changing a slot are swept whole, of the others SAMPLE points each, evenly over the time they
 take. HOLDFAST_KILL=all sweeps everything whole.
@@ -70,9 +71,8 @@ class Sign(Operation):
         assert admin.sign("device-base", MESSAGE)
         self.total += 1
 
-    def finish(self):
-        with self.stack.peer(ADMIN) as admin:
-            assert len(lines(self.verify(admin), "key.sign")) >= self.total
+    def finish(self, admin):
+        assert len(lines(self.verify(admin), "key.sign")) >= self.total
 
 
 class SignCounted(Operation):
@@ -319,6 +319,8 @@ class Reload(Operation):
 
 
 class Rekey(Operation):
+    replaces = True
+
     def setup(self):
         super().setup()
         self.stack.stop()
@@ -342,6 +344,7 @@ class Rekey(Operation):
 
 class Init(Operation):
     """Afterwards there is no store, and init makes one; or there is one, whole."""
+    replaces = True
     after = ("uninitialised", "ready")
 
     def setup(self):
@@ -383,7 +386,7 @@ class Confirm(Init):
 class Start(Operation):
     """The start after a death at `at` in adding a slot; it dies itself, up to three times in a row."""
     programs = ("holdfastd",)
-    starts = True
+    replaces = starts = True
     deaths = 3
     at = ("renameat", "/state/store/slots.next slots")  # committed, nothing behind it
 
@@ -466,6 +469,7 @@ class StartTorn(Start):
 
 class Recover(Operation):
     """An older database beside a newer log. It is refused as it was, or recovered; and from refused it goes on."""
+    replaces = True
     after = ("refused", "ready")
     before = "refused"
 
@@ -564,8 +568,9 @@ class Backup(Operation):
         if self.file.exists():
             self.files.setdefault((self.acknowledged, self.file.stat().st_size), self.file)
 
-    def finish(self):
+    def finish(self, admin):
         """One file of each kind, on a machine without a store."""
+        super().finish(admin)
         for (acknowledged, _), file in self.files.items():
             self.replace(None)
             self.up()
