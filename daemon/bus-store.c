@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "audit/note.h"
+#include "base/clock.h"
 #include "base/secret.h"
 #include "daemon/change.h"
 #include "dbus/errors.h"
@@ -328,8 +329,25 @@ static int write_slot_change(Change *c, AuditLine *line)
         return 0;
 }
 
+/* What is known is in the list at once: the signer, which knows the rest, may die before it has told. */
 static void apply_slot_change(Change *c)
 {
+        SlotList *l = &c->daemon->vault.slot_list;
+        const SlotChange *s = c->userdata;
+        SlotKind kind = slot_kind_from_string(s->kind);
+        size_t i = 0;
+
+        while (i < l->n && l->slots[i].id != s->id)
+                i++;
+        if (strcmp(c->event, "slot.remove") == 0 && i < l->n) {
+                memmove(&l->slots[i], &l->slots[i + 1], (l->n - i - 1) * sizeof(l->slots[0]));
+                l->n--;
+        } else if (i == l->n && i < SLOTS_MAX) {
+                l->slots[i] = (SlotEntry){.id = s->id, .kind = kind, .unattended = kind == SLOT_CREDENTIAL,
+                                .created = clock_wall()};
+                strcpy(l->slots[i].label, s->label);
+                l->n++;
+        }
         (void)vault_read_slots(c->daemon, buffer_bytes(&c->daemon->vault.slots));
 }
 
