@@ -50,6 +50,8 @@ int op_seal(Call *call);
 int op_unseal(Call *call);
 int op_pcr_read(Call *call);
 int op_counter(Call *call);
+int op_adopt(Call *call);
+int op_certify(Call *call);
 
 /* device_result() of a command that must not run twice: only the TPM's own refusal allows another try. */
 int call_once(Call *call, TSS2_RC code);
@@ -59,6 +61,8 @@ const uint8_t *call_get_parent(WireReader *r);
 int call_put_blob(Call *call, const Parent *p, const TPM2B_PUBLIC *public, const TPM2B_PRIVATE *private);
 /* The public number of a key. */
 int call_put_number(Call *call, const TPMT_PUBLIC *area);
+/* HF_E_UNLOCK_FAILED with what the wrong try cost as detail. */
+int tpm_wrong_secret(Device *d);
 /* locked_out and the lockout_ fields. */
 int tpm_look_at_lockout(Device *d, TpmState *s);
 /* Up to n properties of the TPM from `first` on into ret_values[property - first]; those it does not have stay as they are. */

@@ -112,8 +112,7 @@ static void flush_stranded(Device *d)
         for (; d->n_stranded > 0; d->n_stranded--) {
                 ESYS_TR tr;
 
-                if (Esys_TR_FromTPMPublic(d->esys, d->stranded[d->n_stranded - 1], ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-                                    &tr))
+                if (Esys_TR_FromTPMPublic(d->esys, d->stranded[d->n_stranded - 1], NO_SESSION, &tr))
                         continue; /* gone with a reset */
                 if (Esys_FlushContext(d->esys, tr))
                         (void)Esys_TR_Close(d->esys, &tr);
@@ -154,7 +153,7 @@ void device_close(Device *d)
 void device_shutdown(Device *d)
 {
         if (d->esys && !d->managed)
-                (void)Esys_Shutdown(d->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_SU_CLEAR);
+                (void)Esys_Shutdown(d->esys, NO_SESSION, TPM2_SU_CLEAR);
 }
 
 /* The library only forgets the length: overwrite first. */

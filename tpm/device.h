@@ -61,6 +61,10 @@ void loaded_release(Loaded *l);
 int device_authorise(Device *d, ESYS_TR tr, const uint8_t *auth, size_t len);
 void device_forget(Device *d, ESYS_TR tr);
 
+/* The three sessions a command may have. */
+#define NO_SESSION ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE
+#define ONE_SESSION(session) (session), ESYS_TR_NONE, ESYS_TR_NONE
+
 /* What the library allocated. */
 static inline void esys_freep(void *p)
 {

@@ -2,6 +2,7 @@
 #include "tpm/kept.h"
 
 #include "base/log.h"
+#include "tpm/endorsement.h"
 
 void kept_init(Kept *k, Device *d)
 {
@@ -10,7 +11,7 @@ void kept_init(Kept *k, Device *d)
 
 bool kept_any(const Kept *k)
 {
-        return k->n_parents > 0 || k->session.tr != ESYS_TR_NONE || k->objects[0].saved;
+        return k->n_parents > 0 || k->session.tr != ESYS_TR_NONE || k->objects[0].saved || k->endorsement.ak_saved;
 }
 
 /* What belongs to an opening that is over has gone with it: there is nothing left to close. */
@@ -35,6 +36,7 @@ void kept_forget(Kept *k)
         }
         for (size_t i = 0; i < OBJECTS_MAX; i++)
                 object_drop(&k->objects[i]);
+        endorsement_forget(&k->endorsement);
         kept_init(k, d);
         k->opened = d->opened;
 }

@@ -33,6 +33,14 @@ typedef struct Object {
         TPMS_CONTEXT *saved;
 } Object;
 
+/* See endorsement.h. */
+typedef struct Endorsement {
+        TPMS_CONTEXT *ak_saved; /* NULL: nothing is known yet */
+        TPM2B_PUBLIC ak, ek;
+        uint8_t certificate[TPM_EK_CERTIFICATE_MAX];
+        size_t certificate_len;
+} Endorsement;
+
 typedef struct Kept {
         Device *device;
         uint64_t opened; /* of the device: what is kept belongs to this opening */
@@ -42,6 +50,7 @@ typedef struct Kept {
         uint8_t session_parent[TPM_NAME_SIZE];
         Object objects[OBJECTS_MAX];
         uint64_t uses;
+        Endorsement endorsement;
 } Kept;
 
 void kept_init(Kept *k, Device *d);

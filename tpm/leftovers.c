@@ -13,7 +13,7 @@ static ESYS_TR take_up(Device *d, TPM2_HANDLE handle, uint8_t ret_name[static TP
         ESYS_TR tr;
 
         memset(ret_name, 0, TPM_NAME_SIZE);
-        if (Esys_TR_FromTPMPublic(d->esys, handle, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &tr))
+        if (Esys_TR_FromTPMPublic(d->esys, handle, NO_SESSION, &tr))
                 return ESYS_TR_NONE;
         if (handle >> TPM2_HR_SHIFT == TPM2_HT_TRANSIENT && Esys_TR_GetName(d->esys, tr, &name) == 0 &&
                         name->size <= TPM_NAME_SIZE)
@@ -36,8 +36,7 @@ static void list(const Kept *k, TPM2_HANDLE first, Leftovers *l)
         const TPML_HANDLE *handles;
         TPMI_YES_NO more;
 
-        if (Esys_GetCapability(d->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_HANDLES, first, LEFTOVERS_MAX, &more,
-                            &data) ||
+        if (Esys_GetCapability(d->esys, NO_SESSION, TPM2_CAP_HANDLES, first, LEFTOVERS_MAX, &more, &data) ||
                         data->capability != TPM2_CAP_HANDLES)
                 return;
         handles = &data->data.handles;

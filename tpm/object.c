@@ -107,7 +107,7 @@ int object_load_under(Kept *k, const Parent *p, ESYS_TR parent, const TpmBlob *b
                 r = session_get(k, p, 0, &session);
         if (r)
                 return r;
-        r = device_result(d, Esys_Load(d->esys, parent, session, ESYS_TR_NONE, ESYS_TR_NONE, &private, &public, &tr));
+        r = device_result(d, Esys_Load(d->esys, parent, ONE_SESSION(session), &private, &public, &tr));
         if (r)
                 return error_is_parameter(d->last) ? HF_E_KEY_MISMATCH : r;
         *ret = (Loaded){.device = d, .tr = tr};

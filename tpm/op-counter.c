@@ -45,12 +45,12 @@ static int find(Counter *c)
         _cleanup_esys_ TPM2B_NV_PUBLIC *public = NULL;
         int r;
 
-        r = device_result(d, Esys_TR_FromTPMPublic(d->esys, c->index, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &c->tr));
+        r = device_result(d, Esys_TR_FromTPMPublic(d->esys, c->index, NO_SESSION, &c->tr));
         if (r) {
                 c->tr = ESYS_TR_NONE;
                 return error_base(d->last) == TPM2_RC_HANDLE ? device_handled(d, HF_E_NO_SUCH_KEY) : r;
         }
-        r = device_result(d, Esys_NV_ReadPublic(d->esys, c->tr, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &public, NULL));
+        r = device_result(d, Esys_NV_ReadPublic(d->esys, c->tr, NO_SESSION, &public, NULL));
         if (r)
                 return r;
         if (!is_ours(&public->nvPublic, c->index))
@@ -79,7 +79,7 @@ static int read_value(Counter *c, uint64_t *ret)
         int r = session_for(c, TPMA_SESSION_ENCRYPT, &session);
 
         if (!r)
-                r = device_result(d, Esys_NV_Read(d->esys, c->tr, c->tr, session, ESYS_TR_NONE, ESYS_TR_NONE, COUNTER_SIZE, 0, &data));
+                r = device_result(d, Esys_NV_Read(d->esys, c->tr, c->tr, ONE_SESSION(session), COUNTER_SIZE, 0, &data));
         if (r)
                 return refused(d, r);
         if (data->size != COUNTER_SIZE)
@@ -98,7 +98,7 @@ static int increment(Counter *c)
 
         if (r)
                 return r;
-        r = call_once(c->call, Esys_NV_Increment(d->esys, c->tr, c->tr, session, ESYS_TR_NONE, ESYS_TR_NONE));
+        r = call_once(c->call, Esys_NV_Increment(d->esys, c->tr, c->tr, ONE_SESSION(session)));
         return r ? refused(d, r) : 0;
 }
 
@@ -133,8 +133,7 @@ static int define(Counter *c)
         if (r)
                 return r;
         memcpy(auth.buffer, c->auth, sizeof(c->auth));
-        r = device_result(d, Esys_NV_DefineSpace(d->esys, ESYS_TR_RH_OWNER, session, ESYS_TR_NONE, ESYS_TR_NONE, &auth, &public,
-                                             &c->tr));
+        r = device_result(d, Esys_NV_DefineSpace(d->esys, ESYS_TR_RH_OWNER, ONE_SESSION(session), &auth, &public, &c->tr));
         secret_erase(&auth, sizeof(auth));
         if (r)
                 c->tr = ESYS_TR_NONE;
@@ -168,7 +167,7 @@ static int op_remove(Counter *c, uint64_t *ret)
         if (!r)
                 r = session_for(c, 0, &session);
         if (!r)
-                r = device_result(d, Esys_NV_UndefineSpace(d->esys, ESYS_TR_RH_OWNER, c->tr, session, ESYS_TR_NONE, ESYS_TR_NONE));
+                r = device_result(d, Esys_NV_UndefineSpace(d->esys, ESYS_TR_RH_OWNER, c->tr, ONE_SESSION(session)));
         if (!r) {
                 c->tr = ESYS_TR_NONE;
                 *ret = 0;

@@ -30,7 +30,7 @@ static int decode(Bytes body, Wish *ret)
 static int test_parameters(Device *d, const TPMT_PUBLIC *area)
 {
         TPMT_PUBLIC_PARMS parameters = {.type = area->type, .parameters = area->parameters};
-        int r = device_result(d, Esys_TestParms(d->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &parameters));
+        int r = device_result(d, Esys_TestParms(d->esys, NO_SESSION, &parameters));
 
         return r && error_is_parameter(d->last) ? device_handled(d, HF_E_ALGORITHM_NOT_SUPPORTED) : r;
 }
@@ -65,7 +65,7 @@ static int make(Call *call, const Wish *wish, const TPM2B_PUBLIC *template)
         if (r)
                 return r;
         memcpy(sensitive.sensitive.userAuth.buffer, wish->auth, TPM_AUTH_SIZE);
-        r = device_result(d, Esys_Create(d->esys, parent.tr, session, ESYS_TR_NONE, ESYS_TR_NONE, &sensitive, template, &outside,
+        r = device_result(d, Esys_Create(d->esys, parent.tr, ONE_SESSION(session), &sensitive, template, &outside,
                                              &pcrs, &private, &public, NULL, NULL, NULL));
         secret_erase(&sensitive, sizeof(sensitive));
         if (r)

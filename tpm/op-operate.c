@@ -36,7 +36,7 @@ static int sign(Use *u, TPM2_ALG_ID scheme, TPMT_SIGNATURE **ret)
         if (how.details.any.hashAlg == TPM2_ALG_ERROR)
                 return HF_E_INVALID_ARGS;
         memcpy(digest.buffer, u->operation->data.data, digest.size);
-        r = device_result(u->device, Esys_Sign(u->device->esys, u->key, u->session, ESYS_TR_NONE, ESYS_TR_NONE, &digest, &how,
+        r = device_result(u->device, Esys_Sign(u->device->esys, u->key, ONE_SESSION(u->session), &digest, &how,
                                              &no_ticket, ret));
         if (!r && (*ret)->sigAlg != scheme)
                 r = device_nonsense(u->device, "signature of another kind");
@@ -94,8 +94,8 @@ static int rsa_raw(Use *u)
                         memcmp(u->operation->data.data, u->area.unique.rsa.buffer, u->size) >= 0)
                 return HF_E_INVALID_ARGS;
         memcpy(in.buffer, u->operation->data.data, u->size);
-        r = device_result(u->device, Esys_RSA_Decrypt(u->device->esys, u->key, u->session, ESYS_TR_NONE, ESYS_TR_NONE, &in,
-                                             &scheme, &label, &out));
+        r = device_result(u->device, Esys_RSA_Decrypt(u->device->esys, u->key, ONE_SESSION(u->session), &in, &scheme,
+                                             &label, &out));
         if (r)
                 return r;
         if (out->size > u->size)
@@ -118,7 +118,7 @@ static int ecdh(Use *u)
                 return HF_E_INVALID_ARGS;
         memcpy(in.point.x.buffer, u->operation->data.data, u->size);
         memcpy(in.point.y.buffer, u->operation->data.data + u->size, u->size);
-        r = device_result(u->device, Esys_ECDH_ZGen(u->device->esys, u->key, u->session, ESYS_TR_NONE, ESYS_TR_NONE, &in, &out));
+        r = device_result(u->device, Esys_ECDH_ZGen(u->device->esys, u->key, ONE_SESSION(u->session), &in, &out));
         if (r)
                 return error_base(u->device->last) == TPM2_RC_ECC_POINT ? device_handled(u->device, HF_E_INVALID_ARGS) : r;
         if (number_pad(out->point.x.buffer, out->point.x.size, x, u->size))
@@ -139,8 +139,8 @@ static int hmac(Use *u)
                 return HF_E_INVALID_ARGS;
         if (in.size)
                 memcpy(in.buffer, u->operation->data.data, in.size);
-        r = device_result(u->device, Esys_HMAC(u->device->esys, u->key, u->session, ESYS_TR_NONE, ESYS_TR_NONE, &in,
-                                             TPM2_ALG_SHA256, &out));
+        r = device_result(u->device, Esys_HMAC(u->device->esys, u->key, ONE_SESSION(u->session), &in, TPM2_ALG_SHA256,
+                                             &out));
         secret_erase(&in, sizeof(in));
         if (r)
                 return r;

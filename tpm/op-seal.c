@@ -50,11 +50,11 @@ static int create(Call *call, const Parent *p, const TpmSealing *s, const TPM2B_
         if (r)
                 return r;
         sensitive_of(s, &sensitive);
-        r = device_result(d, Esys_Create(d->esys, parent.tr, session, ESYS_TR_NONE, ESYS_TR_NONE, &sensitive, template, &outside,
+        r = device_result(d, Esys_Create(d->esys, parent.tr, ONE_SESSION(session), &sensitive, template, &outside,
                                              &pcrs, &private, &public, NULL, NULL, NULL));
         secret_erase(&sensitive, sizeof(sensitive));
         if (!r && (public->publicArea.authPolicy.size != DIGEST_SIZE ||
-                                  memcmp(public->publicArea.authPolicy.buffer, template->publicArea.authPolicy.buffer, DIGEST_SIZE)))
+                   memcmp(public->publicArea.authPolicy.buffer, template->publicArea.authPolicy.buffer, DIGEST_SIZE)))
                 r = device_nonsense(d, "another policy than the one asked for");
         return r ? r : call_put_blob(call, p, public, private);
 }

@@ -10,16 +10,13 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "tpm/call.h"
+#include "tpm/endorsement.h"
 #include "tpm/template.h"
-
-#define EK_CERTIFICATE_FIRST 0x01c00002u /* TCG EK Credential Profile, section 2.2.1.4 */
-#define EK_CERTIFICATE_LAST 0x01c0001cu
 
 static int capability(Device *d, TPM2_CAP which, uint32_t first, uint32_t n, TPMS_CAPABILITY_DATA **ret)
 {
         TPMI_YES_NO more;
-        int r = device_result(d, Esys_GetCapability(d->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, which, first, n, &more,
-                                                ret));
+        int r = device_result(d, Esys_GetCapability(d->esys, NO_SESSION, which, first, n, &more, ret));
 
         if (!r && (*ret)->capability != which)
                 r = device_nonsense(d, "another capability");
@@ -88,6 +85,18 @@ int tpm_look_at_lockout(Device *d, TpmState *s)
         return 0;
 }
 
+int tpm_wrong_secret(Device *d)
+{
+        TpmState s = {};
+
+        if (tpm_look_at_lockout(d, &s))
+                return device_handled(d, HF_E_UNLOCK_FAILED);
+        (void)device_handled(d, 0);
+        device_detail(d, "%u tries left, then locked for %u s",
+                        s.lockout_counter < s.lockout_max ? s.lockout_max - s.lockout_counter : 0, s.lockout_interval);
+        return HF_E_UNLOCK_FAILED;
+}
+
 static int look_at_algorithms(Device *d, TpmState *s)
 {
         s->algorithms = 0;
@@ -99,7 +108,7 @@ static int look_at_algorithms(Device *d, TpmState *s)
                 if (r)
                         return r;
                 parameters = (TPMT_PUBLIC_PARMS){.type = template.publicArea.type, .parameters = template.publicArea.parameters};
-                r = device_result(d, Esys_TestParms(d->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &parameters));
+                r = device_result(d, Esys_TestParms(d->esys, NO_SESSION, &parameters));
                 if (r && error_is_parameter(d->last))
                         r = device_handled(d, 0);
                 else if (!r)
@@ -134,21 +143,10 @@ static int look_at_banks(Device *d, TpmState *s)
         return 0;
 }
 
-static int look_at_certificate(Device *d, TpmState *s)
-{
-        _cleanup_esys_ TPMS_CAPABILITY_DATA *data = NULL;
-        int r = capability(d, TPM2_CAP_HANDLES, EK_CERTIFICATE_FIRST, 1, &data);
-
-        if (r)
-                return r;
-        s->ek_certificate = data->data.handles.count == 1 && data->data.handles.handle[0] <= EK_CERTIFICATE_LAST;
-        return 0;
-}
-
 static int look_at_clock(Device *d, TpmState *s)
 {
         _cleanup_esys_ TPMS_TIME_INFO *now = NULL;
-        int r = device_result(d, Esys_ReadClock(d->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &now));
+        int r = device_result(d, Esys_ReadClock(d->esys, NO_SESSION, &now));
 
         if (r)
                 return r;
@@ -181,7 +179,7 @@ static int look(Call *call)
         if (!r)
                 r = look_at_banks(d, &s);
         if (!r)
-                r = look_at_certificate(d, &s);
+                r = endorsement_has_certificate(d, &s.ek_certificate);
         if (!r)
                 r = look_at_clock(d, &s);
         if (!r)

@@ -6,8 +6,6 @@
  * Whatever can be known to fail is looked at first, with names for people, because a PIN that is tried costs an attempt.
  * That try runs once only.
  */
-#include <stdio.h>
-
 #include "base/error.h"
 #include "base/secret.h"
 #include "tpm/call.h"
@@ -64,23 +62,14 @@ static int check_pcrs(Kept *k, const TpmUnsealing *u, TpmPcrs *ret_now)
         return HF_E_PCR_CHANGED;
 }
 
-/* A wrong PIN is told with what it cost. */
 static int explain(Call *call, int r)
 {
         Device *d = &call->tpm->device;
         TSS2_RC base = error_base(d->last);
-        TpmState s = {};
 
         if (!r || (base != TPM2_RC_AUTH_FAIL && base != TPM2_RC_PCR_CHANGED && base != TPM2_RC_POLICY_FAIL))
                 return r;
-        (void)device_handled(d, 0);
-        if (base != TPM2_RC_AUTH_FAIL)
-                return HF_E_PCR_CHANGED;
-        if (tpm_look_at_lockout(d, &s))
-                return device_handled(d, HF_E_UNLOCK_FAILED);
-        device_detail(d, "%u tries left, then locked for %u s",
-                        s.lockout_counter < s.lockout_max ? s.lockout_max - s.lockout_counter : 0, s.lockout_interval);
-        return HF_E_UNLOCK_FAILED;
+        return base == TPM2_RC_AUTH_FAIL ? tpm_wrong_secret(d) : device_handled(d, HF_E_PCR_CHANGED);
 }
 
 static int give_out(Call *call, ESYS_TR sealed, ESYS_TR session, const TpmUnsealing *u)
@@ -92,7 +81,7 @@ static int give_out(Call *call, ESYS_TR sealed, ESYS_TR session, const TpmUnseal
 
         if (r)
                 return r;
-        code = Esys_Unseal(d->esys, sealed, session, ESYS_TR_NONE, ESYS_TR_NONE, &out);
+        code = Esys_Unseal(d->esys, sealed, ONE_SESSION(session), &out);
         r = u->has_pin ? call_once(call, code) : device_result(d, code);
         if (r)
                 return explain(call, r);

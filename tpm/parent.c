@@ -34,10 +34,10 @@ static int try_persistent(Kept *k, TPM2_HANDLE handle, Parent *ret)
         Parent p = {.handle = handle, .tr = ESYS_TR_NONE};
         int r;
 
-        r = device_result(d, Esys_TR_FromTPMPublic(d->esys, handle, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &p.tr));
+        r = device_result(d, Esys_TR_FromTPMPublic(d->esys, handle, NO_SESSION, &p.tr));
         if (r)
                 return error_base(d->last) == TPM2_RC_HANDLE ? device_handled(d, HF_E_NO_SUCH_KEY) : r;
-        r = device_result(d, Esys_ReadPublic(d->esys, p.tr, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &public, NULL, NULL));
+        r = device_result(d, Esys_ReadPublic(d->esys, p.tr, NO_SESSION, &public, NULL, NULL));
         if (!r && !template_is_parent(&public->publicArea))
                 r = HF_E_NO_SUCH_KEY;
         if (!r)
@@ -61,8 +61,8 @@ static int try_primary(Kept *k, size_t template, Parent *ret)
         int r;
 
         template_parent(template, &public);
-        r = device_result(d, Esys_CreatePrimary(d->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-                                             &sensitive, &public, &outside, &pcrs, &l.tr, NULL, NULL, NULL, NULL));
+        r = device_result(d, Esys_CreatePrimary(d->esys, ESYS_TR_RH_OWNER, ONE_SESSION(ESYS_TR_PASSWORD), &sensitive, &public,
+                                             &outside, &pcrs, &l.tr, NULL, NULL, NULL, NULL));
         if (!r)
                 r = take_name(d, l.tr, p.name);
         if (!r)
@@ -114,7 +114,7 @@ static int persistent_handles(Device *d, TPM2_HANDLE ret[static PERSISTENT_MAX],
 {
         _cleanup_esys_ TPMS_CAPABILITY_DATA *data = NULL;
         TPMI_YES_NO more;
-        int r = device_result(d, Esys_GetCapability(d->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_HANDLES,
+        int r = device_result(d, Esys_GetCapability(d->esys, NO_SESSION, TPM2_CAP_HANDLES,
                                                 TPM2_PERSISTENT_FIRST, PERSISTENT_MAX, &more, &data));
 
         if (r)

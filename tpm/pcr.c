@@ -62,7 +62,7 @@ int pcr_read(Kept *k, TpmPcrs *p)
                 pcr_select(p->bank, left, &in);
                 r = session_get(k, NULL, TPMA_SESSION_AUDIT, &session);
                 if (!r)
-                        r = device_result(d, Esys_PCR_Read(d->esys, session, ESYS_TR_NONE, ESYS_TR_NONE, &in, NULL, &which, &values));
+                        r = device_result(d, Esys_PCR_Read(d->esys, ONE_SESSION(session), &in, NULL, &which, &values));
                 if (!r)
                         r = take(d, which, values, p, &left);
         }

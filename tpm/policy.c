@@ -140,7 +140,8 @@ static int signature_of(const TpmPolicyKey *k, Bytes s, TPMT_SIGNATURE *ret)
 }
 
 /* HF_E_PCR_CHANGED: the key did not sign this. */
-static int verify(Device *d, const TpmPolicyKey *k, const TpmPolicySignature *s, TPMT_TK_VERIFIED **ret_ticket, TPM2B_NAME **ret_name)
+static int verify(Device *d, const TpmPolicyKey *k, const TpmPolicySignature *s, TPMT_TK_VERIFIED **ret_ticket,
+                TPM2B_NAME **ret_name)
 {
         _cleanup_loaded_ Loaded key = {.device = d, .tr = ESYS_TR_NONE};
         TPM2B_DIGEST hash = {.size = DIGEST_SIZE};
@@ -153,14 +154,12 @@ static int verify(Device *d, const TpmPolicyKey *k, const TpmPolicySignature *s,
         if (!r)
                 r = ossl_sha256(&BYTES_ARRAY(s->digest), 1, hash.buffer);
         if (!r)
-                r = device_result(d, Esys_LoadExternal(d->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, NULL, &public,
-                                                     ESYS_TR_RH_OWNER, &key.tr));
+                r = device_result(d, Esys_LoadExternal(d->esys, NO_SESSION, NULL, &public, ESYS_TR_RH_OWNER, &key.tr));
         if (!r)
                 r = device_result(d, Esys_TR_GetName(d->esys, key.tr, ret_name));
         if (r)
                 return r;
-        r = device_result(d, Esys_VerifySignature(d->esys, key.tr, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &hash, &signature,
-                                             ret_ticket));
+        r = device_result(d, Esys_VerifySignature(d->esys, key.tr, NO_SESSION, &hash, &signature, ret_ticket));
         return r && error_is_parameter(d->last) ? device_handled(d, HF_E_PCR_CHANGED) : r;
 }
 
@@ -179,7 +178,7 @@ static int authorize(Device *d, ESYS_TR session, const uint8_t approved[static D
                 memcpy(policy.buffer, approved, DIGEST_SIZE);
                 r = verify(d, &u->policy, &u->signatures[i], &ticket, &name);
                 if (!r)
-                        r = device_result(d, Esys_PolicyAuthorize(d->esys, session, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &policy,
+                        r = device_result(d, Esys_PolicyAuthorize(d->esys, session, NO_SESSION, &policy,
                                                              &no_reference, name, ticket));
         }
         if (r == HF_E_PCR_CHANGED)
@@ -195,7 +194,7 @@ static int satisfy_pcr(Device *d, ESYS_TR session, const TpmPcrs *p)
 
         pcr_select(p->bank, p->mask, &which);
         if (!r)
-                r = device_result(d, Esys_PolicyPCR(d->esys, session, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &values, &which));
+                r = device_result(d, Esys_PolicyPCR(d->esys, session, NO_SESSION, &values, &which));
         return r && error_base(d->last) == TPM2_RC_VALUE ? device_handled(d, HF_E_PCR_CHANGED) : r;
 }
 
@@ -212,6 +211,6 @@ int policy_satisfy(Device *d, ESYS_TR session, const PolicyTerms *t, const TpmUn
                         r = authorize(d, session, approved, u);
         }
         if (!r && t->has_pin)
-                r = device_result(d, Esys_PolicyAuthValue(d->esys, session, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE));
+                r = device_result(d, Esys_PolicyAuthValue(d->esys, session, NO_SESSION));
         return r;
 }

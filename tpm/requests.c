@@ -26,11 +26,13 @@ static const RequestInfo requests[] = {
                 {TPM_HELLO, "hello", op_hello, false, SECONDS},
                 {TPM_STATE, "state", op_state, false, SECONDS},
                 {TPM_CREATE, "create", op_create, true, SECONDS_CREATE},
+                {TPM_ADOPT, "adopt", op_adopt, true, SECONDS},
                 {TPM_OPERATE, "operate", op_operate, true, SECONDS},
                 {TPM_SEAL, "seal", op_seal, true, SECONDS},
                 {TPM_UNSEAL, "unseal", op_unseal, true, SECONDS},
                 {TPM_PCR_READ, "pcr-read", op_pcr_read, true, SECONDS},
                 {TPM_COUNTER, "counter", op_counter, true, SECONDS},
+                {TPM_CERTIFY, "certify", op_certify, true, SECONDS_CREATE}, /* an RSA endorsement key may have to be made */
 };
 
 const RequestInfo *request_find(uint16_t type)

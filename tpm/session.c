@@ -15,7 +15,7 @@ static int start(Kept *k, ESYS_TR parent, TPM2_SE type, Loaded *ret)
 {
         Device *d = k->device;
         ESYS_TR tr;
-        int r = device_result(d, Esys_StartAuthSession(d->esys, parent, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+        int r = device_result(d, Esys_StartAuthSession(d->esys, parent, NO_SESSION, ESYS_TR_NONE,
                                                 NULL, type, &aes, TPM2_ALG_SHA256, &tr));
 
         if (!r)

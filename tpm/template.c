@@ -38,7 +38,8 @@ static void storage_symmetric(TPMT_SYM_DEF_OBJECT *ret)
         *ret = (TPMT_SYM_DEF_OBJECT){.algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB};
 }
 
-/* The key files' own words leave `unique` empty; some programs fill it with zeros, which is another key. */
+/* The key files' own words leave `unique` empty and count no attempts. Some programs fill it with zeros, and tpm2-tools count:
+ * those are other keys. */
 void template_parent(size_t i, TPM2B_PUBLIC *ret)
 {
         TPMT_PUBLIC *p = &ret->publicArea;
@@ -49,6 +50,8 @@ void template_parent(size_t i, TPM2B_PUBLIC *ret)
         p->parameters.eccDetail.scheme.scheme = TPM2_ALG_NULL;
         p->parameters.eccDetail.kdf.scheme = TPM2_ALG_NULL;
         storage_symmetric(&p->parameters.eccDetail.symmetric);
+        if (i == 2)
+                p->objectAttributes &= ~(TPMA_OBJECT)TPMA_OBJECT_NODA;
         if (i == 1)
                 p->unique.ecc.x.size = p->unique.ecc.y.size = SRK_UNIQUE;
 }

@@ -11,7 +11,7 @@
 #include "link/tpm.h"
 
 /* The storage parents a key file may mean by "owner"; 0 is ours. */
-#define TEMPLATE_PARENTS 2
+#define TEMPLATE_PARENTS 3
 void template_parent(size_t i, TPM2B_PUBLIC *ret);
 /* Restricted, for decryption, of this TPM alone, with a name of ours. */
 bool template_is_parent(const TPMT_PUBLIC *p);

@@ -116,6 +116,52 @@ void rig_replace_tpm(Rig *rig)
         rig_start_swtpm(rig);
 }
 
+static size_t split(char *command, const char *argv[static WORDS_MAX])
+{
+        size_t n = 0;
+
+        for (char *w = strtok(command, " "); w && n < WORDS_MAX - 3; w = strtok(NULL, " "))
+                argv[n++] = w;
+        return n;
+}
+
+static void write_file(const char *path, const char *text)
+{
+        FILE *f = fopen(path, "we");
+
+        assert_non_null(f);
+        assert_true(fputs(text, f) >= 0);
+        assert_int_equal(fclose(f), 0);
+}
+
+void rig_certify_tpm(Rig *rig, const char *options)
+{
+        char config[128], ca[128], text[1024], command[512];
+        const char *argv[WORDS_MAX];
+        _cleanup_close_ int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        int status;
+        pid_t pid;
+
+        rig_kill_swtpm(rig);
+        snprintf(config, sizeof(config), "%s/setup.conf", rig->dir);
+        snprintf(ca, sizeof(ca), "%s/ca.conf", rig->dir);
+        snprintf(text, sizeof(text), "statedir = %s/ca\nsigningkey = %s/ca/key.pem\nissuercert = %s/ca/cert.pem\n"
+                        "certserial = %s/ca/serial\n", rig->dir, rig->dir, rig->dir, rig->dir);
+        write_file(ca, text);
+        snprintf(text, sizeof(text), "create_certs_tool = /usr/bin/swtpm_localca\ncreate_certs_tool_config = %s\n"
+                        "create_certs_tool_options = /etc/swtpm-localca.options\nactive_pcr_banks = sha256,sha384\n", ca);
+        write_file(config, text);
+        snprintf(text, sizeof(text), "%s/ca", rig->dir);
+        assert_int_equal(mkdir(text, 0700), 0);
+        snprintf(command, sizeof(command), "swtpm_setup --tpm2 --tpmstate %s --config %s --create-ek-cert --overwrite %s", rig->state,
+                        config, options);
+        argv[split(command, argv)] = NULL;
+        pid = spawn(argv, null);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        rig_start_swtpm(rig);
+}
+
 void rig_accept(Rig *rig)
 {
         struct pollfd p = {.fd = rig->listening, .events = POLLIN};
@@ -171,26 +217,21 @@ int rig_begin(void **state)
 int rig_end(void **state)
 {
         Rig *rig = *state;
+        char ca[128];
 
         rig_end_program(rig, SIGTERM);
         end(&rig->swtpm, SIGKILL);
         safe_close(rig->listening);
         empty(rig->state);
         rmdir(rig->state);
+        snprintf(ca, sizeof(ca), "%s/ca", rig->dir);
+        empty(ca);
+        rmdir(ca);
         empty(rig->dir);
         rmdir(rig->dir);
         free(rig->space);
         free(rig);
         return 0;
-}
-
-static size_t split(char *command, const char *argv[static WORDS_MAX])
-{
-        size_t n = 0;
-
-        for (char *w = strtok(command, " "); w && n < WORDS_MAX - 3; w = strtok(NULL, " "))
-                argv[n++] = w;
-        return n;
 }
 
 static pid_t start_tool(Rig *rig, const char *command, int out_fd)

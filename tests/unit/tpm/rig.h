@@ -35,6 +35,8 @@ void rig_kill_swtpm(Rig *rig);
 void rig_reset_tpm(Rig *rig);
 /* Another TPM behind the same socket. */
 void rig_replace_tpm(Rig *rig);
+/* Another one, whose maker gave it a certificate; more words for swtpm_setup(8). */
+void rig_certify_tpm(Rig *rig, const char *options);
 void rig_start_program(Rig *rig);
 void rig_end_program(Rig *rig, int signal);
 /* Waits for it to connect again. */
