@@ -65,6 +65,7 @@ static const OptionRow rows[] = {
                 TEXT("signed-policy", 0, signed_policy, "FILE",
                                 "Public key (PEM): open to what it signs for the PCRs, not to their values now"),
                 FLAG("unattended", 0, unattended, "No recovery code and no questions"),
+                FLAG("accept-accounts", 0, accept_accounts, "Users and groups that are other accounts now are meant"),
                 FLAG("accept-rollback", 0, accept_rollback,
                                 "Go on with an older store; what is newer is lost"),
                 TEXT("user", 'u', user, "USER", "Ask for this user instead of yourself"),

@@ -27,7 +27,7 @@ typedef struct Options {
         OptionList dns, ip, uri, email;
         /* slots and secrets */
         const char *slot, *label, *passphrase_file, *passphrase_fd, *recovery_file;
-        bool unattended, accept_rollback;
+        bool unattended, accept_rollback, accept_accounts;
         const char *pcr, *signed_policy;
         bool pin;
         /* attestation */

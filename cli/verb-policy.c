@@ -80,6 +80,7 @@ static int run_reload(Cli *cli)
         CallArgs args = {0};
         int r;
 
+        args_flag(&args, "accept-accounts", cli->options.accept_accounts);
         r = cli_call(cli, CALL_MANAGER("ReloadPolicy", &args), &reply);
         return r ? r : show_object(cli, json_array_get(reply, 0), reload_columns);
 }
@@ -87,7 +88,7 @@ static int run_reload(Cli *cli)
 const Verb verbs_policy[] = {
                 {"policy", "explain", "OPERATION [KEY]", 1, 2, "user unit algorithm scheme",
                                 "Say which rule would decide, and why", run_explain},
-                {"policy", "reload", "", 0, 0, "", "Load the rules anew; with an error the old ones stay",
+                {"policy", "reload", "", 0, 0, "accept-accounts", "Load the rules anew; with an error the old ones stay",
                                 run_reload},
                 {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

@@ -490,19 +490,26 @@ static int handle_explain(Operation *op)
         return send_or_unref(op, reply, r);
 }
 
+typedef struct ReloadOptions {
+        bool accept;
+} ReloadOptions;
+
+static const OptionSpec reload_options[] = {{"accept-accounts", OPTION_BOOL, offsetof(ReloadOptions, accept)}, {0}};
+
 static int handle_reload(Operation *op)
 {
+        ReloadOptions o = {0};
         sd_bus_message *reply = NULL;
         PolicyProblem problem;
         char text[POLICY_PROBLEM_TEXT_SIZE];
-        int r = read_options(op, no_options, NULL);
+        int r = read_options(op, reload_options, &o);
 
         if (r)
                 return r;
         r = operation_authorise(op, &(Question){.operation = POLICY_OP_POLICY_RELOAD});
         if (r)
                 return r;
-        r = daemon_load_policy(op->daemon, op->caller, &problem);
+        r = daemon_load_policy(op->daemon, op->caller, o.accept, &problem);
         if (r == HF_E_POLICY_INVALID) {
                 operation_fail_because(op, r, "%s. The policy that was in force stays in force.",
                                 policy_problem_format(&problem, text, sizeof(text)));

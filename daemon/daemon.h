@@ -41,6 +41,7 @@ struct Daemon {
         Vault vault;
 
         Policy *policy;
+        struct Accounts *accounts; /* who the names of its rules were */
         PolicyLimits *limits;
         char policy_hash[65];
 
@@ -84,7 +85,8 @@ struct Daemon {
         struct SealWaiter *seal_waiters;
 };
 
-int daemon_load_policy(Daemon *d, const Caller *caller, PolicyProblem *ret_problem);
+/* `accept`: names that have become others are meant (daemon/accounts.h). */
+int daemon_load_policy(Daemon *d, const Caller *caller, bool accept, PolicyProblem *ret_problem);
 /* The log cannot be written, or the outcome of a commit is unknown: nobody gets success any more; end and
  * recover. */
 void daemon_abandon(Daemon *d, const char *why);

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/secret.h"
+#include "daemon/accounts.h"
 #include "daemon/bus.h"
 #include "daemon/connection.h"
 #include "daemon/files.h"
@@ -270,6 +271,10 @@ static int check_policy(Daemon *d, sd_bus_message *m)
         if (policy_n_rules(d->policy) == 0)
                 return ADD(m, "error", "policy", "put rules into /etc/holdfast/policy.d",
                                 "there are no policy rules: everything is refused");
+        if (accounts_changed(d->accounts))
+                return ADD(m, "error", "accounts", "look at the journal, then holdfast policy reload --accept-accounts",
+                                "IdentityChanged: %zu users or groups of the policy are other accounts than they were",
+                                accounts_changed(d->accounts));
         if (!policy_grants(d->policy, POLICY_OP_CREATE))
                 return ADD(m, "warning", "policy", "add somebody to group holdfast-admin",
                                 "no rule lets anybody create keys");

@@ -28,6 +28,7 @@
 #include "crypto/algorithm.h"
 #include "crypto/digest.h"
 #include "crypto/heap.h"
+#include "daemon/accounts.h"
 #include "daemon/change.h"
 #include "daemon/checkpoint.h"
 #include "daemon/connection.h"
@@ -99,7 +100,7 @@ static size_t split_directories(char *text, const char *ret[static CONFIG_LIST_M
         return n;
 }
 
-static void note_policy(Daemon *d, const Caller *caller, int result, const PolicyProblem *problem)
+static void note_policy(Daemon *d, const Caller *caller, int result, bool accept, const PolicyProblem *problem)
 {
         AuditLine line;
 
@@ -114,23 +115,25 @@ static void note_policy(Daemon *d, const Caller *caller, int result, const Polic
         } else {
                 audit_line_u64(&line, "rules", policy_n_rules(d->policy));
                 audit_line_u64(&line, "files", policy_n_files(d->policy));
+                audit_line_str(&line, "reason", accept ? "accounts accepted" : NULL);
         }
         if (caller)
                 audit_line_u64(&line, "uid", caller->uid);
         (void)audit_log_append(d->vault.log, &line, NULL);
 }
 
-int daemon_load_policy(Daemon *d, const Caller *caller, PolicyProblem *ret_problem)
+int daemon_load_policy(Daemon *d, const Caller *caller, bool accept, PolicyProblem *ret_problem)
 {
         char text[sizeof(d->config.policy_directories)];
         const char *directories[CONFIG_LIST_MAX + 1];
         PolicyParams params = {
                         .dirs = directories,
                         .owner = d->config.policy_owner,
-                        .names = {.user = policy_names_system_user,
-                                        .group = policy_names_system_group,
+                        .names = {.user = accounts_user,
+                                        .group = accounts_group,
                                         .algorithm = is_algorithm,
-                                        .scheme = is_scheme},
+                                        .scheme = is_scheme,
+                                        .userdata = d->accounts},
                         .warn = warn,
         };
         uint8_t hash[32];
@@ -139,8 +142,13 @@ int daemon_load_policy(Daemon *d, const Caller *caller, PolicyProblem *ret_probl
 
         strcpy(text, d->config.policy_directories);
         split_directories(text, directories);
+        accounts_begin(d->accounts, accept);
         r = policy_load(&params, ret_problem, &p);
         if (r == 0) {
+                int kept = accounts_keep(d->accounts, d->vault.state_fd);
+
+                if (kept)
+                        log_warning("who the names of the policy are could not be kept: %s", strerror(-kept));
                 policy_unref(d->policy);
                 d->policy = p;
                 digest_sha256(policy_source(p), hash);
@@ -152,7 +160,7 @@ int daemon_load_policy(Daemon *d, const Caller *caller, PolicyProblem *ret_probl
                 log_error("policy: %s", policy_problem_format(ret_problem, problem, sizeof(problem)));
         }
         if (r == 0 || r == HF_E_POLICY_INVALID)
-                note_policy(d, caller, r, ret_problem);
+                note_policy(d, caller, r, accept, ret_problem);
         return r;
 }
 
@@ -239,7 +247,7 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *si,
 
         (void)source;
         (void)si;
-        (void)daemon_load_policy(userdata, NULL, &problem);
+        (void)daemon_load_policy(userdata, NULL, false, &problem);
         return 0;
 }
 
@@ -333,11 +341,13 @@ static int start(Daemon *d)
                 r = worker_new(d->event, &d->reader);
         if (r >= 0)
                 r = policy_limits_new(POLICY_LIMITS_USUAL, &d->limits);
-        if (r >= 0)
-                r = daemon_load_policy(d, NULL, &problem);
-        if (r)
+        if (r < 0)
                 return r;
         r = open_state(d);
+        if (!r)
+                r = accounts_read(d->vault.state_fd, &d->accounts);
+        if (!r)
+                r = daemon_load_policy(d, NULL, false, &problem);
         if (!r)
                 r = open_sockets(d);
         if (!r)
@@ -367,6 +377,7 @@ static void stop(Daemon *d)
         d->signer = signer_client_free(d->signer);
         d->limits = policy_limits_free(d->limits);
         d->policy = policy_unref(d->policy);
+        d->accounts = accounts_free(d->accounts);
         buffer_deinit(&d->vault.slots);
         safe_close(d->vault.state_fd);
         sd_event_source_disable_unref(d->patience);

@@ -112,7 +112,12 @@ static void warn_unresolved(Draft *d, const LexerItem *item, const NameEntry *en
         const char *noun = entry->kind == NAME_USER ? "user" : "group";
 
         d->lexer->problem = &warning;
-        if (entry->result > 0)
+        if (entry->result == HF_E_POLICY_DENIED)
+                (void)lexer_fail(d->lexer, item->line, item->column,
+                                "%s %s is another account than it was: allow rules do not match by that name until it "
+                                "is accepted",
+                                noun, entry->name);
+        else if (entry->result > 0)
                 (void)lexer_fail(d->lexer, item->line, item->column,
                                 "there is no %s %s: the rule cannot match by that name until the next reload",
                                 noun, entry->name);
@@ -150,10 +155,10 @@ static int resolve_item(Draft *d, NameKind kind, const LexerItem *item, RuleIds 
         r = look_up(d, kind, item->text, &entry);
         if (r)
                 return r;
-        if (entry->result == 0) {
+        if (entry->result == 0 || (entry->result == HF_E_POLICY_DENIED && d->rule->deny))
                 ids->ids[ids->n++] = entry->id;
+        if (entry->result == 0)
                 return 0;
-        }
         if (!ids->unresolved)
                 ids->unresolved = entry->name;
         warn_unresolved(d, item, entry);

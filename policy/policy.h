@@ -39,10 +39,11 @@ typedef struct PolicyProblem {
 char *policy_problem_format(const PolicyProblem *problem, char *ret, size_t size);
 
 /*
- * What the loader must ask others. user() and group() return 0, HF_E_INVALID_NAME (nobody of that name) or
- * -errno (could not be asked); either failure is a warning and the rule cannot match by that name until the
- * next load. They are called once per name and load. algorithm() and scheme() say whether a word is one;
- * where they are NULL, any well-formed word is taken.
+ * What the loader must ask others. user() and group() return 0, HF_E_INVALID_NAME (nobody of that name),
+ * HF_E_POLICY_DENIED (the name is there, but was somebody else's: only deny rules match by it) or -errno (could
+ * not be asked); each failure is a warning and the rule cannot match by that name until the next load. They are
+ * called once per name and load. algorithm() and scheme() say whether a word is one; where they are NULL, any
+ * well-formed word is taken.
  */
 typedef struct PolicyNames {
         int (*user)(void *userdata, const char *name, uid_t *ret);

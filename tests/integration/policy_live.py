@@ -8,13 +8,14 @@ Cases P01-P04, P06, P07, P09, P10. The rules themselves are tested in tests/unit
 """
 import contextlib
 import os
+import pwd
 import subprocess
 import threading
 
 import case
 from judge import exported, lines
 from peer import Refused, plain
-from stack import ADMIN, ALICE, BOB, MALLORY, ROOT, Stack, wait_for
+from stack import ADMIN, ALICE, BOB, DAEMON, MALLORY, ROOT, Stack, need_root, wait_for
 
 MESSAGE = b"by the rules"
 GROUP = 61100
@@ -114,8 +115,9 @@ def starts(stack):
     own = [str(a) for a in command[command.index("--") + 1:]]
     with stack.log_path.open("ab") as log:
         process = subprocess.Popen([stack.program("daemon/holdfastd"), *own, f"--state-directory={stack.dir}/state",
-                                    f"--socket={stack.dir}/run/other", f"--signer-socket={stack.dir}/none"], stdin=subprocess.DEVNULL,
-                                   stdout=log, stderr=log, env={"PATH": "/usr/bin:/bin"})
+                                    f"--socket={stack.dir}/state/other", f"--signer-socket={stack.dir}/none"],
+                                   stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={"PATH": "/usr/bin:/bin"},
+                                   **({"user": DAEMON, "group": DAEMON, "extra_groups": []} if ROOT else {}))
         try:
             return process.wait(10) == 0
         except subprocess.TimeoutExpired:
@@ -345,6 +347,45 @@ def test_however_often_it_is_killed_there_are_never_more_uses_than_granted():
         assert used <= logged <= granted, (used, logged)
         assert used > granted / 2, f"only {used} of {granted} came out: a crash forfeits too much"
         print(f"{used} of {granted} uses came out over 8 kills")
+
+
+def test_a_name_that_has_become_another_account_counts_for_nothing_until_it_is_accepted():
+    need_root()
+    nobody = pwd.getpwnam("nobody").pw_uid
+    rules = "allow user=root op=all\nallow user=nobody key=device-* op=sign\ndeny user=nobody key=device-b\n"
+
+    def signs(key):
+        with stack.peer(nobody) as peer:
+            try:
+                return bool(peer.sign(key, MESSAGE))
+            except Refused as refused:
+                assert refused.name in ("PolicyDenied", "NoSuchKey"), refused
+                return False
+
+    with Stack(bus=False, rules=rules) as stack:
+        stack.init()
+        with stack.peer(ADMIN) as admin:
+            admin.create("device-a", "ed25519")
+            admin.create("device-b", "ed25519")
+        accounts = stack.state / "accounts"
+        assert accounts.read_text() == f"user nobody {nobody}\nuser root 0\n", accounts.read_text()
+        assert signs("device-a") and not signs("device-b")
+        stack.stop()
+        accounts.write_text("user nobody 4711\nuser root 0\n")  # the account was removed and made again meanwhile
+        stack.start()
+        stack.wait_state("ready")
+        assert not signs("device-a"), "the rule went with the name"
+        stack.reload_rules(rules.replace("device-*", "*"))
+        assert not signs("device-a") and not signs("device-b"), "a reload accepts nobody"
+        doctor = stack.cli("doctor", check=False)
+        assert doctor.returncode == 1 and b"IdentityChanged: 1 " in doctor.stdout, doctor
+        stack.cli("policy", "reload", "--accept-accounts")
+        assert signs("device-a") and not signs("device-b")
+        stack.restart()
+        stack.wait_state("ready")
+        assert signs("device-a"), "what was accepted is kept"
+        with stack.peer(ADMIN) as admin:
+            assert any(line.get("reason") == "accounts accepted" for line in lines(exported(admin), "policy.loaded"))
 
 
 if __name__ == "__main__":

@@ -22,10 +22,11 @@ void daemon_abandon(Daemon *d, const char *why)
         p->abandons++;
 }
 
-int daemon_load_policy(Daemon *d, const Caller *caller, PolicyProblem *ret_problem)
+int daemon_load_policy(Daemon *d, const Caller *caller, bool accept, PolicyProblem *ret_problem)
 {
         (void)d;
         (void)caller;
+        (void)accept;
         (void)ret_problem;
         return HF_E_POLICY_INVALID;
 }
