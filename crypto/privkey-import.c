@@ -3,8 +3,6 @@
 /*
  * Import of PKCS#8 (RFC 5208). OpenSSL parses; what it accepted is then taken apart into raw values, which go through
  * the floor and through privkey_from_raw(), so that an imported key meets the same checks as one of ours and more.
- * The text form is read by hand, because exactly one object of one kind is wanted: no password callback, no second
- * object behind the first, no kind guessed.
  */
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -14,64 +12,10 @@
 #include "crypto/family.h"
 #include "crypto/fetched.h"
 #include "crypto/floor.h"
+#include "crypto/pem.h"
 #include "crypto/rsa-check.h"
 
 #define INPUT_MAX 16384
-#define PEM_BEGIN "-----BEGIN PRIVATE KEY-----"
-#define PEM_END "-----END PRIVATE KEY-----"
-
-/* DER in memory of OpenSSL's, erased with it. */
-typedef struct Der {
-        uint8_t *data;
-        size_t len, allocated;
-} Der;
-
-static void der_deinit(Der *d)
-{
-        OPENSSL_clear_free(d->data, d->allocated);
-}
-
-static bool is_space(uint8_t c)
-{
-        return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-static Bytes trim(Bytes b)
-{
-        while (b.len > 0 && is_space(b.data[0])) {
-                b.data++;
-                b.len--;
-        }
-        while (b.len > 0 && is_space(b.data[b.len - 1]))
-                b.len--;
-        return b;
-}
-
-/* Base64 between the two lines, which must be the first and the last thing in the text. */
-static int decode_pem(Bytes text, Der *ret)
-{
-        size_t begin = strlen(PEM_BEGIN), end = strlen(PEM_END), n = 0;
-        char *stripped;
-        int r;
-
-        text = trim(text);
-        if (text.len < begin + end || memcmp(text.data, PEM_BEGIN, begin) != 0 ||
-                        memcmp(text.data + text.len - end, PEM_END, end) != 0)
-                return HF_E_INVALID_ARGS;
-        stripped = OPENSSL_malloc(text.len);
-        ret->data = OPENSSL_malloc(text.len);
-        ret->allocated = text.len;
-        if (!stripped || !ret->data) {
-                OPENSSL_free(stripped);
-                return -ENOMEM;
-        }
-        for (size_t i = begin; i < text.len - end; i++)
-                if (!is_space(text.data[i]))
-                        stripped[n++] = (char)text.data[i];
-        r = base64_decode(stripped, n, ret->data, ret->allocated, &ret->len);
-        OPENSSL_clear_free(stripped, text.len);
-        return r;
-}
 
 static int parse_der(Bytes der, EVP_PKEY **ret)
 {
@@ -150,7 +94,7 @@ int privkey_from_pkcs8(Bytes input, PrivKey **ret)
         if (input.len == 0 || input.len > INPUT_MAX)
                 return HF_E_INVALID_ARGS;
         if (input.data[0] != 0x30) { /* SEQUENCE; no text form begins with the digit 0 */
-                r = decode_pem(input, &der);
+                r = pem_decode(input, "PRIVATE KEY", &der);
                 if (r)
                         return r;
                 b = BYTES(der.data, der.len);

@@ -10,7 +10,13 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "crypto/pem.h"
 #include "link/link.h"
+
+enum {
+        FOUND_PKCS8 = 1,
+        FOUND_TSS2 = 2,
+};
 
 /* Waits until fd is readable, but not beyond the deadline. */
 static int wait_readable(int fd, uint64_t deadline)
@@ -60,6 +66,8 @@ static int put_key(const PrivKey *key, Buffer *packet)
         if (!r)
                 r = privkey_public(key, spki, sizeof(spki), &spki_len);
         if (!r)
+                r = wire_put_u8(packet, FOUND_PKCS8);
+        if (!r)
                 r = wire_put_u8(packet, (uint8_t)privkey_algorithm(key));
         if (!r)
                 r = wire_put_block(packet, BYTES(raw, raw_len));
@@ -67,7 +75,17 @@ static int put_key(const PrivKey *key, Buffer *packet)
         return r ? r : wire_put_block(packet, BYTES(spki, spki_len));
 }
 
-static int answer(int fd, int result, const PrivKey *key)
+static int put_tss2(const Tss2Key *key, Buffer *packet)
+{
+        int r;
+
+        if ((r = wire_put_u8(packet, FOUND_TSS2)) || (r = wire_put_u32(packet, key->parent)) ||
+                        (r = wire_put_block(packet, BYTES(key->public, key->public_len))))
+                return r;
+        return wire_put_block(packet, BYTES(key->private, key->private_len));
+}
+
+static int answer(int fd, int result, const Imported *found)
 {
         uint8_t space[IMPORT_PACKET_MAX];
         Buffer packet = {.data = space, .allocated = sizeof(space), .limit = sizeof(space)};
@@ -77,7 +95,7 @@ static int answer(int fd, int result, const PrivKey *key)
                 result = HF_E_INTERNAL;
         r = wire_put_u32(&packet, (uint32_t)result);
         if (!r && !result)
-                r = put_key(key, &packet);
+                r = found->key ? put_key(found->key, &packet) : put_tss2(&found->tss2, &packet);
         if (!r)
                 r = link_send(fd, buffer_bytes(&packet), NULL, 0);
         secret_erase(space, sizeof(space));
@@ -95,9 +113,19 @@ static int receive_fds(int connection, LinkMessage *ret)
         return r;
 }
 
+void imported_deinit(Imported *i)
+{
+        i->key = privkey_free(i->key);
+}
+
+static int parse(Bytes file, Imported *ret)
+{
+        return pem_is(file, TSS2_KEY_KIND) ? tss2_key_parse(file, &ret->tss2) : privkey_from_pkcs8(file, &ret->key);
+}
+
 int import_serve(int connection, uint8_t *space)
 {
-        _cleanup_(privkey_freep) PrivKey *key = NULL;
+        _cleanup_(imported_deinit) Imported found = {};
         LinkMessage m;
         size_t len = 0;
         int r;
@@ -111,8 +139,8 @@ int import_serve(int connection, uint8_t *space)
         }
         r = read_file(m.fds[0], space, &len);
         if (!r)
-                r = privkey_from_pkcs8(BYTES(space, len), &key);
-        r = answer(m.fds[1], r, key);
+                r = parse(BYTES(space, len), &found);
+        r = answer(m.fds[1], r, &found);
         link_message_close(&m);
         return r;
 }
@@ -136,12 +164,34 @@ static int read_packet(int fd, uint8_t space[static IMPORT_PACKET_MAX], size_t *
         return 0;
 }
 
-int import_receive(int fd, PrivKey **ret)
+static int take_pkcs8(WireReader *reader, Imported *ret)
 {
-        uint8_t space[IMPORT_PACKET_MAX];
+        KeyAlgorithm algorithm = wire_get_u8(reader);
+        Bytes raw = wire_get_block(reader, PRIVKEY_RAW_MAX);
+        Bytes spki = wire_get_block(reader, 640);
+
+        return wire_done(reader) ? HF_E_INVALID_FD : privkey_from_raw(algorithm, raw, spki, &ret->key);
+}
+
+static int take_tss2(WireReader *reader, Tss2Key *ret)
+{
+        uint32_t parent = wire_get_u32(reader);
+        Bytes public = wire_get_block(reader, TSS2_PART_MAX), private = wire_get_block(reader, TSS2_PART_MAX);
+
+        if (wire_done(reader) || public.len == 0 || private.len == 0)
+                return HF_E_INVALID_FD;
+        ret->parent = parent;
+        ret->public_len = public.len;
+        ret->private_len = private.len;
+        memcpy(ret->public, public.data, public.len);
+        memcpy(ret->private, private.data, private.len);
+        return 0;
+}
+
+int import_receive(int fd, Imported *ret)
+{
+        uint8_t space[IMPORT_PACKET_MAX], found;
         WireReader reader;
-        Bytes raw, spki;
-        KeyAlgorithm found;
         uint32_t result;
         size_t len;
         int r;
@@ -154,12 +204,12 @@ int import_receive(int fd, PrivKey **ret)
         if (!reader.failed && result > 0 && result < _HF_E_MAX && reader.p == reader.end)
                 return (int)result;
         found = wire_get_u8(&reader);
-        raw = wire_get_block(&reader, PRIVKEY_RAW_MAX);
-        spki = wire_get_block(&reader, 640);
-        if (wire_done(&reader) || result != 0)
+        if (reader.failed || result != 0 || (found != FOUND_PKCS8 && found != FOUND_TSS2))
                 r = HF_E_INVALID_FD;
+        else if (found == FOUND_PKCS8)
+                r = take_pkcs8(&reader, ret);
         else
-                r = privkey_from_raw(found, raw, spki, ret);
+                r = take_tss2(&reader, &ret->tss2);
         secret_erase(space, sizeof(space));
         return r;
 }

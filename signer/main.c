@@ -56,7 +56,7 @@ static int usage(FILE *to)
                     "  --credential=PATH    instead of $CREDENTIALS_DIRECTORY/holdfast.unlock\n"
                     "  --machine-id=PATH    instead of /etc/machine-id\n"
                     "  --workers=N          threads (default: as many as cores, at least 2)\n"
-                    "  --import             take in one PKCS#8 key from the connection on descriptor 3\n"
+                    "  --import             take in one key file from the connection on descriptor 3\n"
                     "  --allow-ld-environment  start although LD_ variables are set (sanitizers)\n"
                     "  --help, --version\n");
         return to == stderr ? 2 : 0;

@@ -104,10 +104,30 @@ static int adopt_kind(KeyAttributes *a, KeyAlgorithm algorithm, bool usual)
         return a->flags & KEY_FLAG_DIGEST && (!scheme || scheme->digest_size == 0) ? HF_E_INVALID_ARGS : 0;
 }
 
+/* A file of a TPM is no software key, and no software key gets into a TPM. */
+static int take_imported(Call *call, const uint8_t *parent, bool usual, KeyAttributes *a, PrivKey **ret)
+{
+        _cleanup_(imported_deinit) Imported found = {};
+        int r;
+
+        r = import_receive(call->fds[0], &found);
+        if (r)
+                return r;
+        if ((a->protection == PROTECTION_TPM) != !found.key)
+                return HF_E_NOT_SUPPORTED;
+        if (!found.key)
+                return tpm_key_adopt(call->signer->tpm, &found.tss2, parent, usual, a, ret);
+        r = adopt_kind(a, privkey_algorithm(found.key), usual);
+        if (!r)
+                *ret = TAKE_PTR(found.key);
+        return r;
+}
+
 int op_import(Call *call)
 {
         _cleanup_(privkey_freep) PrivKey *key = NULL;
         WireReader reader = wire_reader(call->body);
+        uint8_t parent[TPM_NAME_SIZE];
         KeyAttributes a;
         bool usual;
         int r;
@@ -118,8 +138,6 @@ int op_import(Call *call)
                 return -EPROTO;
         if (!r)
                 r = check_new(&a, KEY_FLAG_IMPORTED);
-        if (!r && a.protection != PROTECTION_SOFTWARE)
-                r = HF_E_NOT_SUPPORTED;
         if (r)
                 return r;
         if (call->n_fds != 1)
@@ -127,10 +145,9 @@ int op_import(Call *call)
         r = call_lock_open(call);
         if (r)
                 return r;
+        memcpy(parent, call->signer->vault.tpm, sizeof(parent));
         call_unlock(call);
-        r = import_receive(call->fds[0], &key);
-        if (!r)
-                r = adopt_kind(&a, privkey_algorithm(key), usual);
+        r = take_imported(call, parent, usual, &a, &key);
         return r ? r : finish_key(call, &a, key);
 }
 

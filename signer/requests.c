@@ -22,7 +22,7 @@ static const RequestInfo requests[] = {
                 {SIGNER_COUNTER, "counter", op_counter, true, CALL_FREE, COST_QUICK, peek_always},
                 {SIGNER_SLOT_RESEAL, "slot-reseal", op_slot_reseal, true, CALL_FREE, COST_QUICK, peek_always},
                 {SIGNER_GENERATE, "generate", op_generate, true, CALL_FREE, COST_HEAVY, peek_attributes},
-                {SIGNER_IMPORT, "import", op_import, true, CALL_FREE, COST_HEAVY},
+                {SIGNER_IMPORT, "import", op_import, true, CALL_FREE, COST_HEAVY, peek_attributes},
                 {SIGNER_REWRAP, "rewrap", op_rewrap, true, CALL_SHARED, COST_QUICK},
                 {SIGNER_OPERATE, "operate", op_operate, true, CALL_FREE, COST_QUICK},
                 {SIGNER_CHECKPOINT, "checkpoint", op_checkpoint, true, CALL_SHARED, COST_QUICK},

@@ -237,3 +237,69 @@ int tpm_key_certify(TpmLink *l, const PrivKey *k, Bytes nonce, Buffer *ret)
         secret_erase(&key, sizeof(key));
         return r;
 }
+
+/* Ours by the TPM's names. */
+static int find_kind(TpmAlgorithm algorithm, TpmUse use, bool usual, KeyAttributes *a)
+{
+        KeyAlgorithm found = _KEY_ALGORITHM_INVALID;
+        const SchemeInfo *scheme;
+
+        for (KeyAlgorithm i = 1; i < _KEY_ALGORITHM_MAX; i++)
+                if (algorithms[i] == algorithm)
+                        found = i;
+        if (!algorithm || !found)
+                return HF_E_ALGORITHM_NOT_SUPPORTED;
+        a->algorithm = found;
+        for (KeyPurpose p = 1; usual && p < _KEY_PURPOSE_MAX; p++)
+                if (purposes[p] == use && p != PURPOSE_ISSUE)
+                        a->purpose = p;
+        if (purposes[a->purpose] != use || !(key_algorithm_info(found)->purposes & (1u << a->purpose)))
+                return HF_E_PURPOSE_NOT_PERMITTED;
+        scheme = scheme_info(scheme_usual(found, a->purpose));
+        return a->flags & KEY_FLAG_DIGEST && (!scheme || scheme->digest_size == 0) ? HF_E_INVALID_ARGS : 0;
+}
+
+static int take_adopted(TpmLink *l, Bytes reply, bool usual, KeyAttributes *a, TpmKey *k, PrivKey **ret)
+{
+        WireReader reader = wire_reader(reply);
+        TpmAlgorithm algorithm;
+        Bytes number;
+        TpmUse use;
+        int r;
+
+        tpm_blob_get(&reader, &k->blob);
+        algorithm = wire_get_u8(&reader);
+        use = wire_get_u8(&reader);
+        number = wire_get_block(&reader, TPM_NUMBER_MAX);
+        if (wire_done(&reader) || algorithm >= _TPM_ALGORITHM_MAX || use == _TPM_USE_INVALID || use >= _TPM_USE_MAX)
+                return HF_E_TPM_FAILED;
+        r = find_kind(algorithm, use, usual, a);
+        return r ? r : take_created(l, a, k, number, ret);
+}
+
+int tpm_key_adopt(
+        TpmLink *l, const Tss2Key *file, const uint8_t parent[static TPM_NAME_SIZE], bool usual, KeyAttributes *a,
+        PrivKey **ret)
+{
+        TpmKey k = {};
+        TpmExchange x;
+        int r;
+
+        random_bytes(k.auth, sizeof(k.auth));
+        tpm_begin(&x, TPM_ADOPT);
+        if (!(r = wire_put_u32(&x.request, file->parent)) &&
+                        !(r = wire_put_block(&x.request, BYTES(file->public, file->public_len))) &&
+                        !(r = wire_put_block(&x.request, BYTES(file->private, file->private_len))) &&
+                        !(r = wire_put_block(&x.request, BYTES_NULL)) &&
+                        !(r = wire_put_raw(&x.request, k.auth, sizeof(k.auth))) &&
+                        !(r = wire_put_block(&x.request, parent_or_any(parent))))
+                r = tpm_call(l, &x, TPM_TIMEOUT_MS);
+        if (r == HF_E_UNLOCK_FAILED)
+                r = HF_E_NOT_SUPPORTED; /* it has an authorisation after all */
+        r = use_result(r);
+        if (!r)
+                r = take_adopted(l, x.reply, usual, a, &k, ret);
+        tpm_end(&x);
+        secret_erase(&k, sizeof(k));
+        return r;
+}

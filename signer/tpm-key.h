@@ -10,11 +10,18 @@
  */
 #include "crypto/attributes.h"
 #include "crypto/privkey.h"
+#include "crypto/tss2-key.h"
 #include "signer/tpm-link.h"
 
 /* Made in the TPM, bound to the primary named `parent` (zeros: any). HF_E_ALGORITHM_NOT_SUPPORTED: ours or the TPM's
  * tables have no row for it; and as tpm_call(). `l` outlives the key. */
 int tpm_key_create(TpmLink *l, const KeyAttributes *a, const uint8_t parent[static TPM_NAME_SIZE], PrivKey **ret);
+/* Takes in a key of another program that the same TPM made, with an authorisation of our own. Algorithm and, with `usual`,
+ * purpose of `a` are then the key's. HF_E_PURPOSE_NOT_PERMITTED: it is for something else; HF_E_KEY_MISMATCH: of another
+ * TPM; HF_E_NOT_SUPPORTED: it wants an authorisation. */
+int tpm_key_adopt(
+        TpmLink *l, const Tss2Key *file, const uint8_t parent[static TPM_NAME_SIZE], bool usual, KeyAttributes *a,
+        PrivKey **ret);
 /* Out of its raw form. HF_E_KEY_MISMATCH: the TPM would know it by another public half than the attributes. */
 int tpm_key_open(TpmLink *l, const KeyAttributes *a, Bytes raw, PrivKey **ret);
 

@@ -306,6 +306,67 @@ uint64_t peer_send_generate(Peer *p, const PeerKey *k)
         return peer_send(p, SIGNER_GENERATE, buffer_bytes(&b), NULL, 0);
 }
 
+pid_t peer_start_importer(int connection)
+{
+        char uid[32], text[32];
+        char *argv[] = {(char *)"holdfast-signer", (char *)"--import", uid, NULL};
+        pid_t pid = fork();
+        int fd;
+
+        assert_true(pid >= 0);
+        if (pid > 0)
+                return pid;
+        snprintf(uid, sizeof(uid), "--peer-uid=%u", (unsigned)getuid());
+        fd = fcntl(connection, F_DUPFD, 10);
+        dup2(fd, 3);
+        if (!getenv("SIGNER_TEST_VERBOSE"))
+                dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
+        snprintf(text, sizeof(text), "%d", (int)getpid());
+        setenv("LISTEN_PID", text, 1);
+        setenv("LISTEN_FDS", "1", 1);
+        execv(SIGNER_PATH, argv);
+        _exit(127);
+}
+
+int peer_import(Peer *p, int file, PeerKey *k, uint8_t usual)
+{
+        _cleanup_buffer_ Buffer b = BUFFER_INIT(2048), m = BUFFER_INIT(64);
+        int connection[2], pair[2], sent[2], status, r;
+        WireReader reader;
+        Bytes reply, block;
+        pid_t pid;
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, connection), 0);
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+        pid = peer_start_importer(connection[1]);
+        close(connection[1]);
+        sent[0] = file;
+        sent[1] = pair[1];
+        assert_int_equal(link_begin(&m, SIGNER_IMPORT, 1), 0);
+        assert_int_equal(link_send(connection[0], buffer_bytes(&m), sent, 2), 0);
+        close(pair[1]);
+
+        assert_int_equal(wire_put_block(&b, BYTES(k->encoded, k->encoded_len)), 0);
+        assert_int_equal(wire_put_u8(&b, usual), 0);
+        r = peer_call(p, SIGNER_IMPORT, buffer_bytes(&b), &pair[0], 1, &reply);
+        close(pair[0]);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+        close(connection[0]);
+        if (r)
+                return r;
+        reader = wire_reader(reply);
+        block = wire_get_block(&reader, sizeof(k->encoded));
+        memcpy(k->encoded, block.data, block.len);
+        k->encoded_len = block.len;
+        assert_int_equal(key_attributes_decode(block, &k->attributes), 0);
+        block = wire_get_block(&reader, sizeof(k->wrapped));
+        memcpy(k->wrapped, block.data, block.len);
+        k->wrapped_len = block.len;
+        return wire_done(&reader);
+}
+
 uint64_t peer_send_operation(Peer *p, const SignerOperation *op)
 {
         _cleanup_buffer_ Buffer b = BUFFER_INIT(LINK_MESSAGE_MAX);

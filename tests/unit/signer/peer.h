@@ -66,6 +66,10 @@ void peer_key_init(PeerKey *k, KeyAlgorithm algorithm, KeyPurpose purpose, uint3
 void peer_key_encode(PeerKey *k);
 int peer_generate(Peer *p, PeerKey *k);
 uint64_t peer_send_generate(Peer *p, const PeerKey *k);
+/* Starts `holdfast-signer --import` with one end of a connection as descriptor 3. */
+pid_t peer_start_importer(int connection);
+/* The whole road of an import: importer, signer, and what came out in k. */
+int peer_import(Peer *p, int file, PeerKey *k, uint8_t usual);
 /* An operation on k with the next seq. */
 SignerOperation peer_operation(Peer *p, const PeerKey *k, SignerOp op, Scheme scheme, Bytes payload);
 int peer_operate(Peer *p, const SignerOperation *op, Bytes *ret_result);

@@ -40,29 +40,6 @@ static int teardown(void **state)
         return 0;
 }
 
-/* Starts `holdfast-signer --import` with one end of a connection as descriptor 3. */
-static pid_t start_importer(int connection)
-{
-        char uid[32], text[32];
-        char *argv[] = {(char *)"holdfast-signer", (char *)"--import", uid, NULL};
-        pid_t pid = fork();
-        int fd;
-
-        assert_true(pid >= 0);
-        if (pid > 0)
-                return pid;
-        snprintf(uid, sizeof(uid), "--peer-uid=%u", (unsigned)getuid());
-        fd = fcntl(connection, F_DUPFD, 10);
-        dup2(fd, 3);
-        if (!getenv("SIGNER_TEST_VERBOSE"))
-                dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
-        snprintf(text, sizeof(text), "%d", (int)getpid());
-        setenv("LISTEN_PID", text, 1);
-        setenv("LISTEN_FDS", "1", 1);
-        execv(SIGNER_PATH, argv);
-        _exit(127);
-}
-
 static int file_of(const void *data, size_t len)
 {
         int fd = memfd_create("pkcs8", MFD_CLOEXEC);
@@ -86,46 +63,6 @@ static int pkcs8_of(EVP_PKEY *pkey)
         return fd;
 }
 
-/* The whole road. */
-static int import(Peer *p, int file, PeerKey *k, uint8_t usual)
-{
-        _cleanup_buffer_ Buffer b = BUFFER_INIT(2048), m = BUFFER_INIT(64);
-        int connection[2], pair[2], sent[2], status, r;
-        WireReader reader;
-        Bytes reply, block;
-        pid_t pid;
-
-        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, connection), 0);
-        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-        pid = start_importer(connection[1]);
-        close(connection[1]);
-        sent[0] = file;
-        sent[1] = pair[1];
-        assert_int_equal(link_begin(&m, SIGNER_IMPORT, 1), 0);
-        assert_int_equal(link_send(connection[0], buffer_bytes(&m), sent, 2), 0);
-        close(pair[1]);
-
-        assert_int_equal(wire_put_block(&b, BYTES(k->encoded, k->encoded_len)), 0);
-        assert_int_equal(wire_put_u8(&b, usual), 0);
-        r = peer_call(p, SIGNER_IMPORT, buffer_bytes(&b), &pair[0], 1, &reply);
-        close(pair[0]);
-        assert_int_equal(waitpid(pid, &status, 0), pid);
-        assert_true(WIFEXITED(status));
-        assert_int_equal(WEXITSTATUS(status), 0);
-        close(connection[0]);
-        if (r)
-                return r;
-        reader = wire_reader(reply);
-        block = wire_get_block(&reader, sizeof(k->encoded));
-        memcpy(k->encoded, block.data, block.len);
-        k->encoded_len = block.len;
-        assert_int_equal(key_attributes_decode(block, &k->attributes), 0);
-        block = wire_get_block(&reader, sizeof(k->wrapped));
-        memcpy(k->wrapped, block.data, block.len);
-        k->wrapped_len = block.len;
-        return wire_done(&reader);
-}
-
 static void test_an_imported_key_signs_as_the_original(void **state)
 {
         Bytes message = bytes_str("m"), signature;
@@ -138,7 +75,7 @@ static void test_an_imported_key_signs_as_the_original(void **state)
 
         file = pkcs8_of(pkey);
         peer_key_init(&k, KEY_P256, PURPOSE_SIGN, KEY_FLAG_IMPORTED);
-        assert_int_equal(import(p, file, &k, 0), 0);
+        assert_int_equal(peer_import(p, file, &k, 0), 0);
         close(file);
         len = i2d_PUBKEY(pkey, &spki);
         assert_true(bytes_equal(BYTES(spki, len), key_attributes_public(&k.attributes)));
@@ -160,7 +97,7 @@ static void test_an_rsa_key_comes_in_whole(void **state)
 
         file = pkcs8_of(pkey);
         peer_key_init(&k, KEY_RSA3072, PURPOSE_SIGN, KEY_FLAG_IMPORTED);
-        assert_int_equal(import(p, file, &k, 0), 0);
+        assert_int_equal(peer_import(p, file, &k, 0), 0);
         close(file);
         op = peer_operation(p, &k, SIGNER_OP_SIGN, SCHEME_PS256, message);
         assert_int_equal(peer_operate(p, &op, &signature), 0);
@@ -179,7 +116,7 @@ static void test_the_kind_of_a_key_is_what_its_file_says(void **state)
 
         file = pkcs8_of(pkey);
         peer_key_init(&k, KEY_X25519, PURPOSE_AGREE, KEY_FLAG_IMPORTED);
-        assert_int_equal(import(p, file, &k, 1), 0);
+        assert_int_equal(peer_import(p, file, &k, 1), 0);
         assert_int_equal(k.attributes.algorithm, KEY_P384);
         assert_int_equal(k.attributes.purpose, PURPOSE_SIGN);
         close(file);
@@ -196,24 +133,24 @@ static void test_what_may_not_come_in_is_refused_by_name(void **state)
 
         peer_key_init(&k, KEY_RSA2048, PURPOSE_SIGN, KEY_FLAG_IMPORTED);
         file = pkcs8_of(weak);
-        assert_int_equal(import(p, file, &k, 0), HF_E_WEAK_KEY);
+        assert_int_equal(peer_import(p, file, &k, 0), HF_E_WEAK_KEY);
         close(file);
         k.attributes.flags |= KEY_FLAG_DIGEST;
         peer_key_encode(&k);
         file = pkcs8_of(agree); /* agrees, and can neither sign nor be for digests */
-        assert_int_equal(import(p, file, &k, 0), HF_E_PURPOSE_NOT_PERMITTED);
+        assert_int_equal(peer_import(p, file, &k, 0), HF_E_PURPOSE_NOT_PERMITTED);
         assert_int_equal(lseek(file, 0, SEEK_SET), 0);
-        assert_int_equal(import(p, file, &k, 1), HF_E_INVALID_ARGS);
+        assert_int_equal(peer_import(p, file, &k, 1), HF_E_INVALID_ARGS);
         close(file);
         peer_key_init(&k, KEY_RSA2048, PURPOSE_SIGN, KEY_FLAG_IMPORTED);
         file = file_of("not a key", 9);
-        assert_true(import(p, file, &k, 0) > 0);
+        assert_true(peer_import(p, file, &k, 0) > 0);
         close(file);
         file = file_of(much, sizeof(much));
-        assert_int_equal(import(p, file, &k, 0), HF_E_MESSAGE_TOO_LARGE);
+        assert_int_equal(peer_import(p, file, &k, 0), HF_E_MESSAGE_TOO_LARGE);
         close(file);
         file = open("/tmp", O_RDONLY | O_CLOEXEC);
-        assert_true(import(p, file, &k, 0) > 0);
+        assert_true(peer_import(p, file, &k, 0) > 0);
         close(file);
         peer_key_init(&k, KEY_P256, PURPOSE_SIGN, 0); /* without the mark */
         {

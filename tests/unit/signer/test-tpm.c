@@ -121,7 +121,8 @@ static void test_a_key_of_the_tpm_agrees_with_one_of_software(void **state)
         op = peer_operation(&c->peer, &k, SIGNER_OP_AGREE, SCHEME_ECDH_HKDF_256, BYTES(spki, spki_len));
         op.length = sizeof(here);
         assert_int_equal(peer_operate(&c->peer, &op, &out), 0);
-        assert_int_equal(privkey_agree(peer, key_attributes_public(&k.attributes), BYTES_NULL, BYTES_NULL, here, sizeof(here)), 0);
+        assert_int_equal(privkey_agree(peer, key_attributes_public(&k.attributes), BYTES_NULL, BYTES_NULL, here,
+                                 sizeof(here)), 0);
         assert_true(bytes_equal(out, BYTES_ARRAY(here)));
 }
 
