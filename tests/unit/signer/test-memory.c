@@ -21,7 +21,9 @@
 
 #include "base/cleanup.h"
 #include "base/secret.h"
+#include "chip.h"
 #include "peer.h"
+#include "seal/counter.h"
 #include "seal/envelope.h"
 #include "seal/slots.h"
 
@@ -211,10 +213,64 @@ static void test_root_finds_no_key_in_the_running_signer(void **state)
         peer_teardown(&p);
 }
 
+/* Of the conversation with a TPM: what a key is used by, what a person types and what becomes of it, the counter's. */
+static void test_root_finds_nothing_of_what_was_said_to_the_tpm(void **state)
+{
+        static const char pin[] = "a PIN that is long enough to be found";
+        static const ChipSlot credential = {.kind = SLOT_CREDENTIAL, .label = "device"};
+        const ChipSlot by_pin = {.kind = SLOT_TPM2, .label = "pin", .secret = pin};
+        static Haystack secret, control;
+        uint8_t master[MASTER_SIZE], raw[KEY_WRAPPED_MAX], auth[TPM_AUTH_SIZE];
+        char reasons[1024];
+        SignerOpened opened;
+        Chip *c = *state;
+        SignerHello hello;
+        SealKeys keys;
+        uint64_t value;
+        uint32_t id;
+        Slots slots;
+        PeerKey k;
+
+        if (getuid() != 0)
+                skip();
+        assert_int_equal(chip_init(c, &credential, &opened), 0);
+        assert_int_equal(peer_hello(&c->peer, &hello), 0);
+        if (hello.memory != SECRET_MEMORY_SECRET)
+                skip();
+        assert_int_equal(chip_slot_add(c, &by_pin, &id), 0);
+        assert_int_equal(chip_key(c, &k, KEY_P256, PURPOSE_SIGN), 0);
+        for (int i = 0; i < 20; i++)
+                assert_int_equal(chip_sign(c, &k, SCHEME_ES256), 0);
+        assert_int_equal(chip_unlock(c, true, pin, reasons), 0);
+        assert_int_equal(chip_counter(c, TPM_COUNTER_INCREMENT, buffer_bytes(&c->peer.slots), &value), 0);
+
+        assert_int_equal(slots_parse(buffer_bytes(&c->peer.slots), &slots), 0);
+        assert_int_equal(slot_open(&slots, &slots.slots[0], bytes_str(PEER_CREDENTIAL), master), 0);
+        seal_keys_derive(master, &keys);
+        add_forms(&secret, "master", master, sizeof(master));
+        add_forms(&secret, "PIN", (const uint8_t *)pin, 32);
+        assert_int_equal(slot_pin(&slots.slots[1], slots.slots[1].salt, bytes_str(pin), auth), 0);
+        add_forms(&secret, "PIN as the TPM gets it", auth, sizeof(auth));
+        assert_int_equal(slots_counter_auth(&slots, &keys, auth), 0);
+        add_forms(&secret, "authorisation of the counter", auth, sizeof(auth));
+        assert_true(open_envelope(&keys, &k, raw) > 1 + TPM_NAME_SIZE + TPM_AUTH_SIZE);
+        add_forms(&secret, "authorisation of the key", raw + 1 + TPM_NAME_SIZE, TPM_AUTH_SIZE);
+        scan(&secret, c->peer.pid);
+        add(&control, "P-256 point", k.attributes.public + k.attributes.public_len - NEEDLE_LEN);
+        scan(&control, c->peer.pid);
+
+        for (size_t i = 0; i < secret.n; i++)
+                if (secret.needles[i].found)
+                        fail_msg("%s: %u times", secret.needles[i].name, secret.needles[i].found);
+        assert_true(control.needles[0].found > 0);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_root_finds_no_key_in_the_running_signer),
+                        cmocka_unit_test_setup_teardown(test_root_finds_nothing_of_what_was_said_to_the_tpm,
+                                        chip_setup, chip_teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

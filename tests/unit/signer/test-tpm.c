@@ -2,6 +2,7 @@
 
 /* Keys, slots and the counter, with a TPM that works: swtpm behind the real holdfast-tpm. */
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <poll.h>
@@ -20,6 +21,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "chip.h"
+#include "crypto/attest.h"
 #include "crypto/privkey.h"
 #include "crypto/pubkey.h"
 #include "seal/counter.h"
@@ -258,6 +260,144 @@ static void test_a_key_outlives_its_holdfast_tpm_and_waits_for_the_next(void **s
         for (int i = 0; chip_sign(c, &k, SCHEME_ES256) && i < 1000; i++)
                 (void)poll(NULL, 0, 5);
         assert_int_equal(chip_sign(c, &k, SCHEME_ES256), 0);
+}
+
+/* Key files of other programs */
+
+/* A file that tpm2-openssl made on the same TPM; its descriptor. */
+static int foreign_key(Chip *c, const char *algorithm, const char *more)
+{
+        char command[512], path[128];
+        int fd;
+
+        snprintf(path, sizeof(path), "%s/key.pem", c->rig.dir);
+        snprintf(command, sizeof(command),
+                "TSS2_LOG=all+NONE TPM2OPENSSL_TCTI='%s' openssl genpkey -provider tpm2 -provider default %s %s -out '%s' 2>&1",
+                c->rig.tcti, algorithm, more, path);
+        assert_int_equal(system(command), 0);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        assert_true(fd >= 0);
+        return fd;
+}
+
+static int import_foreign(Chip *c, int fd, PeerKey *k, KeyPurpose purpose, KeyProtection protection, bool usual)
+{
+        int r;
+
+        peer_key_init(k, KEY_P256, purpose, KEY_FLAG_IMPORTED);
+        k->attributes.protection = protection;
+        peer_key_encode(k);
+        assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+        r = peer_import(&c->peer, fd, k, usual);
+        return r;
+}
+
+static void test_a_key_that_tpm2_openssl_made_signs_for_us(void **state)
+{
+        SignerOpened opened;
+        char reasons[1024];
+        Chip *c = *state;
+        TpmState s;
+        PeerKey k, rsa;
+        int fd;
+
+        assert_int_equal(chip_init(c, &credential, &opened), 0);
+        assert_int_equal(chip_state(c, &s), SIGNER_TPM_SAME);
+        fd = foreign_key(c, "-algorithm EC", "-pkeyopt group:P-256");
+        assert_int_equal(import_foreign(c, fd, &k, PURPOSE_AGREE, PROTECTION_TPM, false), HF_E_PURPOSE_NOT_PERMITTED);
+        assert_int_equal(import_foreign(c, fd, &k, PURPOSE_SIGN, PROTECTION_SOFTWARE, false), HF_E_NOT_SUPPORTED);
+        assert_int_equal(import_foreign(c, fd, &k, PURPOSE_SIGN, PROTECTION_TPM, false), 0);
+        close(fd);
+        assert_int_equal(k.attributes.protection, PROTECTION_TPM);
+        assert_int_equal(k.attributes.flags, KEY_FLAG_IMPORTED);
+        assert_int_equal(chip_sign(c, &k, SCHEME_ES256), 0);
+
+        fd = foreign_key(c, "-algorithm RSA", "-pkeyopt bits:2048");
+        assert_int_equal(import_foreign(c, fd, &rsa, PURPOSE_SIGN, PROTECTION_TPM, true), 0);
+        close(fd);
+        assert_int_equal(rsa.attributes.algorithm, KEY_RSA2048);
+        assert_int_equal(chip_sign(c, &rsa, SCHEME_PS256), 0);
+        chip_reboot(c);
+        assert_int_equal(chip_unlock(c, false, NULL, reasons), 0);
+        assert_int_equal(chip_sign(c, &k, SCHEME_ES256), 0);
+        assert_int_equal(chip_sign(c, &rsa, SCHEME_RS256), 0);
+}
+
+static void test_a_key_file_with_a_password_or_of_another_tpm_is_refused(void **state)
+{
+        SignerOpened opened;
+        Chip *c = *state;
+        TpmState s;
+        PeerKey k;
+        int fd;
+
+        assert_int_equal(chip_init(c, &credential, &opened), 0);
+        assert_int_equal(chip_state(c, &s), SIGNER_TPM_SAME);
+        fd = foreign_key(c, "-algorithm EC", "-pkeyopt group:P-256 -pkeyopt user-auth:abcd");
+        assert_int_equal(import_foreign(c, fd, &k, PURPOSE_SIGN, PROTECTION_TPM, false), HF_E_NOT_SUPPORTED);
+        close(fd);
+        fd = foreign_key(c, "-algorithm EC", "-pkeyopt group:P-256");
+        chip_end_program(c, SIGTERM);
+        rig_replace_tpm(&c->rig);
+        chip_start_program(c);
+        for (int i = 0; chip_state(c, &s) != SIGNER_TPM_OTHER && i < 1000; i++)
+                (void)poll(NULL, 0, 5);
+        assert_int_equal(import_foreign(c, fd, &k, PURPOSE_SIGN, PROTECTION_TPM, false), HF_E_KEY_MISMATCH);
+        assert_int_equal(chip_adopt(c), 0);
+        assert_int_equal(import_foreign(c, fd, &k, PURPOSE_SIGN, PROTECTION_TPM, false), HF_E_KEY_MISMATCH);
+        close(fd);
+}
+
+/* What the TPM says about a key */
+
+static int attest(Chip *c, const PeerKey *k, Bytes nonce, AttestReport *ret, AttestFault *ret_fault)
+{
+        _cleanup_buffer_ Buffer b = BUFFER_INIT(8192);
+        TpmCertificate t;
+        WireReader reader;
+        Bytes reply;
+        int r;
+
+        assert_int_equal(wire_put_block(&b, BYTES(k->encoded, k->encoded_len)), 0);
+        assert_int_equal(wire_put_block(&b, BYTES(k->wrapped, k->wrapped_len)), 0);
+        assert_int_equal(wire_put_block(&b, nonce), 0);
+        r = peer_call(&c->peer, SIGNER_ATTEST, buffer_bytes(&b), NULL, 0, &reply);
+        if (r)
+                return r;
+        reader = wire_reader(reply);
+        assert_int_equal(tpm_certificate_decode(wire_get_block(&reader, reply.len), &t), 0);
+        assert_int_equal(wire_done(&reader), 0);
+        *ret_fault = attest_verify(&(AttestStatement){.attest = t.attest, .signature = t.signature, .ak_public = t.ak_public,
+                                           .key_public = t.key_public, .ek_public = t.ek_public,
+                                           .spki = key_attributes_public(&k->attributes)},
+                nonce, BYTES_NULL, ret);
+        return 0;
+}
+
+static void test_the_tpm_vouches_for_its_key_and_nobody_for_one_of_software(void **state)
+{
+        AttestReport first, second;
+        SignerOpened opened;
+        AttestFault fault;
+        Chip *c = *state;
+        PeerKey k, near;
+
+        assert_int_equal(chip_init(c, &credential, &opened), 0);
+        assert_int_equal(chip_key(c, &k, KEY_P256, PURPOSE_SIGN), 0);
+        assert_int_equal(attest(c, &k, bytes_str("a nonce of ours"), &first, &fault), 0);
+        assert_int_equal(fault, ATTEST_GOOD);
+        assert_int_equal(attest(c, &k, bytes_str("another"), &second, &fault), 0);
+        assert_int_equal(fault, ATTEST_GOOD);
+        assert_memory_equal(first.ak_fingerprint, second.ak_fingerprint, 32);
+        assert_memory_equal(first.key_fingerprint, second.key_fingerprint, 32);
+
+        peer_key_init(&near, KEY_P256, PURPOSE_SIGN, 0);
+        assert_int_equal(peer_generate(&c->peer, &near), 0);
+        assert_int_equal(attest(c, &near, bytes_str("n"), &first, &fault), HF_E_NOT_SUPPORTED);
+        near.wrapped[40] ^= 1;
+        assert_int_equal(attest(c, &near, bytes_str("n"), &first, &fault), HF_E_KEY_MISMATCH);
+        assert_int_equal(rewrap(c, &k, KEY_FLAG_LOST), 0);
+        assert_int_equal(attest(c, &k, bytes_str("n"), &first, &fault), HF_E_KEY_LOST);
 }
 
 /* Slots */
@@ -525,6 +665,9 @@ int main(void)
                 TEST(test_a_lost_key_says_so_and_stays_lost),
                 TEST(test_a_blob_that_is_not_the_rows_key_does_not_open),
                 TEST(test_a_key_outlives_its_holdfast_tpm_and_waits_for_the_next),
+                TEST(test_a_key_that_tpm2_openssl_made_signs_for_us),
+                TEST(test_a_key_file_with_a_password_or_of_another_tpm_is_refused),
+                TEST(test_the_tpm_vouches_for_its_key_and_nobody_for_one_of_software),
                 TEST(test_a_sealed_slot_opens_by_itself_until_a_pcr_changes),
                 TEST(test_a_pin_opens_and_a_wrong_one_tells_how_many_tries_are_left),
                 TEST(test_a_derived_slot_stands_on_the_device_key_and_never_alone),
