@@ -255,17 +255,16 @@ void chip_slots(Chip *c, SlotList *ret)
         assert_int_equal(slot_list_decode(&reader, ret), 0);
 }
 
-int chip_unlock(Chip *c, bool attended, const char *secret, char reasons[static 1024])
+static int unlock(Chip *c, bool attended, int fd, Bytes signatures, char reasons[static 1024])
 {
-        _cleanup_buffer_ Buffer b = BUFFER_INIT(SLOTS_FILE_MAX + 64);
-        _cleanup_close_ int fd = secret_of(secret);
+        _cleanup_buffer_ Buffer b = BUFFER_INIT(SLOTS_FILE_MAX + 8192);
         WireReader reader;
         Bytes reply;
         int r;
 
         assert_int_equal(wire_put_block(&b, buffer_bytes(&c->peer.slots)), 0);
         assert_int_equal(wire_put_u8(&b, attended), 0);
-        assert_int_equal(wire_put_block(&b, BYTES_NULL), 0);
+        assert_int_equal(wire_put_block(&b, signatures), 0);
         r = peer_call(&c->peer, SIGNER_UNLOCK, buffer_bytes(&b), &fd, fd >= 0, &reply);
         reasons[0] = '\0';
         if (r == HF_E_UNLOCK_FAILED) {
@@ -274,6 +273,21 @@ int chip_unlock(Chip *c, bool attended, const char *secret, char reasons[static 
                 assert_int_equal(wire_done(&reader), 0);
         }
         return r;
+}
+
+int chip_unlock(Chip *c, bool attended, const char *secret, char reasons[static 1024])
+{
+        _cleanup_close_ int fd = secret_of(secret);
+
+        return unlock(c, attended, fd, BYTES_NULL, reasons);
+}
+
+int chip_unlock_signed(Chip *c, const TpmPolicySignature *signatures, size_t n, char reasons[static 1024])
+{
+        _cleanup_buffer_ Buffer b = BUFFER_INIT(SIGNER_SIGNATURES_MAX);
+
+        assert_int_equal(signer_signatures_encode(signatures, n, &b), 0);
+        return unlock(c, false, -EBADF, buffer_bytes(&b), reasons);
 }
 
 SignerTpmMatch chip_state(Chip *c, TpmState *ret)

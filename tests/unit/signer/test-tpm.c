@@ -22,8 +22,10 @@
 #include "base/error.h"
 #include "chip.h"
 #include "crypto/attest.h"
+#include "crypto/digest.h"
 #include "crypto/privkey.h"
 #include "crypto/pubkey.h"
+#include "crypto/spki.h"
 #include "seal/counter.h"
 #include "seal/envelope.h"
 
@@ -466,6 +468,67 @@ static void test_a_pin_opens_and_a_wrong_one_tells_how_many_tries_are_left(void 
         assert_int_equal(chip_unlock(c, true, "7777", reasons), 0);
 }
 
+/* As who announces an update would: TPM2_PolicyPCR over these values, signed (TCG TPM 2.0 Part 3, PolicyPCR). */
+static void approve(PrivKey *key, const TpmPcrs *p, TpmPolicySignature *ret, uint8_t space[static SIGNATURE_MAX])
+{
+        uint8_t text[32 + 4 + 10 + 32] = {[32] = 0, 0, 1, 0x7f, 0, 0, 0, 1, 0, 11, 3}, values[TPM_PCRS * 32], *at = values;
+        SignParams params = {.scheme = SCHEME_RS256};
+        size_t len;
+
+        for (unsigned i = 0; i < TPM_PCRS; i++)
+                if (p->mask & 1u << i) {
+                        memcpy(at, p->values[i], 32);
+                        at += 32;
+                        text[43 + i / 8] |= (uint8_t)(1 << i % 8);
+                }
+        digest_sha256(BYTES(values, (size_t)(at - values)), text + 46);
+        digest_sha256(BYTES_ARRAY(text), ret->digest);
+        assert_int_equal(privkey_sign(key, &params, BYTES_ARRAY(ret->digest), space, &len), 0);
+        ret->signature = BYTES(space, len);
+}
+
+static void test_a_slot_under_a_policy_key_survives_the_update_that_was_announced(void **state)
+{
+        _cleanup_(privkey_freep) PrivKey *vendor = NULL;
+        ChipSlot announced = {.kind = SLOT_TPM2, .label = "announced", .pcrs = "11"};
+        uint8_t spki[640], space[2][SIGNATURE_MAX], extended[64] = {};
+        TpmPolicySignature signatures[2];
+        SignerOpened opened;
+        char reasons[1024];
+        KeyAlgorithm a;
+        Chip *c = *state;
+        SlotTpm tpm;
+        TpmState s;
+        uint32_t id;
+        Slots slots;
+        size_t len;
+
+        assert_int_equal(privkey_generate(KEY_RSA2048, &vendor), 0);
+        assert_int_equal(privkey_public(vendor, spki, sizeof(spki), &len), 0);
+        announced.policy.algorithm = TPM_RSA2048;
+        assert_int_equal(spki_parse(BYTES(spki, len), &a, &announced.policy.number), 0);
+        assert_int_equal(chip_init(c, &passphrase, &opened), 0);
+        assert_int_equal(chip_slot_add(c, &announced, &id), 0);
+        assert_int_equal(slots_parse(buffer_bytes(&c->peer.slots), &slots), 0);
+        assert_int_equal(slot_tpm_decode(SLOT_TPM2, slot_extra(slots_find(&slots, id)), &tpm), 0);
+        assert_int_equal(chip_slot_verb(c, SIGNER_SLOT_RESEAL, id, BYTES("\0\0\0", 4), NULL), HF_E_NOTHING_TO_DO);
+
+        approve(vendor, &tpm.pcrs, &signatures[0], space[0]);
+        chip_reboot(c);
+        assert_int_equal(chip_unlock_signed(c, NULL, 0, reasons), HF_E_UNLOCK_FAILED);
+        assert_int_equal(chip_unlock_signed(c, signatures, 1, reasons), 0);
+
+        chip_reboot(c);
+        assert_int_equal(chip_state(c, &s), SIGNER_TPM_SAME);
+        chip_tool(c, "tpm2_pcrextend 11:sha256=" ZEROS);
+        assert_int_equal(chip_unlock_signed(c, signatures, 1, reasons), HF_E_UNLOCK_FAILED);
+        assert_non_null(strstr(reasons, "tpm2: pcr-changed sha256:11"));
+        memcpy(extended, tpm.pcrs.values[11], 32);
+        digest_sha256(BYTES_ARRAY(extended), tpm.pcrs.values[11]);
+        approve(vendor, &tpm.pcrs, &signatures[1], space[1]);
+        assert_int_equal(chip_unlock_signed(c, signatures, 2, reasons), 0);
+}
+
 static void test_a_derived_slot_stands_on_the_device_key_and_never_alone(void **state)
 {
         static const uint8_t keys[2][32] = {{1}, {2}};
@@ -670,6 +733,7 @@ int main(void)
                 TEST(test_the_tpm_vouches_for_its_key_and_nobody_for_one_of_software),
                 TEST(test_a_sealed_slot_opens_by_itself_until_a_pcr_changes),
                 TEST(test_a_pin_opens_and_a_wrong_one_tells_how_many_tries_are_left),
+                TEST(test_a_slot_under_a_policy_key_survives_the_update_that_was_announced),
                 TEST(test_a_derived_slot_stands_on_the_device_key_and_never_alone),
                 TEST(test_slots_of_the_tpm_beside_one_that_needs_none),
                 TEST(test_a_store_knows_its_tpm_and_another_gets_a_counter_of_its_own),
