@@ -25,6 +25,7 @@
 #include "crypto/privkey.h"
 #include "crypto/pubkey.h"
 #include "seal/envelope.h"
+#include "seal/slots.h"
 
 static const ChipSlot credential = {.kind = SLOT_CREDENTIAL, .label = "device"};
 
