@@ -271,6 +271,16 @@ def sealed(*options, tpm=True, **kwargs):
         yield stack
 
 
+def take_over(stack):
+    """What an operator does where the TPM is another one: the code tells whose store it is, recover says that it is meant."""
+    if stack.status()["state"] == "locked":
+        said = stack.cli("unlock", "--passphrase-file", stack.dir / "code", check=False)
+        assert said.returncode != 0 and b"TpmIdentityChanged" in said.stderr, said
+        assert stack.status()["state"] == "foreign"
+    stack.cli("recover", "--yes", "--passphrase-file", stack.dir / "code", "--slot", "tpm2", "--pcr", "7")
+    stack.wait_state("ready")
+
+
 def signs(stack, key, seconds=5, message=b"again"):
     """Waits until a key signs: what a caller does who tries again. Five seconds are promised after the TPM's return."""
     def sign():
