@@ -36,7 +36,7 @@ int device_init(const char *conf, Device *ret)
 
                 if (strncmp(conf, t->name, n) != 0 || (conf[n] && conf[n] != ':'))
                         continue;
-                *ret = (Device){.tcti = t, .conf = conf[n] ? conf + n + 1 : t->usual};
+                *ret = (Device){.tcti = t, .later = ESYS_TR_NONE, .conf = conf[n] ? conf + n + 1 : t->usual};
                 ret->managed = strncmp(ret->conf, "/dev/tpmrm", 10) == 0;
                 return strncmp(ret->conf, t->must_begin, strlen(t->must_begin)) == 0 ? 0 : -EINVAL;
         }
@@ -139,6 +139,7 @@ int device_open(Device *d)
 
 void device_close(Device *d)
 {
+        device_tidy(d);
         if (d->esys)
                 Esys_Finalize(&d->esys);
         if (d->road) {
@@ -197,4 +198,23 @@ int device_authorise(Device *d, ESYS_TR tr, const uint8_t *auth, size_t len)
         code = Esys_TR_SetAuth(d->esys, tr, &value);
         secret_erase(&value, sizeof(value));
         return device_result(d, code);
+}
+
+void loaded_later(Loaded *l)
+{
+        Device *d = l->device;
+
+        device_tidy(d);
+        device_forget(d, l->tr);
+        d->later = l->tr;
+        l->tr = ESYS_TR_NONE;
+}
+
+void device_tidy(Device *d)
+{
+        Loaded l = {.device = d, .tr = d->later};
+
+        d->later = ESYS_TR_NONE;
+        if (d->esys)
+                loaded_release(&l);
 }

@@ -28,6 +28,7 @@ typedef struct Device {
         Reaction reaction;    /* to it */
         TPM2_HANDLE stranded[STRANDED_MAX]; /* ours, still loaded when the road broke: flushed on the next one */
         size_t n_stranded;
+        ESYS_TR later; /* to be flushed; ESYS_TR_NONE: nothing */
         char detail[TPM_DETAIL_MAX];
 } Device;
 
@@ -36,6 +37,8 @@ int device_init(const char *conf, Device *ret);
 /* 0, or HF_E_TPM_...: no TPM answers. */
 int device_open(Device *d);
 void device_close(Device *d);
+/* Flushes what could wait until the answer was out. */
+void device_tidy(Device *d);
 /* TPM2_Shutdown, where nobody else does it. */
 void device_shutdown(Device *d);
 /* 0, or HF_E_TPM_... with last, reaction and detail set. */
@@ -53,6 +56,8 @@ typedef struct Loaded {
         bool borrowed;
 } Loaded;
 
+/* Flushed only when the answer is out: see device_tidy(). */
+void loaded_later(Loaded *l);
 #define LOADED_NONE ((Loaded){.tr = ESYS_TR_NONE})
 void loaded_release(Loaded *l);
 #define _cleanup_loaded_ __attribute__((cleanup(loaded_release)))

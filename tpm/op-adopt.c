@@ -51,7 +51,6 @@ static int change_auth(const Adoption *a, ESYS_TR key, ESYS_TR parent, TPM2B_PRI
         memcpy(new.buffer, a->new_auth, TPM_AUTH_SIZE);
         r = device_result(d, Esys_ObjectChangeAuth(d->esys, key, parent, ONE_SESSION(session), &new, ret));
         secret_erase(&new, sizeof(new));
-        device_forget(d, session);
         base = error_base(d->last);
         if (r && base == TPM2_RC_AUTH_FAIL)
                 return tpm_wrong_secret(d);

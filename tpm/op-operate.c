@@ -198,8 +198,10 @@ static int use(Call *call, const TpmOperation *o)
                 return r;
         u.key = key.tr;
         r = op->run(&u);
-        device_forget(u.device, u.session);
-        return r ? explain(u.device, r) : 0;
+        if (r)
+                return explain(u.device, r);
+        loaded_later(&key);
+        return 0;
 }
 
 int op_operate(Call *call)

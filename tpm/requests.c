@@ -118,6 +118,7 @@ static int attempt(const RequestInfo *info, Call *call)
         int r = 0;
 
         (void)device_handled(&t->device, 0);
+        device_tidy(&t->device);
         buffer_clear(call->reply);
         call->once = false;
         if (info->needs_tpm)

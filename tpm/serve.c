@@ -118,7 +118,6 @@ static int run(Tpm *t, const LinkMessage *m, Buffer *body)
                 return HF_E_INVALID_ARGS;
         limit(info->seconds);
         r = request_run(info, &call);
-        limit(0);
         if (r < 0)
                 r = HF_E_INTERNAL;
         if (info->needs_tpm) {
@@ -144,6 +143,8 @@ static int answer(Tpm *t, int fd)
                 return r == -EAGAIN ? 0 : r;
         r = run(t, &m, &body);
         r = reply(fd, &m, r, r ? t->device.detail : "", &body, &packet);
+        device_tidy(&t->device);
+        limit(0);
         secret_erase(room.request, m.body.len + LINK_HEADER_SIZE);
         secret_erase(room.body, sizeof(room.body));
         secret_erase(room.packet, sizeof(room.packet));
