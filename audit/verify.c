@@ -52,6 +52,7 @@ struct AuditVerifier {
         uint8_t first_prev[32];
         uint8_t head[32];
         uint64_t epoch;
+        int64_t counter; /* of the last note of the epoch that says one; -1: none does */
         uint64_t sealed_uses; /* use lines below report.sealed */
         Life life;
         uint8_t heads[AUDIT_NOTE_WINDOW][32];
@@ -264,7 +265,7 @@ static uint64_t first_unsealed(const AuditVerifier *v)
 
 static bool falls_back(const AuditVerifier *v, const AuditNote *note)
 {
-        if (note->epoch < v->epoch)
+        if (note->epoch < v->epoch || (note->epoch == v->epoch && note->counter >= 0 && note->counter < v->counter))
                 return true;
         return v->life.known && memcmp(v->life.id, note->life, sizeof(note->life)) == 0 &&
                note->ops < v->life.ops;
@@ -272,6 +273,14 @@ static bool falls_back(const AuditVerifier *v, const AuditNote *note)
 
 static void seal(AuditVerifier *v, const AuditRecord *record, const AuditNote *note)
 {
+        if (note->epoch != v->epoch)
+                v->counter = -1;
+        if (note->counter > v->counter) {
+                v->report.anchored = note->size;
+                memcpy(v->report.anchored_time, record->time.data, record->time.len);
+                v->counter = note->counter;
+        }
+        v->report.counter = note->counter;
         v->epoch = note->epoch;
         v->sealed_uses = uses_below(v, note->size);
         v->report.sealed = note->size;
@@ -452,6 +461,7 @@ int audit_verifier_new(const AuditVerifyOptions *options, AuditVerifier **ret)
 
         if (!v)
                 return -ENOMEM;
+        v->counter = v->report.counter = -1;
         if (options->key) {
                 v->have_key = true;
                 v->report.signer_known = true;

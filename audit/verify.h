@@ -48,6 +48,9 @@ typedef struct AuditReport {
         uint64_t checkpoints;
         uint64_t sealed;                   /* size of the last good checkpoint; 0: none */
         char sealed_time[CLOCK_TEXT_SIZE]; /* of its line */
+        int64_t counter;   /* of the last good checkpoint; -1: no TPM */
+        uint64_t anchored; /* size of the last one with which the counter rose; 0: none */
+        char anchored_time[CLOCK_TEXT_SIZE];
         uint64_t unsealed;                 /* records behind it, the checkpoint's own line not counted */
         char log_id[AUDIT_NAME_MAX + 1];
         AuditVkey key; /* in force at the end: another one after a rekey */

@@ -137,7 +137,8 @@ static int show_report(Cli *cli, const AttestReport *report)
         }
         printf("The key was made in a TPM, never leaves it, and the TPM said so for this nonce.\n"
                "key: %s\nattestation key: %s%s\n",
-                        report->has_public ? key : "has no public half", ak, known ? "" : " (unknown: note it when the device is made, --ak-fingerprint)");
+                        report->has_public ? key : "has no public half", ak,
+                        known ? "" : " (unknown: note it when the device is made, --ak-fingerprint)");
         printf("endorsement certificate: %s\n", report->ek_checked ? "leads to the given root" : "not checked (--ek-root)");
         printf("firmware %s, %u resets, %u restarts\n", firmware, report->reset_count, report->restart_count);
         if (!known)

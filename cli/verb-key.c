@@ -16,9 +16,8 @@ static const Column description_columns[] = {
                 {"purpose", "Purpose", COLUMN_TEXT},
                 {"protection", "Protection", COLUMN_TEXT},
                 {"state", "State", COLUMN_TEXT},
-                {"lost", "Lost", COLUMN_TEXT},
                 {"lost-time", "Lost since", COLUMN_TIME},
-                {"available", "Available", COLUMN_TEXT},
+                {"unavailable", "Unavailable", COLUMN_TEXT},
                 {"frozen", "Frozen", COLUMN_TEXT},
                 {"digest", "Signs digests", COLUMN_TEXT},
                 {"imported", "Imported", COLUMN_TEXT},
@@ -111,6 +110,7 @@ static const Column list_columns[] = {
                 {"protection", "PROTECTION", COLUMN_TEXT},
                 {"created", "CREATED", COLUMN_TIME},
                 {"uuid", "UUID", COLUMN_TEXT},
+                {"unavailable", "UNAVAILABLE", COLUMN_TEXT},
                 {NULL, NULL, COLUMN_TEXT},
 };
 

@@ -17,7 +17,11 @@ static const Column status_columns[] = {
                 {"sequence", "Last log record", COLUMN_TEXT},
                 {"unsealed", "Unsealed records", COLUMN_TEXT},
                 {"backup", "Last backup", COLUMN_TIME},
+                {"tpm", "TPM", COLUMN_TEXT},
+                {"tpm-maker", "TPM maker", COLUMN_TEXT},
+                {"protection", "Protection", COLUMN_TEXT},
                 {"rollback-detection", "Rollback detection", COLUMN_TEXT},
+                {"anchor", "Last anchor", COLUMN_TIME},
                 {"policy", "Policy", COLUMN_TEXT},
                 {"rules", "Rules", COLUMN_TEXT},
                 {"uptime", "Uptime (s)", COLUMN_TEXT},
@@ -27,7 +31,7 @@ static const Column status_columns[] = {
 /* What is in a closed store nobody has counted; a person would take the zeros for what is there. */
 static void forget_unknown(json_t *status)
 {
-        static const char *const unknown[] = {"keys", "sequence", "unsealed"};
+        static const char *const unknown[] = {"keys", "sequence", "unsealed", "anchor", "rollback-detection"};
         const char *state = json_string_value(json_object_get(status, "state"));
 
         for (size_t i = 0; state && strcmp(state, "ready") && i < ELEMENTSOF(unknown); i++)
@@ -68,6 +72,13 @@ static int unlock_with(Cli *cli, json_t **ret)
         return cli_call(cli, CALL_MANAGER("Unlock", &args, .timeout = CALL_LONG), ret);
 }
 
+/* What a secret may help against. */
+static bool is_shut(int r)
+{
+        return r == HF_ERROR_UNLOCK_FAILED || r == HF_ERROR_PCR_CHANGED || r == HF_ERROR_TPM_UNAVAILABLE ||
+               r == HF_ERROR_TPM_FAILED || r == HF_ERROR_TPM_LOCKOUT;
+}
+
 /* Slots that need nobody first; then whoever sits here. */
 static int run_unlock(Cli *cli)
 {
@@ -77,10 +88,12 @@ static int run_unlock(Cli *cli)
 
         if (!passphrase_given(cli)) {
                 r = cli_try(cli, CALL_MANAGER("Unlock", &args, .timeout = CALL_LONG), &reply);
-                if (r != HF_ERROR_UNLOCK_FAILED || !isatty(STDIN_FILENO))
-                        r = cli_end(cli, r);
-                else
+                if (is_shut(r) && isatty(STDIN_FILENO)) {
+                        cli_talk(cli, "%s", hf_error_sentence());
                         r = unlock_with(cli, &reply);
+                } else {
+                        r = cli_end(cli, r);
+                }
         } else {
                 r = unlock_with(cli, &reply);
         }

@@ -70,6 +70,11 @@ static json_t *report_json(const AuditReport *report)
                         (json_int_t)report->records, "uses", (json_int_t)report->uses, "checkpoints",
                         (json_int_t)report->checkpoints, "sealed", (json_int_t)report->sealed, "sealed-time",
                         report->sealed_time, "unsealed", (json_int_t)report->unsealed, "key", vkey);
+        if (j && report->anchored) {
+                json_object_set_new(j, "counter", json_integer((json_int_t)report->counter));
+                json_object_set_new(j, "anchored", json_integer((json_int_t)report->anchored));
+                json_object_set_new(j, "anchored-time", json_string(report->anchored_time));
+        }
         if (j && report->verdict != AUDIT_GOOD) {
                 json_object_set_new(j, "bad-sequence", json_integer((json_int_t)report->bad_seq));
                 json_object_set_new(j, "bad-last", json_integer((json_int_t)report->bad_last));
@@ -100,6 +105,9 @@ static void print_good(const AuditReport *report, const AuditVkey *given)
                 printf("complete up to checkpoint %" PRIu64 " of %s\n", report->sealed, report->sealed_time);
         else
                 printf("no checkpoint: nothing is sealed\n");
+        if (report->anchored)
+                printf("anchored in the TPM up to checkpoint %" PRIu64 " of %s, counter %" PRId64 "\n", report->anchored,
+                                report->anchored_time, report->counter);
         printf("unsealed tail: %" PRIu64 " record%s\n", report->unsealed, report->unsealed == 1 ? "" : "s");
         print_successor(report, given);
         if (!report->signer_known)

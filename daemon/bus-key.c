@@ -7,7 +7,9 @@
 #include "crypto/pubkey.h"
 #include "daemon/bus.h"
 #include "daemon/change.h"
+#include "daemon/key-attest.h"
 #include "daemon/key-change.h"
+#include "daemon/lost.h"
 #include "dbus/names.h"
 #include "keystore/lifecycle.h"
 
@@ -25,7 +27,10 @@ static int read_no_options(Operation *op)
 
 static const char *state_name(const KeyEntry *key)
 {
-        return key->flags & KEY_FLAG_RETIRED ? "retired" : key->flags & KEY_FLAG_DISABLED ? "disabled" : "enabled";
+        return key->flags & KEY_FLAG_LOST       ? "lost"
+               : key->flags & KEY_FLAG_RETIRED  ? "retired"
+               : key->flags & KEY_FLAG_DISABLED ? "disabled"
+                                                : "enabled";
 }
 
 static int append_schemes(sd_bus_message *m, const KeyEntry *key)
@@ -54,7 +59,26 @@ static int append_public(sd_bus_message *m, const KeyEntry *key)
         return r >= 0 ? reply_append_bytes(m, "public", key_entry_public(key)) : r;
 }
 
-static int append_fields(sd_bus_message *m, const KeyEntry *key)
+/* When and why it went, or why it cannot be used just now. */
+static int append_trouble(const Daemon *d, sd_bus_message *m, const KeyEntry *key)
+{
+        const Vault *v = &d->vault;
+        const LostOccasion *o = lost_find(v->occasions, v->n_occasions, key->created);
+        const char *why = tpm_key_unavailable(d, key);
+        int r = 0;
+
+        if (!why)
+                return 0;
+        if (key->flags & KEY_FLAG_LOST) {
+                why = o ? o->reason : "its TPM is gone";
+                r = reply_append_string(m, "lost", why);
+                if (r >= 0 && o)
+                        r = reply_append_u64(m, "lost-time", o->when);
+        }
+        return r >= 0 ? reply_append_string(m, "unavailable", why) : r;
+}
+
+static int append_fields(const Daemon *d, sd_bus_message *m, const KeyEntry *key)
 {
         char uuid[UUID_TEXT_SIZE];
         int r;
@@ -82,16 +106,18 @@ static int append_fields(sd_bus_message *m, const KeyEntry *key)
         if (r >= 0)
                 r = reply_append_u32(m, "version", key->version);
         if (r >= 0)
+                r = append_trouble(d, m, key);
+        if (r >= 0)
                 r = append_schemes(m, key);
         return r >= 0 ? append_public(m, key) : r;
 }
 
-int key_append_description(sd_bus_message *m, const KeyEntry *key)
+int key_append_description(const Daemon *d, sd_bus_message *m, const KeyEntry *key)
 {
         int r = sd_bus_message_open_container(m, 'a', "{sv}");
 
         if (r >= 0)
-                r = append_fields(m, key);
+                r = append_fields(d, m, key);
         return r >= 0 ? sd_bus_message_close_container(m) : r;
 }
 
@@ -141,7 +167,7 @@ static int handle_describe(Operation *op)
                 return r;
         r = operation_reply_new(op, &reply);
         if (r >= 0)
-                r = key_append_description(reply, op->key);
+                r = key_append_description(op->daemon, reply, op->key);
         return send_or_unref(op, reply, r);
 }
 
@@ -589,6 +615,19 @@ static int handle_retire(Operation *op)
         return handle_action(op, KEY_ACTION_RETIRE, "key.retire");
 }
 
+static int handle_attest(Operation *op)
+{
+        Bytes nonce = BYTES_NULL;
+        int r = read_bytes(op, &nonce);
+
+        if (!r)
+                r = read_no_options(op);
+        if (r)
+                return r;
+        r = operation_authorise(op, &(Question){.operation = POLICY_OP_PUBLIC});
+        return r ? r : key_attest(op, nonce);
+}
+
 static int handle_destroy(Operation *op)
 {
         int r = read_no_options(op);
@@ -608,6 +647,7 @@ const Method key_methods[] = {
                 {HF_IFACE_KEY, "Seal", "aya{sv}", "ay", 0, METHOD_KEY | METHOD_DIRECT, 0, handle_seal},
                 {HF_IFACE_KEY, "Unseal", "aya{sv}", "ay", 0, METHOD_KEY | METHOD_DIRECT, 0, handle_unseal},
                 {HF_IFACE_KEY, "CreateCsr", "sa{sv}", "ay", 0, METHOD_KEY, 0, handle_csr},
+                {HF_IFACE_KEY, "Attest", "aya{sv}", "ay", 0, METHOD_KEY, 0, handle_attest},
                 {HF_IFACE_KEY, "Enable", "a{sv}", "", 0, METHOD_KEY, POLICY_OP_ENABLE, handle_enable},
                 {HF_IFACE_KEY, "Disable", "a{sv}", "", 0, METHOD_KEY, POLICY_OP_DISABLE, handle_disable},
                 {HF_IFACE_KEY, "Freeze", "a{sv}", "", 0, METHOD_KEY, POLICY_OP_FREEZE, handle_freeze},

@@ -12,9 +12,13 @@
 #include "daemon/doctor.h"
 #include "daemon/key-change.h"
 #include "daemon/system-bus.h"
+#include "daemon/tpm-words.h"
 #include "dbus/names.h"
 #include "policy/explain.h"
 
+/* How long an answer waits for the TPM's; then it tells what was known before. */
+#define STATUS_PATIENCE (USEC_PER_SEC)
+#define CHECK_PATIENCE (5 * USEC_PER_SEC)
 #define LIST_SCAN_MAX 8192 /* keys looked at in one call, seen or not */
 
 /* ---- status ---- */
@@ -24,6 +28,25 @@ static const char *memory_name(const Daemon *d)
         return !signer_client_is_up(d->signer)               ? "unknown"
                : signer_client_hello(d->signer)->memory == 1 ? "secret"
                                                              : "locked";
+}
+
+static int append_tpm_status(sd_bus_message *m, const Daemon *d)
+{
+        char text[TPM_WORDS_MAX];
+        int r;
+
+        rollback_words(d, text);
+        r = reply_append_string(m, "rollback-detection", text);
+        if (r >= 0 && d->anchor.state != ANCHOR_NONE)
+                r = reply_append_u64(m, "anchor", d->anchor.last);
+        tpm_words(d, text);
+        if (r >= 0)
+                r = reply_append_string(m, "tpm", text);
+        tpm_maker_words(d, text);
+        if (r >= 0)
+                r = reply_append_string(m, "tpm-maker", text);
+        protection_words(d, text);
+        return r >= 0 ? reply_append_string(m, "protection", text) : r;
 }
 
 static int append_private_status(sd_bus_message *m, const Daemon *d)
@@ -52,9 +75,7 @@ static int append_private_status(sd_bus_message *m, const Daemon *d)
         if (r >= 0)
                 r = reply_append_u64(m, "backup", v->last_backup);
         if (r >= 0)
-                r = reply_append_string(m, "rollback-detection",
-                                "store against log; not when store, log and slots are put back together (no "
-                                "TPM)");
+                r = append_tpm_status(m, d);
         if (r >= 0)
                 r = reply_append_string(m, "policy", d->policy_hash);
         if (r >= 0)
@@ -85,33 +106,51 @@ static int append_status(Operation *op, sd_bus_message *m)
 
 static const OptionSpec no_options[] = {{0}};
 
+static void send_status(void *userdata)
+{
+        Operation *op = userdata;
+        sd_bus_message *reply = NULL;
+        int r = operation_reply_new(op, &reply);
+
+        if (r >= 0)
+                r = append_status(op, reply);
+        send_done(op, reply, r);
+}
+
 static int handle_status(Operation *op)
 {
-        sd_bus_message *reply = NULL;
         int r = read_options(op, no_options, NULL);
 
         if (r)
                 return r;
-        r = operation_reply_new(op, &reply);
+        if (operation_may(op, POLICY_OP_CHECK, NULL))
+                tpm_ask(op->daemon, false, STATUS_PATIENCE, send_status, op);
+        else
+                send_status(op);
+        return 0;
+}
+
+static void send_findings(void *userdata)
+{
+        Operation *op = userdata;
+        sd_bus_message *reply = NULL;
+        int r = operation_reply_new(op, &reply);
+
         if (r >= 0)
-                r = append_status(op, reply);
-        return send_or_unref(op, reply, r);
+                r = doctor_append_findings(op->daemon, reply);
+        send_done(op, reply, r);
 }
 
 static int handle_check(Operation *op)
 {
-        sd_bus_message *reply = NULL;
         int r = read_options(op, no_options, NULL);
 
         if (r)
                 return r;
         r = operation_authorise(op, &(Question){.operation = POLICY_OP_CHECK});
-        if (r)
-                return r;
-        r = operation_reply_new(op, &reply);
-        if (r >= 0)
-                r = doctor_append_findings(op->daemon, reply);
-        return send_or_unref(op, reply, r);
+        if (!r)
+                tpm_ask(op->daemon, true, CHECK_PATIENCE, send_findings, op);
+        return r;
 }
 
 /* ---- keys ---- */
@@ -131,6 +170,7 @@ static const OptionSpec create_options[] = {
 static const OptionSpec import_options[] = {
                 {"purpose", OPTION_STRING, offsetof(CreateOptions, purpose)},
                 {"digest", OPTION_BOOL, offsetof(CreateOptions, digest)},
+                {"protection", OPTION_STRING, offsetof(CreateOptions, protection)},
                 {0},
 };
 
@@ -179,8 +219,6 @@ static int handle_create(Operation *op)
                         &(Question){.operation = POLICY_OP_CREATE, .key_name = name, .algorithm = algorithm});
         if (r)
                 return r;
-        if (a.protection != PROTECTION_SOFTWARE)
-                return HF_E_NOT_SUPPORTED;
         r = read_purpose(&o, &a);
         if (!r)
                 r = lifecycle_check_new(op->daemon->vault.catalogue, name);
@@ -192,8 +230,8 @@ static int handle_create(Operation *op)
 
 static int handle_import(Operation *op)
 {
-        CreateOptions o = {0};
-        KeyAttributes a = {.protection = PROTECTION_SOFTWARE};
+        CreateOptions o = {.protection = "software"};
+        KeyAttributes a = {0};
         const char *name;
         int fd, r;
 
@@ -209,6 +247,9 @@ static int handle_import(Operation *op)
                 return r;
         if (!op->daemon->config.import)
                 return HF_E_IMPORT_DISABLED;
+        a.protection = key_protection_from_string(o.protection);
+        if (!a.protection)
+                return HF_E_INVALID_ARGS;
         a.algorithm = KEY_P256; /* stands in for what the file will turn out to be */
         a.purpose = o.purpose ? key_purpose_from_string(o.purpose) : PURPOSE_SIGN;
         if (!a.purpose || (o.digest && a.purpose != PURPOSE_SIGN))
@@ -262,7 +303,7 @@ static int append_keys(Operation *op, sd_bus_message *m, const ListOptions *o, C
                 seen++;
                 if (!is_listed(op, o, key))
                         continue;
-                r = key_append_description(m, key);
+                r = key_append_description(op->daemon, m, key);
                 shown++;
         }
         return r >= 0 ? sd_bus_message_close_container(m) : r;
@@ -548,6 +589,7 @@ const Method manager_methods[] = {
                 {M, "AddSlot", "sa{sv}", "u", 0, 0, POLICY_OP_SLOT_ADD, store_handle_slot_add},
                 {M, "RemoveSlot", "ua{sv}", "", 0, 0, POLICY_OP_SLOT_REMOVE, store_handle_slot_remove},
                 {M, "ChangeSlot", "ua{sv}", "", 0, 0, POLICY_OP_SLOT_CHANGE, store_handle_slot_change},
+                {M, "ResealSlot", "ua{sv}", "", 0, 0, POLICY_OP_SLOT_CHANGE, store_handle_slot_reseal},
                 {M, "Backup", "ha{sv}", "a{sv}", VAULT_READY, 0, POLICY_OP_BACKUP, backup_handle_backup},
                 {M, "Restore", "ha{sv}", "a{sv}", VAULT_UNINITIALISED | VAULT_FOREIGN | VAULT_REFUSED, 0,
                                 POLICY_OP_RESTORE, backup_handle_restore},

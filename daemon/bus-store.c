@@ -10,6 +10,8 @@
 #include "base/clock.h"
 #include "base/secret.h"
 #include "daemon/change.h"
+#include "daemon/slot-tpm.h"
+#include "daemon/vault-job.h"
 #include "dbus/errors.h"
 
 typedef struct SlotOptions {
@@ -17,6 +19,7 @@ typedef struct SlotOptions {
         const char *label;
         bool unattended;
         bool accept_rollback;
+        SlotTpmOptions tpm;
 } SlotOptions;
 
 static const OptionSpec init_options[] = {
@@ -24,6 +27,8 @@ static const OptionSpec init_options[] = {
                 {"recovery", OPTION_FD, offsetof(SlotOptions, recovery)},
                 {"unattended", OPTION_BOOL, offsetof(SlotOptions, unattended)},
                 {"label", OPTION_STRING, offsetof(SlotOptions, label)},
+                {"pcr", OPTION_STRING, offsetof(SlotOptions, tpm.pcr)},
+                {"policy-key", OPTION_BYTES, offsetof(SlotOptions, tpm.policy_key)},
                 {0},
 };
 static const OptionSpec secret_option[] = {{"secret", OPTION_FD, offsetof(SlotOptions, secret)}, {0}};
@@ -31,11 +36,15 @@ static const OptionSpec slot_options[] = {
                 {"secret", OPTION_FD, offsetof(SlotOptions, secret)},
                 {"recovery", OPTION_FD, offsetof(SlotOptions, recovery)},
                 {"label", OPTION_STRING, offsetof(SlotOptions, label)},
+                {"pcr", OPTION_STRING, offsetof(SlotOptions, tpm.pcr)},
+                {"policy-key", OPTION_BYTES, offsetof(SlotOptions, tpm.policy_key)},
+                {"key", OPTION_STRING, offsetof(SlotOptions, tpm.key)},
                 {0},
 };
 static const OptionSpec change_options[] = {
                 {"secret", OPTION_FD, offsetof(SlotOptions, secret)},
                 {"recovery", OPTION_FD, offsetof(SlotOptions, recovery)},
+                {"key", OPTION_STRING, offsetof(SlotOptions, tpm.key)},
                 {0},
 };
 static const OptionSpec recover_options[] = {
@@ -108,6 +117,16 @@ static int append_key_of_log(sd_bus_message *m, const Vault *v)
         return r >= 0 ? reply_append_string(m, "store", id) : r;
 }
 
+/* Which kinds take a secret, and which a pipe for the code. */
+static int check_kind(SlotKind kind, const SlotOptions *o)
+{
+        bool may_have_secret = kind == SLOT_PASSPHRASE || kind == SLOT_TPM2;
+
+        if (!kind || (o->secret >= 0 && !may_have_secret) || (o->secret < 0 && kind == SLOT_PASSPHRASE))
+                return HF_E_INVALID_ARGS;
+        return 0;
+}
+
 /* ---- init ---- */
 
 void store_on_init(void *userdata, int result, const char *reason, uint32_t slot)
@@ -149,12 +168,11 @@ int store_read_init(Operation *op, VaultInitParams *ret)
                         .unattended = o.unattended,
                         .secret_fd = o.secret,
                         .recovery_fd = o.recovery};
-        if ((ret->kind != SLOT_CREDENTIAL && ret->kind != SLOT_PASSPHRASE) ||
-                        (ret->kind == SLOT_PASSPHRASE) != (o.secret >= 0) ||
+        if (ret->kind == SLOT_RECOVERY || ret->kind == SLOT_TPM2_DERIVED || check_kind(ret->kind, &o) ||
                         ret->unattended != (o.recovery < 0))
                 return HF_E_INVALID_ARGS;
         strcpy(ret->label, *o.label ? o.label : kind);
-        return 0;
+        return slot_tpm_read(op, ret->kind, &o.tpm, o.secret >= 0, &ret->tpm);
 }
 
 int store_handle_init(Operation *op)
@@ -274,7 +292,7 @@ int store_handle_recover(Operation *op)
 
 /* ---- slots ---- */
 
-static int append_slot(sd_bus_message *m, const SlotEntry *e)
+static int append_slot(const Operation *op, sd_bus_message *m, const SlotEntry *e)
 {
         int r = sd_bus_message_open_container(m, 'a', "{sv}");
 
@@ -286,6 +304,8 @@ static int append_slot(sd_bus_message *m, const SlotEntry *e)
                 r = reply_append_bool(m, "unattended", e->unattended);
         if (r >= 0)
                 r = reply_append_u64(m, "created", e->created);
+        if (r >= 0)
+                r = slot_append_tpm(op, m, e);
         return r >= 0 ? sd_bus_message_close_container(m) : r;
 }
 
@@ -301,7 +321,7 @@ int store_handle_slots(Operation *op)
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "a{sv}");
         for (size_t i = 0; r >= 0 && i < l->n; i++)
-                r = append_slot(reply, &l->slots[i]);
+                r = append_slot(op, reply, &l->slots[i]);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
         return send_or_unref(op, reply, r);
@@ -311,43 +331,85 @@ typedef struct SlotChange {
         Change change;
         Operation *op;
         uint32_t id;
+        uint32_t replaced; /* 0: none */
+        bool makes_id;     /* the signer's answer begins with the new slot's */
         const char *kind;
         char label[NAME_SIZE];
+        SignerSlotTpm tpm; /* what a new one is made with; its spans are gone */
         uint8_t base[32]; /* SHA-256 of the file that the new one was made from */
+        bool has_counter; /* the new file is the first that names one */
+        uint64_t counter;
 } SlotChange;
+
+static void put_u64(uint8_t ret[static 8], uint64_t v)
+{
+        for (size_t i = 0; i < 8; i++)
+                ret[i] = (uint8_t)(v >> (8 * i));
+}
 
 static int write_slot_change(Change *c, AuditLine *line)
 {
         SlotChange *s = c->userdata;
+        uint8_t counter[8];
 
+        put_u64(counter, s->counter);
         if (memcmp(s->base, c->daemon->vault.slots_hash, sizeof(s->base)))
                 return HF_E_BUSY; /* another change or a rekey came first and would be lost */
         audit_line_u64(line, "slot", s->id);
         audit_line_str(line, "kind", s->kind);
         audit_line_str(line, "label-of-slot", s->label[0] ? s->label : NULL);
+        if (s->replaced)
+                audit_line_u64(line, "replaced", s->replaced);
         operation_audit_caller(s->op, line);
-        return 0;
+        return s->has_counter ? store_put_meta(c->daemon->vault.store, META_COUNTER, BYTES_ARRAY(counter)) : 0;
 }
 
 /* What is known is in the list at once: the signer, which knows the rest, may die before it has told. */
+static void forget_entry(SlotList *l, uint32_t id)
+{
+        for (size_t i = 0; i < l->n; i++)
+                if (l->slots[i].id == id) {
+                        memmove(&l->slots[i], &l->slots[i + 1], (l->n - i - 1) * sizeof(l->slots[0]));
+                        l->n--;
+                        return;
+                }
+}
+
+/* A new slot, as far as it is known here. */
+static void note_entry(SlotList *l, const SlotChange *s)
+{
+        SlotKind kind = slot_kind_from_string(s->kind);
+        SlotEntry *e = &l->slots[l->n];
+
+        for (size_t i = 0; i < l->n; i++)
+                if (l->slots[i].id == s->id)
+                        return;
+        if (l->n == SLOTS_MAX)
+                return;
+        l->n++;
+        *e = (SlotEntry){.id = s->id,
+                        .kind = kind,
+                        .unattended = kind == SLOT_CREDENTIAL || kind == SLOT_TPM2_DERIVED || (kind == SLOT_TPM2 && !s->tpm.pin),
+                        .pin = s->tpm.pin,
+                        .signed_policy = s->tpm.policy.algorithm,
+                        .created = clock_wall()};
+        strcpy(e->label, s->label);
+        tpm_pcrs_format(&s->tpm.pcrs, e->pcrs);
+        memcpy(e->device_key, s->tpm.device_key, sizeof(e->device_key));
+}
+
 static void apply_slot_change(Change *c)
 {
-        SlotList *l = &c->daemon->vault.slot_list;
-        const SlotChange *s = c->userdata;
-        SlotKind kind = slot_kind_from_string(s->kind);
-        size_t i = 0;
+        SlotChange *s = c->userdata;
 
-        while (i < l->n && l->slots[i].id != s->id)
-                i++;
-        if (strcmp(c->event, "slot.remove") == 0 && i < l->n) {
-                memmove(&l->slots[i], &l->slots[i + 1], (l->n - i - 1) * sizeof(l->slots[0]));
-                l->n--;
-        } else if (i == l->n && i < SLOTS_MAX) {
-                l->slots[i] = (SlotEntry){.id = s->id, .kind = kind, .unattended = kind == SLOT_CREDENTIAL,
-                                .created = clock_wall()};
-                strcpy(l->slots[i].label, s->label);
-                l->n++;
-        }
+        if (s->has_counter)
+                anchor_adopt(c->daemon, s->counter);
+        if (s->replaced)
+                forget_entry(&c->daemon->vault.slot_list, s->replaced);
+        if (strcmp(c->event, "slot.remove") == 0)
+                forget_entry(&c->daemon->vault.slot_list, s->id);
+        else
+                note_entry(&c->daemon->vault.slot_list, s);
         (void)vault_read_slots(c->daemon, buffer_bytes(&c->daemon->vault.slots));
 }
 
@@ -371,6 +433,40 @@ static void finish_slot_change(Change *c, int result)
         send_done(op, reply, r);
 }
 
+static void fail_slot_change(SlotChange *s, int result)
+{
+        Operation *op = s->op;
+
+        buffer_deinit(&s->change.slots);
+        free(s);
+        tpm_note_result(op->daemon, result);
+        operation_fail(op, result);
+}
+
+/* A store that was made without a TPM, and the first slot of one: from now on it has a counter. */
+static void on_counter(void *userdata, int result, Bytes body)
+{
+        WireReader r = wire_reader(body);
+        SlotChange *s = userdata;
+
+        if (!result) {
+                s->counter = wire_get_u64(&r);
+                s->has_counter = wire_done(&r) == 0;
+        }
+        change_submit(s->op->daemon, &s->change);
+}
+
+static int ask_counter(SlotChange *s)
+{
+        SignerClient *signer = s->op->daemon->signer;
+        Buffer *b = signer_begin(signer, SIGNER_COUNTER);
+        int r = wire_put_block(b, buffer_bytes(&s->change.slots));
+
+        if (!r)
+                r = wire_put_u8(b, TPM_COUNTER_READ);
+        return r ? r : signer_call(signer, NULL, 0, on_counter, s);
+}
+
 static void on_slots_made(void *userdata, int result, Bytes body)
 {
         WireReader r = wire_reader(body);
@@ -378,20 +474,19 @@ static void on_slots_made(void *userdata, int result, Bytes body)
         Operation *op = s->op;
         Bytes slots;
 
-        if (!result && strcmp(s->change.event, "slot.add") == 0)
+        if (!result && s->makes_id)
                 s->id = wire_get_u32(&r);
         if (!result) {
                 slots = wire_get_block(&r, SLOTS_FILE_MAX);
                 result = wire_done(&r) ? HF_E_SIGNER_FAILED
                                        : buffer_append(&s->change.slots, slots.data, slots.len);
         }
-        if (!result) {
+        if (!result && op->daemon->anchor.state == ANCHOR_NONE)
+                result = ask_counter(s);
+        else if (!result)
                 change_submit(op->daemon, &s->change);
-                return;
-        }
-        buffer_deinit(&s->change.slots);
-        free(s);
-        operation_fail(op, result);
+        if (result)
+                fail_slot_change(s, result);
 }
 
 static int slot_change_new(Operation *op, const char *event, SlotChange **ret)
@@ -418,27 +513,30 @@ static int slot_change_new(Operation *op, const char *event, SlotChange **ret)
         return 0;
 }
 
-static int call_for_slots(SlotChange *s, int r, const SlotOptions *o)
+static int call_for_slots_then(SlotChange *s, int r, const SlotOptions *o, SignerReplyFunc made)
 {
-        int fd = o && o->secret >= 0 ? o->secret : o ? o->recovery : -EBADF;
+        int fd = o->secret >= 0 ? o->secret : o->recovery;
 
         if (!r)
-                r = signer_call(s->op->daemon->signer, &fd, fd >= 0 ? 1 : 0, on_slots_made, s);
+                r = signer_call(s->op->daemon->signer, &fd, fd >= 0 ? 1 : 0, made, s);
         if (r)
                 free(s);
         return r;
 }
 
+static int call_for_slots(SlotChange *s, int r, const SlotOptions *o)
+{
+        return call_for_slots_then(s, r, o, on_slots_made);
+}
+
 int store_handle_slot_add(Operation *op)
 {
-        _cleanup_buffer_ Buffer encoded = BUFFER_INIT(SIGNER_SLOT_TPM_MAX);
         Daemon *d = op->daemon;
-        SignerSlotTpm tpm = {};
+        SignerSlotTpm tpm;
         const char *kind_name;
         SlotChange *s;
         SlotOptions o;
         SlotKind kind;
-        Buffer *b;
         int r;
 
         if (sd_bus_message_read_basic(op->call, 's', &kind_name) < 0)
@@ -447,25 +545,19 @@ int store_handle_slot_add(Operation *op)
         if (r)
                 return r;
         kind = slot_kind_from_string(kind_name);
-        if (!kind || kind == SLOT_TPM2 || kind == SLOT_TPM2_DERIVED)
-                return kind ? HF_E_NOT_SUPPORTED : HF_E_INVALID_ARGS;
-        if ((kind == SLOT_PASSPHRASE) != (o.secret >= 0) || (kind == SLOT_RECOVERY) != (o.recovery >= 0))
+        if (check_kind(kind, &o) || (kind == SLOT_RECOVERY) != (o.recovery >= 0))
                 return HF_E_INVALID_ARGS;
+        r = slot_tpm_read(op, kind, &o.tpm, o.secret >= 0, &tpm);
+        if (r)
+                return r;
         r = slot_change_new(op, "slot.add", &s);
         if (r)
                 return r;
         s->kind = slot_kind_to_string(kind);
+        s->makes_id = true;
+        s->tpm = tpm;
         strcpy(s->label, *o.label ? o.label : kind_name);
-        b = signer_begin(d->signer, SIGNER_SLOT_ADD);
-        r = wire_put_block(b, buffer_bytes(&d->vault.slots));
-        if (!r)
-                r = wire_put_u8(b, (uint8_t)kind);
-        if (!r)
-                r = wire_put_string(b, s->label);
-        if (!r)
-                r = signer_slot_tpm_encode(&tpm, &encoded);
-        if (!r)
-                r = wire_put_block(b, buffer_bytes(&encoded));
+        r = slot_put_add(signer_begin(d->signer, SIGNER_SLOT_ADD), buffer_bytes(&d->vault.slots), kind, s->label, &tpm);
         return call_for_slots(s, r, &o);
 }
 
@@ -477,10 +569,33 @@ static const SlotEntry *find_slot(const Daemon *d, uint32_t id)
         return NULL;
 }
 
+/* The old slot is out of the file; the new one, from the other key, goes in. Only the file with both done is ever in
+ * force. */
+static void on_derived_removed(void *userdata, int result, Bytes body)
+{
+        SlotChange *s = userdata;
+        SignerClient *signer = s->op->daemon->signer;
+        WireReader r = wire_reader(body);
+        Bytes slots;
+
+        if (!result) {
+                slots = wire_get_block(&r, SLOTS_FILE_MAX);
+                result = wire_done(&r) ? HF_E_SIGNER_FAILED
+                                       : slot_put_add(signer_begin(signer, SIGNER_SLOT_ADD), slots, SLOT_TPM2_DERIVED,
+                                                         s->label, &s->tpm);
+        }
+        if (!result)
+                result = signer_call(signer, NULL, 0, on_slots_made, s);
+        if (result)
+                fail_slot_change(s, result);
+}
+
 static int change_existing(Operation *op, const char *event, SignerRequest request, const OptionSpec *specs)
 {
         Daemon *d = op->daemon;
         const SlotEntry *e;
+        SignerReplyFunc made = on_slots_made;
+        SignerSlotTpm tpm = {0};
         SlotOptions o;
         SlotChange *s;
         uint32_t id;
@@ -495,17 +610,31 @@ static int change_existing(Operation *op, const char *event, SignerRequest reque
         e = find_slot(d, id);
         if (!e)
                 return HF_E_NO_SUCH_SLOT;
+        if (request == SIGNER_SLOT_CHANGE && (o.tpm.key || e->kind == SLOT_TPM2_DERIVED)) {
+                r = slot_tpm_read(op, e->kind, &o.tpm, false, &tpm);
+                if (r)
+                        return r;
+        }
         r = slot_change_new(op, event, &s);
         if (r)
                 return r;
         s->id = id;
         s->kind = slot_kind_to_string(e->kind);
         strcpy(s->label, e->label);
+        if (o.tpm.key) {
+                s->replaced = id;
+                s->makes_id = true;
+                s->tpm = tpm;
+                request = SIGNER_SLOT_REMOVE;
+                made = on_derived_removed;
+        }
         b = signer_begin(d->signer, request);
         r = wire_put_block(b, buffer_bytes(&d->vault.slots));
         if (!r)
                 r = wire_put_u32(b, id);
-        return call_for_slots(s, r, &o);
+        if (!r && request == SIGNER_SLOT_RESEAL)
+                r = vault_put_signatures(d, b);
+        return call_for_slots_then(s, r, &o, made);
 }
 
 int store_handle_slot_remove(Operation *op)
@@ -516,4 +645,9 @@ int store_handle_slot_remove(Operation *op)
 int store_handle_slot_change(Operation *op)
 {
         return change_existing(op, "slot.change", SIGNER_SLOT_CHANGE, change_options);
+}
+
+int store_handle_slot_reseal(Operation *op)
+{
+        return change_existing(op, "slot.reseal", SIGNER_SLOT_RESEAL, secret_option);
 }

@@ -12,6 +12,7 @@ int store_handle_slots(Operation *op);
 int store_handle_slot_add(Operation *op);
 int store_handle_slot_remove(Operation *op);
 int store_handle_slot_change(Operation *op);
+int store_handle_slot_reseal(Operation *op);
 int store_handle_recover(Operation *op);
 
 /* Shared with rekey: arguments and answer of Initialise. */

@@ -37,7 +37,7 @@ int reply_append_bytes(sd_bus_message *m, const char *key, Bytes value);
 int reply_append_strings(sd_bus_message *m, const char *key, const char *const *values);
 
 /* What Describe says of a key, as an a{sv}. */
-int key_append_description(sd_bus_message *m, const KeyEntry *key);
+int key_append_description(const Daemon *d, sd_bus_message *m, const KeyEntry *key);
 /* Object path of a key; free(). */
 int key_path(const KeyEntry *key, char **ret);
 /* One property of the Key interface as a variant; HF_E_INVALID_ARGS for an unknown one. */

@@ -193,7 +193,7 @@ static void after_done(Change *c)
                 end(c, c->failed);
         } else if (c->seal) {
                 c->step = CHANGE_SEAL;
-                checkpoint_request(c->daemon, on_sealed, c);
+                checkpoint_anchor(c->daemon, on_sealed, c);
         } else {
                 end(c, 0);
         }

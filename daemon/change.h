@@ -50,4 +50,6 @@ void change_reserve_uses(Operation *op, void (*done)(void *op, int result));
 void change_slots_hash(Bytes slots, uint8_t ret[static 32]);
 #define META_SLOTS "slots"   /* SHA-256 of the slots file in force */
 #define META_EPOCH "epoch"   /* u64 little-endian */
+#define META_COUNTER "counter" /* u64 little-endian: the NV counter when the epoch began; all ones: none */
+#define META_LOST "tpm-lost"   /* daemon/lost.h */
 #define META_BACKUP "backup" /* u64 little-endian, microseconds since 1970 */

@@ -12,6 +12,7 @@ struct SealWaiter {
         SealWaiter *next;
         SealedFunc done;
         void *userdata;
+        bool anchor;  /* wants it anchored */
         bool covered; /* by the note that is being made */
 };
 
@@ -25,6 +26,8 @@ typedef enum SealStep {
 
 static struct {
         bool stopping; /* the log is about to close: nothing is begun any more */
+        bool anchor_next; /* the next note is to be anchored, */
+        bool anchored;    /* or this one is */
         SealStep step;
         AuditPosition position;
         uint64_t line;
@@ -49,12 +52,17 @@ static void finish(Daemon *d, int result)
         }
         while ((w = told)) {
                 told = w->next;
-                w->done(w->userdata, result);
+                if (w->anchor && !result)
+                        anchor_wait(d, w->done, w->userdata);
+                else
+                        w->done(w->userdata, result);
                 free(w);
         }
         if (seal.stopping)
                 return;
-        if (d->seal_waiters && seal.step == SEAL_IDLE && d->vault.log)
+        if (seal.anchored && !result)
+                anchor_push(d);
+        if ((d->seal_waiters || seal.anchor_next) && seal.step == SEAL_IDLE && d->vault.log)
                 begin(d);
         use_pump(d);
 }
@@ -89,12 +97,14 @@ static void on_note(void *userdata, int result, Bytes body)
 
 static void ask_signer(Daemon *d)
 {
-        SignerCheckpoint c = {.size = seal.position.size, .counter = -1, .epoch = d->vault.epoch};
+        SignerCheckpoint c = {.size = seal.position.size, .epoch = d->vault.epoch};
         int r;
 
         memcpy(c.head, seal.position.head, sizeof(c.head));
         memcpy(c.state, seal.position.effective.state, sizeof(c.state));
         seal.step = SEAL_WAIT_NOTE;
+        seal.anchored |= anchor_is_due(d);
+        c.counter = anchor_note(d, seal.anchored);
         r = signer_checkpoint_encode(&c, signer_begin(d->signer, SIGNER_CHECKPOINT));
         if (!r)
                 r = signer_call(d->signer, NULL, 0, on_note, d);
@@ -117,15 +127,19 @@ void checkpoint_on_durable(Daemon *d)
 
 static void begin(Daemon *d)
 {
-        for (SealWaiter *w = d->seal_waiters; w; w = w->next)
+        seal.anchored = seal.anchor_next;
+        seal.anchor_next = false;
+        for (SealWaiter *w = d->seal_waiters; w; w = w->next) {
                 w->covered = true;
+                seal.anchored |= w->anchor;
+        }
         d->sealing = true;
         seal.step = SEAL_WAIT_LINES;
         audit_log_position(d->vault.log, &seal.position);
         checkpoint_on_durable(d);
 }
 
-void checkpoint_request(Daemon *d, SealedFunc done, void *userdata)
+static void request(Daemon *d, bool anchor, SealedFunc done, void *userdata)
 {
         SealWaiter *w;
 
@@ -135,11 +149,22 @@ void checkpoint_request(Daemon *d, SealedFunc done, void *userdata)
                         done(userdata, -ENOMEM);
                         return;
                 }
-                *w = (SealWaiter){.next = d->seal_waiters, .done = done, .userdata = userdata};
+                *w = (SealWaiter){.next = d->seal_waiters, .anchor = anchor, .done = done, .userdata = userdata};
                 d->seal_waiters = w;
         }
+        seal.anchor_next |= anchor && !seal.stopping;
         if (d->vault.log && seal.step == SEAL_IDLE && !seal.stopping)
                 begin(d);
+}
+
+void checkpoint_request(Daemon *d, SealedFunc done, void *userdata)
+{
+        request(d, false, done, userdata);
+}
+
+void checkpoint_anchor(Daemon *d, SealedFunc done, void *userdata)
+{
+        request(d, true, done, userdata);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
@@ -175,6 +200,8 @@ void checkpoint_stop(Daemon *d)
 {
         seal.stopping = true;
         d->seal_timer = sd_event_source_disable_unref(d->seal_timer);
+        anchor_end(d);
+        seal.anchor_next = false;
         do {
                 for (SealWaiter *w = d->seal_waiters; w; w = w->next)
                         w->covered = true;

@@ -17,6 +17,9 @@ typedef struct SealWaiter SealWaiter;
 
 /* Everything in the log at this moment will be under the note. `done` may be NULL. */
 void checkpoint_request(Daemon *d, SealedFunc done, void *userdata);
+/* The same for what must not be undone by an older copy: the note is anchored (daemon/anchor.h) before `done` is told, as
+ * far as the TPM answers. */
+void checkpoint_anchor(Daemon *d, SealedFunc done, void *userdata);
 /* A line was appended: is it time? */
 void checkpoint_consider(Daemon *d);
 /* More lines are durable. */

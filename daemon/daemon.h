@@ -11,9 +11,11 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
+#include "daemon/anchor.h"
 #include "daemon/caller.h"
 #include "daemon/config.h"
 #include "daemon/signer-client.h"
+#include "daemon/tpm-state.h"
 #include "daemon/vault.h"
 #include "daemon/worker.h"
 #include "policy/decide.h"
@@ -83,6 +85,10 @@ struct Daemon {
         bool sealing;
         sd_event_source *seal_timer;
         struct SealWaiter *seal_waiters;
+
+        Anchor anchor;
+        bool marking_lost; /* daemon/lost.c */
+        TpmWatch tpm;
 };
 
 /* `accept`: names that have become others are meant (daemon/accounts.h). */

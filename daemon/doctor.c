@@ -17,6 +17,7 @@
 #include "daemon/connection.h"
 #include "daemon/files.h"
 #include "daemon/system-bus.h"
+#include "daemon/tpm-words.h"
 #include "dbus/errors.h"
 #include "dbus/names.h"
 
@@ -62,6 +63,7 @@ static const char *store_remedy(int error)
         case HF_E_STORE_LOCKED:
                 return "holdfast unlock";
         case HF_E_STORE_FOREIGN:
+        case HF_E_TPM_IDENTITY_CHANGED:
                 return "holdfast recover";
         case HF_E_STORE_DAMAGED:
                 return "holdfast restore FILE";
@@ -218,6 +220,46 @@ static int check_files(Daemon *d, sd_bus_message *m)
         return s.found ? 0 : ADD(m, "ok", "files", "", "%zu files belong to whom they should", s.seen);
 }
 
+/* One that nothing needs is no finding. */
+static int check_tpm(Daemon *d, sd_bus_message *m)
+{
+        const TpmWatch *t = &d->tpm;
+        char words[TPM_WORDS_MAX];
+
+        tpm_words(d, words);
+        if (!t->known || (!tpm_is_ready(d) && !tpm_is_needed(d)))
+                return 0;
+        if (t->match == SIGNER_TPM_OTHER)
+                return ADD(m, "error", "tpm", "holdfast recover, with the recovery code", "%s", words);
+        if (t->state.presence == TPM_PRESENCE_FAILURE)
+                return ADD(m, "error", "tpm", "reset the machine; if it stays so, the TPM is broken: holdfast recover",
+                                "%.900s: keys in it cannot be used", words);
+        if (!tpm_is_ready(d))
+                return ADD(m, "error", "tpm", "systemctl status holdfast-tpm; ls -l /dev/tpmrm0",
+                                "%.900s: keys in it cannot be used", words);
+        if (t->state.locked_out)
+                return ADD(m, "warning", "tpm", "wait, or tpm2_dictionarylockout --clear-lockout",
+                                "%.900s: slots with a PIN stay shut, keys work", words);
+        return ADD(m, "ok", "tpm", "", "%s", words);
+}
+
+static int check_anchor(Daemon *d, sd_bus_message *m)
+{
+        char words[TPM_WORDS_MAX];
+
+        if (!d->vault.log)
+                return 0;
+        rollback_words(d, words);
+        return ADD(m, d->anchor.state == ANCHOR_WRONG                                                         ? "error"
+                      : d->anchor.state == ANCHOR_GOOD || (d->anchor.state == ANCHOR_NONE && !tpm_is_ready(d)) ? "ok"
+                                                                                                               : "warning",
+                        "rollback",
+                        d->anchor.state == ANCHOR_WRONG                          ? "holdfast recover"
+                        : d->anchor.state == ANCHOR_NONE && tpm_is_ready(d) ? "holdfast slot add tpm2"
+                                                                                 : "",
+                        "an older copy is noticed: %.900s", words);
+}
+
 static int check_backup(Daemon *d, sd_bus_message *m)
 {
         if (d->vault.state != VAULT_READY)
@@ -291,8 +333,8 @@ static int check_bus(Daemon *d, sd_bus_message *m)
 
 int doctor_append_findings(Daemon *d, sd_bus_message *m)
 {
-        static int (*const checks[])(Daemon *, sd_bus_message *) = {check_store, check_signer, check_files,
-                        check_backup, check_recovery, check_space, check_policy, check_bus};
+        static int (*const checks[])(Daemon *, sd_bus_message *) = {check_store, check_signer, check_files, check_tpm,
+                        check_anchor, check_backup, check_recovery, check_space, check_policy, check_bus};
         int r = sd_bus_message_open_container(m, 'a', "a{sv}");
 
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(checks); i++)

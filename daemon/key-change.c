@@ -8,6 +8,7 @@
 #include "crypto/pubkey.h"
 #include "daemon/bus.h"
 #include "daemon/change.h"
+#include "daemon/slot-tpm.h"
 
 typedef struct KeyChange {
         Change change;
@@ -15,6 +16,7 @@ typedef struct KeyChange {
         KeyAttributes attributes; /* as the row will have them */
         Buffer wrapped;
         KeystoreChange keystore;
+        bool retires;          /* then no slot may be made from it */
         uint8_t keys_hash[32]; /* says under which master the envelope was made */
 } KeyChange;
 
@@ -30,6 +32,7 @@ static void fail(KeyChange *k, int r)
         Operation *op = k->op;
 
         key_change_free(k);
+        tpm_note_result(op->daemon, r);
         operation_fail(op, r);
 }
 
@@ -61,6 +64,8 @@ static int write_put(Change *c, AuditLine *line)
 
         if (memcmp(k->keys_hash, v->keys_hash, sizeof(k->keys_hash)))
                 return HF_E_BUSY; /* rekeyed in between: nobody could open that envelope */
+        if (k->retires && slot_needs_key(v, key_attributes_public(&k->attributes)))
+                return HF_E_KEY_NEEDED;
         fill_line(k, line);
         return keystore_put(v->store, v->catalogue, &k->attributes, buffer_bytes(&k->wrapped), &k->keystore);
 }
@@ -70,6 +75,8 @@ static int write_destroy(Change *c, AuditLine *line)
         KeyChange *k = c->userdata;
         Vault *v = &c->daemon->vault;
 
+        if (slot_needs_key(v, key_attributes_public(&k->attributes)))
+                return HF_E_KEY_NEEDED;
         fill_line(k, line);
         return keystore_destroy(v->store, v->catalogue, &k->attributes.uuid, &k->keystore);
 }
@@ -79,6 +86,7 @@ static void apply(Change *c)
         KeyChange *k = c->userdata;
 
         keystore_apply(c->daemon->vault.catalogue, c->daemon->vault.uses, &k->keystore);
+        c->daemon->vault.has_tpm_keys |= k->attributes.protection == PROTECTION_TPM;
 }
 
 static int append_new_key(KeyChange *k, sd_bus_message *reply)
@@ -89,7 +97,7 @@ static int append_new_key(KeyChange *k, sd_bus_message *reply)
         if (r >= 0)
                 r = sd_bus_message_append_basic(reply, 'o', path);
         free(path);
-        return r >= 0 ? key_append_description(reply, k->keystore.after) : r;
+        return r >= 0 ? key_append_description(k->op->daemon, reply, k->keystore.after) : r;
 }
 
 static void finish(Change *c, int result)
@@ -242,6 +250,7 @@ int key_change_state(Operation *op, KeyAction action, const char *event)
         k = key_change_new(op, event, write_put);
         if (!k)
                 return -ENOMEM;
+        k->retires = action == KEY_ACTION_RETIRE;
         r = lifecycle_next(op->key, action, &k->attributes);
         if (!r) {
                 b = signer_begin(signer, SIGNER_REWRAP);

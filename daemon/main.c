@@ -215,7 +215,7 @@ static void on_changes_ended(void *userdata)
         audit_line_init(&line, "store.stop");
         audit_line_str(&line, "reason", "stopped");
         (void)audit_log_append(d->vault.log, &line, NULL);
-        checkpoint_request(d, stop_now, d);
+        checkpoint_anchor(d, stop_now, d);
 }
 
 static void on_drained_stop(void *userdata)
@@ -372,6 +372,7 @@ static void stop(Daemon *d)
         d->reader = worker_free(d->reader);
         d->worker = worker_free(d->worker); /* before the store it may be working on */
         vault_close(d);
+        tpm_stop(d);
         connection_close_all(d);
         d->system_bus = system_bus_free(d->system_bus);
         d->signer = signer_client_free(d->signer);

@@ -279,6 +279,7 @@ static void on_result(void *userdata, int result, Bytes body)
         u->refs++;
         u->n_in_work--;
         u->bytes_in_work -= job_size(item->op, item);
+        tpm_note_result(d, result);
         item_done(item, result, key_was_not_used(result), body);
         if (u->queue_first && !u->in_turn && may_have_turn(d, u))
                 turn_push(d, u);

@@ -58,6 +58,16 @@ static void on_made(void *userdata, int result)
         vault_job_tell(j, 0);
 }
 
+static void make(VaultJob *j)
+{
+        int r = worker_post(j->daemon->worker, vault_job_make, on_made, j);
+
+        if (!r)
+                return;
+        j->daemon->vault.busy = false;
+        vault_job_tell(j, r);
+}
+
 static void on_init(void *userdata, int result, Bytes body)
 {
         VaultJob *j = userdata;
@@ -70,17 +80,17 @@ static void on_init(void *userdata, int result, Bytes body)
                 result = wire_done(&r) ? HF_E_SIGNER_FAILED
                                        : buffer_append(&j->new_slots, slots.data, slots.len);
         }
-        if (!result)
-                result = worker_post(j->daemon->worker, vault_job_make, on_made, j);
-        if (result) {
-                j->daemon->vault.busy = false;
-                vault_job_tell(j, result);
+        if (!result) {
+                vault_job_ask_tpm(j, buffer_bytes(&j->new_slots), false, make);
+                return;
         }
+        j->daemon->vault.busy = false;
+        vault_job_tell(j, result);
 }
 
 static int send_init(VaultJob *j)
 {
-        SignerInit init = {.kind = j->init.kind, .unattended = j->init.unattended};
+        SignerInit init = {.kind = j->init.kind, .unattended = j->init.unattended, .tpm = j->init.tpm};
         int fds[2], r;
         size_t n = 0;
 
@@ -156,7 +166,7 @@ static void on_confirmed(void *userdata, int result, Bytes body)
         (void)body;
         if (!result) {
                 b = signer_begin(d->signer, SIGNER_UNLOCK);
-                result = vault_put_unlock(b, buffer_bytes(&d->vault.slots), true);
+                result = vault_put_unlock(d, b, buffer_bytes(&d->vault.slots), true);
                 if (!result)
                         result = signer_call(d->signer, NULL, 0, on_pending_keys, j);
         }

@@ -15,9 +15,17 @@ void vault_job_tell(VaultJob *j, int result);
 int vault_job_start_open(VaultJob *j);
 /* STATE/store/slots into vault.slots, and the audit directory for reading. */
 int vault_read_slots_file(Daemon *d);
+/* Asks for the counter that these slots name, with is_it_ours also whether the TPM is the one of the slots in force. Goes
+ * on with `then` in any case, the answer in j->freshness; perhaps at once. */
+void vault_job_ask_tpm(VaultJob *j, Bytes slots, bool is_it_ours, void (*then)(VaultJob *j));
+/* Makes a slots file out of this one that fits this machine and its TPM, in j->new_slots; j->tpm_lost is set if the keys of
+ * the old TPM are lost. The span is needed until `then`. */
+void vault_job_adopt(VaultJob *j, Bytes slots, void (*then)(VaultJob *j, int result));
+/* The signatures of PCR policies there are, as a block. */
+int vault_put_signatures(const Daemon *d, Buffer *b);
 /* The body of SIGNER_UNLOCK. */
-int vault_put_unlock(Buffer *b, Bytes slots, bool attended);
-/* In the log, or beside it while the store is locked. */
-void vault_note_failed_unlock(Daemon *d, const VaultJob *j);
+int vault_put_unlock(const Daemon *d, Buffer *b, Bytes slots, bool attended);
+/* In the log, or beside it while the store is locked. job->reason is in words afterwards. */
+void vault_note_failed_unlock(Daemon *d, VaultJob *j);
 /* Says it in the journal and to the service manager too. */
 void vault_set_state(Daemon *d, VaultState state, int error, const char *reason);

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "daemon/caller.h"
 #include "daemon/change.h"
+#include "daemon/lost.h"
 #include "daemon/operation.h"
 
 #define STORE_DIR "store"
@@ -35,6 +36,7 @@ VaultJob *vault_job_new(Daemon *d)
         j->keys_max = d->config.max_keys;
         j->store_fd = j->audit_fd = -EBADF;
         j->slots = j->new_slots = BUFFER_INIT(SLOTS_FILE_MAX);
+        j->freshness = (Freshness){.result = HF_E_NOT_SUPPORTED, .noted = -1};
         return j;
 }
 
@@ -54,6 +56,7 @@ VaultJob *vault_job_free(VaultJob *j)
                 return NULL;
         vault_job_close(j);
         free(j->backup);
+        free(j->occasions);
         buffer_deinit(&j->slots);
         buffer_deinit(&j->new_slots);
         caller_unref(j->caller);
@@ -137,6 +140,8 @@ static int write_change(VaultJob *j, const SyncChange *c, uint64_t *ret_seq)
                 r = store_put_meta(j->store, META_SLOTS, BYTES(c->slots_hash, 32));
         if (!r)
                 r = store_put_meta(j->store, META_EPOCH, BYTES_ARRAY(epoch));
+        if (!r)
+                r = vault_job_put_tpm(j);
         if (!r && c->forfeit) {
                 put_u64(forfeit, c->forfeit);
                 r = store_put_meta(j->store, USES_META_FORFEIT, BYTES_ARRAY(forfeit));
@@ -325,6 +330,18 @@ static int open_log(VaultJob *j, AuditRecovery *rec)
         return 0;
 }
 
+static int load_lost(VaultJob *j)
+{
+        CatalogueCursor cursor = {0};
+        KeyEntry *key;
+
+        while (!j->has_tpm_keys && catalogue_list(j->catalogue, &cursor, &key, 1) == 1)
+                j->has_tpm_keys = key->protection == PROTECTION_TPM;
+        free(j->occasions);
+        j->occasions = calloc(LOST_MAX, sizeof(*j->occasions));
+        return j->occasions ? lost_get(j->store, j->occasions, &j->n_occasions) : -ENOMEM;
+}
+
 static int open_store(VaultJob *j)
 {
         StoreParams params = vault_job_store_params(j);
@@ -345,6 +362,8 @@ static int open_store(VaultJob *j)
                 r = get_meta_u64(j->store, META_EPOCH, &j->epoch);
         if (!r)
                 r = get_meta_u64(j->store, META_BACKUP, &j->last_backup);
+        if (!r)
+                r = load_lost(j);
         if (r)
                 return vault_job_because(j, r, "%s",
                                 store_reason(j->store)[0] ? store_reason(j->store) : hf_error_name(r));
@@ -531,7 +550,9 @@ static int repair(VaultJob *j, const AuditRecovery *rec, const char *why)
                                                      .epoch = j->epoch + 1});
         if (r)
                 return r;
-        return settle_slots(j);
+        vault_job_reanchor(j);
+        r = load_lost(j);
+        return r ? r : settle_slots(j);
 }
 
 /* A signer that has outlived the log as it was signs nothing, neither lines nor checkpoints, below what it has served. */
@@ -582,6 +603,8 @@ static int settle(VaultJob *j, const AuditRecovery *rec)
         int r;
 
         r = judge_change(j, rec, &s);
+        if (!r && j->repair != VAULT_REPAIR_FOREIGN)
+                r = vault_job_judge(j, rec);
         if (!r)
                 r = append_lost(j, rec, "the line was lost by a stop; its result was not released");
         return r ? r : settle_change(j, rec, s);

@@ -8,6 +8,7 @@
  * over.
  */
 #include "daemon/backup.h"
+#include "daemon/freshness.h"
 #include "daemon/vault.h"
 
 typedef enum VaultRepair {
@@ -29,11 +30,19 @@ typedef struct VaultJob {
         bool pending;         /* made, but not the store before the recovery code was confirmed */
         Buffer new_slots;     /* make: the slots file; repair foreign: the one with our machine in it */
         Caller *caller;       /* NULL: nobody asked */
+        bool given;           /* a secret came along */
         const char *memory;   /* SecretMemoryKind of the signer, as text */
 
         BackupContent *backup;    /* restore */
         int backup_fd, secret_fd; /* borrowed from the call */
         uint64_t lost;
+
+        Freshness freshness; /* what the TPM has said; daemon/vault-tpm.c */
+        FreshnessVerdict verdict;
+        const char *tpm_lost; /* with this repair the keys of the TPM are lost, and why */
+        bool has_tpm_keys;
+        struct LostOccasion *occasions;
+        size_t n_occasions;
 
         char reason[640];
         int store_fd, audit_fd;
@@ -78,6 +87,12 @@ typedef struct SyncChange {
         uint64_t forfeit; /* 0, or USES_META_FORFEIT */
 } SyncChange;
 int vault_job_sync_change(VaultJob *j, const SyncChange *c);
+
+/* Judges by what the TPM has said, before anything is written. HF_E_STORE_ROLLED_BACK, HF_E_TPM_IDENTITY_CHANGED. */
+int vault_job_judge(VaultJob *j, const AuditRecovery *rec);
+/* What a change that begins an epoch writes down of the TPM. */
+int vault_job_put_tpm(VaultJob *j);
+void vault_job_reanchor(VaultJob *j);
 
 /* Copies the segments of STATE/store/audit into the job's audit directory. */
 int vault_job_copy_segments(VaultJob *j);

@@ -10,7 +10,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "daemon/change.h"
-#include "daemon/vault-open.h"
+#include "daemon/vault-job.h"
 
 #define WRAPS_AT_ONCE 32
 
@@ -37,6 +37,7 @@ typedef struct Rekey {
         AuditLog *old_log; /* on the copy of the old segments */
         AuditPosition position;
         uint64_t epoch;
+        int64_t counter; /* what notes said of it when the old log was closed */
         char note[CHECKPOINT_NOTE_MAX];
 } Rekey;
 
@@ -190,7 +191,7 @@ static void on_rows_built(void *userdata, int result)
 {
         Rekey *k = userdata;
         SignerCheckpoint c = {
-                        .size = k->position.size, .counter = -1, .epoch = k->epoch - 1, .succession = true};
+                        .size = k->position.size, .counter = k->counter, .epoch = k->epoch - 1, .succession = true};
 
         memcpy(c.head, k->position.head, sizeof(c.head));
         memcpy(c.state, k->position.effective.state, sizeof(c.state));
@@ -253,7 +254,7 @@ static int copy_meta(void *userdata, const char *key, Bytes value)
 {
         Rekey *k = userdata;
 
-        return strcmp(key, USES_META_FORFEIT) == 0 ? store_put_meta(k->job->store, key, value) : 0;
+        return strcmp(key, USES_META_FORFEIT) == 0 || strcmp(key, META_LOST) == 0 ? store_put_meta(k->job->store, key, value) : 0;
 }
 
 static int copy_rows_open(Rekey *k)
@@ -330,6 +331,7 @@ static void on_drained(void *userdata)
         Daemon *d = k->daemon;
         int r;
 
+        k->counter = anchor_note(d, false);
         vault_pause(d);
         r = worker_post(d->worker, build_rows, on_rows_built, k);
         if (r)
@@ -405,6 +407,11 @@ static int collect_keys(Rekey *k)
         return 0;
 }
 
+static void begin_wraps(VaultJob *j)
+{
+        send_wraps(j->userdata);
+}
+
 static void on_new_master(void *userdata, int result, Bytes body)
 {
         WireReader r = wire_reader(body);
@@ -423,7 +430,7 @@ static void on_new_master(void *userdata, int result, Bytes body)
         if (result)
                 give_up(k, result);
         else
-                send_wraps(k);
+                vault_job_ask_tpm(k->job, buffer_bytes(&k->job->new_slots), false, begin_wraps);
 }
 
 /* ---- beginning ---- */
@@ -434,7 +441,8 @@ static int ask_new_master(Rekey *k, const VaultInitParams *params)
         Daemon *d = k->daemon;
         SignerInit init = {.store_id = d->vault.store_id,
                         .kind = params->kind,
-                        .unattended = params->unattended};
+                        .unattended = params->unattended,
+                        .tpm = params->tpm};
         int fds[2], r;
         size_t n = 0;
         Buffer *b;
@@ -473,6 +481,7 @@ int vault_rekey(Operation *op, const VaultInitParams *params, VaultDoneFunc done
         r = k->job ? 0 : -ENOMEM;
         if (!r) {
                 k->job->caller = caller_ref(op->caller);
+                k->job->userdata = k;
                 memcpy(k->job->life, signer_client_hello(d->signer)->life, sizeof(k->job->life));
                 r = ask_new_master(k, params);
         }

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "daemon/caller.h"
 #include "daemon/daemon.h"
+#include "daemon/unlock-words.h"
 #include "daemon/vault-job.h"
 
 /* ---- rekey ---- */
@@ -66,21 +67,20 @@ static void on_restore_built(void *userdata, int result)
                 restore_failed(j, result);
 }
 
-static void on_restore_adopted(void *userdata, int result, Bytes body)
+static void build_restored(VaultJob *j)
 {
-        VaultJob *j = userdata;
-        WireReader r = wire_reader(body);
-        Bytes slots;
+        int r = worker_post(j->daemon->worker, vault_job_restore_build, on_restore_built, j);
 
-        if (!result) {
-                slots = wire_get_block(&r, SLOTS_FILE_MAX);
-                result = wire_done(&r) ? HF_E_SIGNER_FAILED
-                                       : buffer_append(&j->new_slots, slots.data, slots.len);
-        }
-        if (!result)
-                result = worker_post(j->daemon->worker, vault_job_restore_build, on_restore_built, j);
+        if (r)
+                restore_failed(j, r);
+}
+
+static void on_restore_adopted(VaultJob *j, int result)
+{
         if (result)
                 restore_failed(j, result);
+        else
+                vault_job_ask_tpm(j, buffer_bytes(&j->new_slots), false, build_restored);
 }
 
 static void on_restore_unlocked(void *userdata, int result, Bytes body)
@@ -91,13 +91,12 @@ static void on_restore_unlocked(void *userdata, int result, Bytes body)
         result = vault_job_take_keys(j, result, &r);
         if (!result && wire_done(&r))
                 result = HF_E_SIGNER_FAILED;
-        if (!result)
-                result = wire_put_block(signer_begin(j->daemon->signer, SIGNER_ADOPT),
-                                BYTES(j->backup->slots, j->backup->slots_len));
-        if (!result)
-                result = signer_call(j->daemon->signer, NULL, 0, on_restore_adopted, j);
-        if (result)
-                restore_failed(j, result);
+        if (!result) {
+                vault_job_adopt(j, BYTES(j->backup->slots, j->backup->slots_len), on_restore_adopted);
+                return;
+        }
+        unlock_words_in_place(j->reason, sizeof(j->reason));
+        restore_failed(j, result);
 }
 
 static void on_restore_forgotten(void *userdata, int result, Bytes body)
@@ -107,7 +106,7 @@ static void on_restore_forgotten(void *userdata, int result, Bytes body)
 
         (void)body;
         if (!result)
-                result = vault_put_unlock(b, BYTES(j->backup->slots, j->backup->slots_len), true);
+                result = vault_put_unlock(j->daemon, b, BYTES(j->backup->slots, j->backup->slots_len), true);
         if (!result)
                 result = signer_call(j->daemon->signer, &j->secret_fd, j->secret_fd >= 0 ? 1 : 0,
                                 on_restore_unlocked, j);
@@ -147,17 +146,8 @@ int vault_restore(Daemon *d, int fd, int secret_fd, const Caller *caller, VaultD
 
 /* ---- recover ---- */
 
-static void on_adopted(void *userdata, int result, Bytes body)
+static void on_adopted(VaultJob *j, int result)
 {
-        VaultJob *j = userdata;
-        WireReader r = wire_reader(body);
-        Bytes slots;
-
-        if (!result) {
-                slots = wire_get_block(&r, SLOTS_FILE_MAX);
-                result = wire_done(&r) ? HF_E_SIGNER_FAILED
-                                       : buffer_append(&j->new_slots, slots.data, slots.len);
-        }
         if (!result)
                 result = vault_job_start_open(j);
         if (result) {
@@ -175,13 +165,10 @@ static void on_recover_unlocked(void *userdata, int result, Bytes body)
         result = vault_job_take_keys(j, result, &r);
         if (!result && wire_done(&r))
                 result = HF_E_SIGNER_FAILED;
-        if (!result && j->repair == VAULT_REPAIR_FOREIGN) {
-                result = wire_put_block(signer_begin(d->signer, SIGNER_ADOPT), buffer_bytes(&d->vault.slots));
-                if (!result)
-                        result = signer_call(d->signer, NULL, 0, on_adopted, j);
-        } else if (!result) {
+        if (!result && j->repair == VAULT_REPAIR_FOREIGN)
+                vault_job_adopt(j, buffer_bytes(&d->vault.slots), on_adopted);
+        else if (!result)
                 result = vault_job_start_open(j);
-        }
         if (result) {
                 d->vault.busy = false;
                 if (result != HF_E_SIGNER_UNAVAILABLE) /* else nothing was decided */
@@ -204,7 +191,7 @@ int vault_recover(Daemon *d, bool accept_rollback, int secret_fd, const Caller *
                 return r;
         j->repair = d->vault.state == VAULT_FOREIGN ? VAULT_REPAIR_FOREIGN : VAULT_REPAIR_ROLLBACK;
         b = signer_begin(d->signer, SIGNER_UNLOCK);
-        r = vault_put_unlock(b, buffer_bytes(&d->vault.slots), true);
+        r = vault_put_unlock(d, b, buffer_bytes(&d->vault.slots), true);
         if (!r)
                 r = signer_call(d->signer, &secret_fd, secret_fd >= 0 ? 1 : 0, on_recover_unlocked, j);
         d->vault.busy = r == 0;

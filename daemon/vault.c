@@ -17,7 +17,10 @@
 #include "daemon/bus.h"
 #include "daemon/change.h"
 #include "daemon/checkpoint.h"
+#include "daemon/lost.h"
 #include "daemon/operation.h"
+#include "daemon/pcr-signature.h"
+#include "daemon/unlock-words.h"
 #include "daemon/vault-job.h"
 #include "dbus/errors.h"
 
@@ -49,10 +52,9 @@ int vault_state_error(const Vault *v)
                 return v->error ? v->error : HF_E_SIGNER_UNAVAILABLE;
         case VAULT_UNINITIALISED:
                 return HF_E_STORE_UNINITIALISED;
-        case VAULT_FOREIGN:
-                return HF_E_STORE_FOREIGN;
         case VAULT_LOCKED:
                 return HF_E_STORE_LOCKED;
+        case VAULT_FOREIGN:
         case VAULT_REFUSED:
                 return v->error;
         case VAULT_READY:
@@ -147,6 +149,8 @@ void vault_close(Daemon *d)
         v->uses = uses_free(v->uses);
         v->catalogue = catalogue_free(v->catalogue);
         v->keys = secret_free(v->keys);
+        free(TAKE_PTR(v->occasions));
+        v->n_occasions = 0;
         v->audit_fd = safe_close(v->audit_fd);
         v->store_fd = safe_close(v->store_fd);
         operation_fail_waiting(d);
@@ -179,6 +183,9 @@ static void take_over(Daemon *d, VaultJob *j)
         v->store_id = j->keys.store_id;
         v->epoch = j->epoch;
         v->last_backup = j->last_backup;
+        v->has_tpm_keys = j->has_tpm_keys;
+        v->occasions = TAKE_PTR(j->occasions);
+        v->n_occasions = j->n_occasions;
         memcpy(v->checkpoint_public, j->keys.checkpoint_public, 32);
         memcpy(v->slots_hash, j->slots_hash, 32);
         v->opened = clock_monotonic();
@@ -240,20 +247,25 @@ static void on_open(void *userdata, int result)
                 return;
         }
         if (result) {
-                vault_set_state(d, VAULT_REFUSED, result < 0 ? HF_E_INTERNAL : result, j->reason);
+                vault_set_state(d, result == HF_E_TPM_IDENTITY_CHANGED ? VAULT_FOREIGN : VAULT_REFUSED,
+                                result < 0 ? HF_E_INTERNAL : result, j->reason);
                 use_fail_queued(d, vault_state_error(&d->vault));
                 vault_job_tell(j, result);
                 return;
         }
         take_over(d, j);
+        anchor_begin(d, j->verdict, j->freshness.counter, j->freshness.noted);
         vault_set_state(d, VAULT_READY, 0, NULL);
         note_policy(d);
-        checkpoint_request(d, on_sealed_open, j);
+        checkpoint_anchor(d, on_sealed_open, j);
         use_pump(d);
         vault_ask_signer(d);
+        if (anchor_is_behind(d) || (!tpm_is_ready(d) && d->vault.has_tpm_keys))
+                tpm_trouble(d);
+        lost_mark(d);
 }
 
-int vault_job_start_open(VaultJob *j)
+static void start_open(VaultJob *j)
 {
         Daemon *d = j->daemon;
         const SignerHello *hello = signer_client_hello(d->signer);
@@ -262,8 +274,17 @@ int vault_job_start_open(VaultJob *j)
         j->served = hello->open ? hello->served : 0;
         j->memory = hello->memory == SECRET_MEMORY_SECRET ? "secret" : "locked";
         r = worker_post(d->worker, vault_job_open, on_open, j);
-        d->vault.busy = r == 0;
-        return r;
+        if (r)
+                on_open(j, r);
+}
+
+int vault_job_start_open(VaultJob *j)
+{
+        bool adopted = j->repair == VAULT_REPAIR_FOREIGN;
+
+        j->daemon->vault.busy = true;
+        vault_job_ask_tpm(j, buffer_bytes(adopted ? &j->new_slots : &j->daemon->vault.slots), !adopted, start_open);
+        return 0;
 }
 
 int vault_job_take_keys(VaultJob *j, int result, WireReader *r)
@@ -291,12 +312,12 @@ static int resume(VaultJob *j)
         d->vault.busy = false;
         d->vault.signer_open = true;
         vault_set_state(d, VAULT_READY, 0, NULL);
-        checkpoint_request(d, on_sealed_open, j);
+        checkpoint_anchor(d, on_sealed_open, j);
         use_pump(d);
         return 0;
 }
 
-void vault_note_failed_unlock(Daemon *d, const VaultJob *j)
+void vault_note_failed_unlock(Daemon *d, VaultJob *j)
 {
         AuditLine line;
 
@@ -310,6 +331,8 @@ void vault_note_failed_unlock(Daemon *d, const VaultJob *j)
                 (void)audit_log_append(d->vault.log, &line, NULL);
         else if (d->vault.audit_fd >= 0)
                 (void)audit_locked_append(d->vault.audit_fd, &line, true);
+        tpm_note_unlock(d, j->reason);
+        unlock_words_in_place(j->reason, sizeof(j->reason));
 }
 
 static void on_unlocked(void *userdata, int result, Bytes body)
@@ -332,23 +355,38 @@ static void on_unlocked(void *userdata, int result, Bytes body)
                 daemon_abandon(d, "no slot could be tried"); /* it would stay locked until somebody comes */
                 return;
         }
+        if (result == HF_E_UNLOCK_FAILED)
+                result = unlock_error(j->reason, j->given);
         vault_note_failed_unlock(d, j);
-        if (d->vault.state == VAULT_STARTING || d->vault.state == VAULT_READY)
+        if (result == HF_E_TPM_IDENTITY_CHANGED && !d->vault.store)
+                vault_set_state(d, VAULT_FOREIGN, result, j->reason);
+        else if (d->vault.state == VAULT_STARTING || d->vault.state == VAULT_READY)
                 vault_set_state(d, VAULT_LOCKED, HF_E_STORE_LOCKED, j->reason);
         if (d->vault.state != VAULT_READY)
                 use_fail_queued(d, vault_state_error(&d->vault));
         vault_job_tell(j, result);
 }
 
-int vault_put_unlock(Buffer *b, Bytes slots, bool attended)
+int vault_put_signatures(const Daemon *d, Buffer *b)
+{
+        _cleanup_buffer_ Buffer encoded = BUFFER_INIT(SIGNER_SIGNATURES_MAX);
+        _cleanup_free_ PcrSignatures *s = calloc(1, sizeof(*s));
+        int r;
+
+        if (!s)
+                return -ENOMEM;
+        pcr_signatures_read(d->config.pcr_signature, s);
+        r = s->n ? signer_signatures_encode(s->items, s->n, &encoded) : 0;
+        return r ? r : wire_put_block(b, buffer_bytes(&encoded));
+}
+
+int vault_put_unlock(const Daemon *d, Buffer *b, Bytes slots, bool attended)
 {
         int r = wire_put_block(b, slots);
 
         if (!r)
                 r = wire_put_u8(b, attended);
-        if (!r)
-                r = wire_put_block(b, BYTES(NULL, 0)); /* policy signatures */
-        return r;
+        return r ? r : vault_put_signatures(d, b);
 }
 
 static int ask_unlock(VaultJob *j, bool attended, int secret_fd)
@@ -357,7 +395,8 @@ static int ask_unlock(VaultJob *j, bool attended, int secret_fd)
         Buffer *b = signer_begin(d->signer, SIGNER_UNLOCK);
         int r;
 
-        r = vault_put_unlock(b, buffer_bytes(&d->vault.slots), attended);
+        j->given = secret_fd >= 0;
+        r = vault_put_unlock(d, b, buffer_bytes(&d->vault.slots), attended);
         if (!r)
                 r = signer_call(d->signer, &secret_fd, secret_fd >= 0 ? 1 : 0, on_unlocked, j);
         d->vault.busy = r == 0;
@@ -418,10 +457,10 @@ int vault_read_slots_file(Daemon *d)
 
 static void on_looked(void *userdata, int result, const char *reason, uint32_t slot)
 {
-        (void)userdata;
-        (void)reason;
+        const Daemon *d = userdata;
+
         (void)slot;
-        if (result && result != HF_E_UNLOCK_FAILED)
+        if (result && !reason && d->vault.state != VAULT_READY) /* else its state has said so */
                 log_warning("the store was not opened by itself: %s", hf_error_name(result));
 }
 
@@ -560,9 +599,26 @@ static void on_drained_lock(void *userdata)
         AuditLine line;
 
         audit_line_init(&line, "store.lock");
-        audit_line_caller(&line, l->caller, NULL);
+        if (l->caller) {
+                audit_line_caller(&line, l->caller, NULL);
+        } else {
+                audit_line_u64(&line, "uid", 0);
+                audit_line_str(&line, "road", "internal");
+                audit_line_str(&line, "reason", l->daemon->vault.reason);
+        }
         (void)audit_log_append(l->daemon->vault.log, &line, NULL);
-        checkpoint_request(l->daemon, on_sealed_lock, l);
+        checkpoint_anchor(l->daemon, on_sealed_lock, l);
+}
+
+static void begin_lock(LockJob *l, VaultState state, int error, const char *reason)
+{
+        Daemon *d = l->daemon;
+
+        d->vault.busy = true;
+        vault_set_state(d, state, error, reason);
+        use_fail_queued(d, error);
+        change_hold(d);
+        use_hold(d, on_drained_lock, l);
 }
 
 void vault_lock(Daemon *d, Caller *caller, VaultDoneFunc done, void *userdata)
@@ -579,9 +635,28 @@ void vault_lock(Daemon *d, Caller *caller, VaultDoneFunc done, void *userdata)
                 return;
         }
         *l = (LockJob){.daemon = d, .caller = caller_ref(caller), .done = done, .userdata = userdata};
-        d->vault.busy = true;
-        vault_set_state(d, VAULT_LOCKED, HF_E_STORE_LOCKED, "locked by an operator");
-        use_fail_queued(d, HF_E_STORE_LOCKED);
-        change_hold(d);
-        use_hold(d, on_drained_lock, l);
+        begin_lock(l, VAULT_LOCKED, HF_E_STORE_LOCKED, "locked by an operator");
+}
+
+static void on_refused(void *userdata, int result, const char *reason, uint32_t slot)
+{
+        (void)userdata;
+        (void)result;
+        (void)reason;
+        (void)slot;
+}
+
+void vault_refuse(Daemon *d, VaultState state, int error, const char *reason)
+{
+        LockJob *l;
+
+        if (d->vault.state != VAULT_READY || d->vault.busy)
+                return; /* asked again when that has ended */
+        l = calloc(1, sizeof(*l));
+        if (!l) {
+                daemon_abandon(d, reason);
+                return;
+        }
+        *l = (LockJob){.daemon = d, .done = on_refused};
+        begin_lock(l, state, error, reason);
 }

@@ -56,6 +56,9 @@ typedef struct Vault {
         uint64_t epoch;
         uint64_t last_checkpoint; /* its line, and the note in it; "" before the first of this run */
         char last_note[CHECKPOINT_NOTE_MAX];
+        bool has_tpm_keys;
+        struct LostOccasion *occasions; /* daemon/lost.h */
+        size_t n_occasions;
         uint64_t last_backup;        /* microseconds since 1970, 0: never */
         Secret *keys;                /* SignerOpened: the keys of the open store */
         uint64_t opened, opened_seq; /* when (monotonic) and at which line, for the pace of the log */
@@ -83,6 +86,7 @@ typedef struct VaultInitParams {
         SlotKind kind;
         bool unattended;
         char label[NAME_SIZE];
+        SignerSlotTpm tpm; /* spans borrowed from the call */
         int secret_fd;   /* -EBADF: none */
         int recovery_fd; /* -EBADF: none */
 } VaultInitParams;
@@ -91,6 +95,9 @@ int vault_init(Daemon *d, const VaultInitParams *params, const Caller *caller, V
 int vault_confirm(Daemon *d, int code_fd, VaultDoneFunc done, void *userdata);
 int vault_recover(Daemon *d, bool accept_rollback, int secret_fd, const Caller *caller, VaultDoneFunc done,
                 void *userdata);
+
+/* The open store turns out not to be one to go on with: closes it, as a lock does, and says why. */
+void vault_refuse(Daemon *d, VaultState state, int error, const char *reason);
 
 /* For a rekey: closes the store for a moment in which calls get Busy, and opens STATE/store with these keys, which the
  * signer of this life has. */

@@ -81,7 +81,7 @@ static int check_put(Catalogue *c, const KeyEntry *before, const KeyEntry *after
 {
         if (!before)
                 return after->version == 1 ? catalogue_reserve(c, KEYSTORE_CHANGES_MAX) : HF_E_INVALID_ARGS;
-        if (before->flags & KEY_FLAG_FROZEN)
+        if (before->flags & KEY_FLAG_FROZEN && (before->flags ^ after->flags) != KEY_FLAG_LOST)
                 return HF_E_KEY_FROZEN;
         if (before->version == UINT32_MAX || after->version != before->version + 1 ||
                         !is_same_key(before, after))

@@ -16,6 +16,7 @@ static const ActionInfo actions[_KEY_ACTION_MAX] = {
                 [KEY_ACTION_FREEZE] = {.set = KEY_FLAG_FROZEN, .makes_version = true},
                 [KEY_ACTION_RETIRE] = {.set = KEY_FLAG_RETIRED, .makes_version = true, .changes = true},
                 [KEY_ACTION_DESTROY] = {.changes = true},
+                [KEY_ACTION_LOSE] = {.set = KEY_FLAG_LOST, .makes_version = true},
 };
 
 static const ActionInfo *action_info(KeyAction action)
@@ -35,7 +36,9 @@ int lifecycle_check(const KeyEntry *e, KeyAction action)
         if (!info)
                 return HF_E_INVALID_ARGS;
         if (action == KEY_ACTION_USE)
-                return e->flags & KEY_FLAG_DISABLED ? HF_E_KEY_DISABLED : 0;
+                return e->flags & KEY_FLAG_LOST       ? HF_E_KEY_LOST
+                       : e->flags & KEY_FLAG_DISABLED ? HF_E_KEY_DISABLED
+                                                      : 0;
         if (info->changes && (e->flags & KEY_FLAG_FROZEN))
                 return HF_E_KEY_FROZEN;
         if (info->makes_version && flags_after(e, info) == e->flags)

@@ -36,7 +36,7 @@ LIBRARIES = {
     r"systemd/sd-event": ["daemon", "launch", "libclient"],
     r"seccomp": ["daemon", "signer", "tpm"],
     r"tss2/": ["tpm"],
-    r"jansson": ["audit", "cli"],
+    r"jansson": ["audit", "cli", "daemon"],
     r"libsmartcols": ["cli"],
 }
 

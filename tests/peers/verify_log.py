@@ -135,6 +135,7 @@ class Note:
         counter = self.word(lines[4], "counter", "-|[0-9]+")
         if counter != "-" and self.number(counter) >= 2 ** 63:
             raise ValueError("counter")
+        self.counter = -1 if counter == "-" else int(counter)
         self.epoch = self.number(self.word(lines[5], "epoch", ".*"))
         self.life = self.word(lines[6], "life", "[0-9a-f]{32}")
         self.ops = self.number(self.word(lines[7], "ops", ".*"))
@@ -212,6 +213,7 @@ class Verifier:
         self.hashes = {}
         self.life = None
         self.epoch = 0
+        self.counter = -1
         self.lines = 0
         if key:
             self.meet_key()
@@ -298,6 +300,7 @@ class Verifier:
             if self.key:
                 raise
             raise Suspect("NOTE", record, verdict) from None
+        self.counter = note.counter if note.epoch != self.epoch else max(self.counter, note.counter)
         self.epoch = note.epoch
         self.sealed = note.size
         self.checkpoints += 1
@@ -315,7 +318,8 @@ class Verifier:
         if not fits:
             raise Verdict("changed", self.floor, note.size - 1)
         same = self.life is not None and self.life["id"] == note.life
-        if note.epoch < self.epoch or (same and note.ops < self.life["ops"]):
+        fell = note.epoch == self.epoch and 0 <= note.counter < self.counter
+        if note.epoch < self.epoch or fell or (same and note.ops < self.life["ops"]):
             raise Verdict("changed", here)
         if not same:
             inside = self.life is None and self.begins > 0
