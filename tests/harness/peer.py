@@ -9,6 +9,7 @@ bare name ("NoSuchKey") and the sentence.
 import contextlib
 import os
 import socket
+import threading
 
 from jeepney import DBusAddress, HeaderFields, MessageType, new_method_call
 from jeepney.auth import BEGIN
@@ -27,22 +28,26 @@ class Refused(Exception):
         self.sentence = sentence
 
 
+_identity = threading.RLock()  # who we are is the whole process's
+
+
 @contextlib.contextmanager
 def as_user(uid, groups=()):
     """Effective identity of another user, for a connect()."""
-    if uid is None or os.geteuid() == uid:
-        yield
-        return
-    own_groups = os.getgroups()
-    os.setgroups(list(groups))
-    os.setegid(uid)
-    os.seteuid(uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
-        os.setgroups(own_groups)
+    with _identity:
+        if uid is None or os.geteuid() == uid:
+            yield
+            return
+        own_groups = os.getgroups()
+        os.setgroups(list(groups))
+        os.setegid(uid)
+        os.seteuid(uid)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+            os.setgroups(own_groups)
 
 
 def refusal(call, *args, **options):
