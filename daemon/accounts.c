@@ -158,7 +158,8 @@ static int judge(Accounts *a, bool group, const char *name, uint32_t id)
                 return r;
         if (account->id != id && !a->accept) {
                 a->changed++;
-                log_warning("IdentityChanged: %s %s was %u and is %u now; if that is meant: holdfast policy reload --accept-accounts",
+                log_warning("IdentityChanged: %s %s was %u and is %u now; if that is meant: "
+                                "holdfast policy reload --accept-accounts",
                                 group ? "group" : "user", name, account->id, id);
                 return HF_E_POLICY_DENIED;
         }
