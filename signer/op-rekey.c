@@ -36,7 +36,7 @@ static int install(Call *call, const Slots *slots, uint32_t slot, const uint8_t 
 
         pthread_rwlock_wrlock(&v->lock);
         if (v->open && uuid_equal(&v->store_id, &slots->store_id)) {
-                vault_prepare(v, master);
+                vault_prepare(v, slots, master);
                 r = call_put_opened(call, &v->secrets->next, slot);
         }
         pthread_rwlock_unlock(&v->lock);

@@ -272,6 +272,24 @@ static int install(Call *call, const Slots *slots, uint32_t slot, const uint8_t 
         return call_put_opened(call, &v->secrets->keys, slot);
 }
 
+/* A holdfastd that asks anew has no rekey under way any more. */
+static void settle_rekey(Signer *s, const Slots *slots)
+{
+        bool keep;
+
+        pthread_rwlock_rdlock(&s->vault.lock);
+        keep = s->vault.has_next;
+        pthread_rwlock_unlock(&s->vault.lock);
+        if (!keep)
+                return;
+        pthread_rwlock_wrlock(&s->vault.lock);
+        keep = vault_next_is_of(&s->vault, slots);
+        vault_settle(&s->vault, keep);
+        pthread_rwlock_unlock(&s->vault.lock);
+        if (keep)
+                cache_clear(s->cache);
+}
+
 static int unlock_with(Call *call, const Slots *slots, bool attended, const Attempt *a)
 {
         Vault *v = &call->signer->vault;
@@ -280,6 +298,7 @@ static int unlock_with(Call *call, const Slots *slots, bool attended, const Atte
         uint32_t slot = 0;
         int r;
 
+        settle_rekey(call->signer, slots);
         r = check_first(call, slots, attended, a->given, &answered);
         if (r || answered)
                 return r;

@@ -50,8 +50,9 @@ void vault_shut(Vault *v)
         v->slot = 0;
 }
 
-void vault_prepare(Vault *v, const uint8_t master[static MASTER_SIZE])
+void vault_prepare(Vault *v, const Slots *slots, const uint8_t master[static MASTER_SIZE])
 {
+        memcpy(v->next_nonce, slots->slots[0].nonce, sizeof(v->next_nonce));
         memcpy(v->secrets->next_master, master, MASTER_SIZE);
         seal_keys_derive(master, &v->secrets->next);
         v->has_next = true;
@@ -66,4 +67,12 @@ void vault_settle(Vault *v, bool keep)
         secret_erase(v->secrets->next_master, MASTER_SIZE);
         seal_keys_erase(&v->secrets->next);
         v->has_next = false;
+}
+
+bool vault_next_is_of(const Vault *v, const Slots *slots)
+{
+        for (size_t i = 0; v->has_next && i < slots->n; i++)
+                if (memcmp(slots->slots[i].nonce, v->next_nonce, sizeof(v->next_nonce)) == 0)
+                        return true;
+        return false;
 }

@@ -41,6 +41,7 @@ typedef struct Vault {
         VaultSecrets *secrets;
         bool open;
         bool has_next;
+        uint8_t next_nonce[24]; /* of the first slot of the next master, so of the file that comes with it */
         bool fresh; /* made by SIGNER_INIT and not unlocked since: may be made once more */
         bool shut;  /* locked by order: no unattended try until the next attended one */
         Uuid store_id;
@@ -57,10 +58,12 @@ void vault_deinit(Vault *v);
 void vault_open(Vault *v, const Slots *slots, uint32_t slot, const uint8_t master[static MASTER_SIZE]);
 /* Erases all but the credential. */
 void vault_shut(Vault *v);
-/* The new master of a rekey, beside the one in use. */
-void vault_prepare(Vault *v, const uint8_t master[static MASTER_SIZE]);
+/* The new master of a rekey, beside the one in use; `slots` wrap it. */
+void vault_prepare(Vault *v, const Slots *slots, const uint8_t master[static MASTER_SIZE]);
 /* keep: the new one takes the old one's place; else it is forgotten. */
 void vault_settle(Vault *v, bool keep);
+/* Which of the two stays if holdfastd died before it said so: the one whose slots file is in force now. */
+bool vault_next_is_of(const Vault *v, const Slots *slots);
 
 static inline Bytes vault_credential(const Vault *v)
 {

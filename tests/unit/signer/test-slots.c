@@ -451,6 +451,41 @@ static void test_a_checkpoint_note_is_what_the_format_says(void **state)
                         HF_E_KEY_MISMATCH);
 }
 
+/* holdfastd died before it said which of the two masters stays, and asks again with the file that is in force. */
+static void test_after_a_rekey_that_nobody_settled_the_slots_file_decides(void **state)
+{
+        SignerInit init = {.kind = SLOT_CREDENTIAL, .unattended = true, .label = "device"};
+        SignerOpened old, new, again;
+        uint8_t keep = 1;
+        Peer *p = *state;
+        Bytes reply;
+
+        peer_init(p, &old);
+        init.store_id = p->store_id;
+        for (int exchanged = 0; exchanged < 2; exchanged++) {
+                _cleanup_buffer_ Buffer b = BUFFER_INIT(SLOTS_FILE_MAX + 1024), i = BUFFER_INIT(256),
+                                        before = BUFFER_INIT(SLOTS_FILE_MAX);
+                WireReader reader;
+
+                assert_int_equal(buffer_append(&before, p->slots.data, p->slots.len), 0);
+                assert_int_equal(signer_init_encode(&init, &i), 0);
+                assert_int_equal(wire_put_block(&b, buffer_bytes(&p->slots)), 0);
+                assert_int_equal(wire_put_block(&b, buffer_bytes(&i)), 0);
+                assert_int_equal(peer_call(p, SIGNER_REKEY, buffer_bytes(&b), NULL, 0, &reply), 0);
+                reader = wire_reader(reply);
+                assert_int_equal(signer_opened_decode(&reader, &new), 0);
+                take_slots(p, &reader);
+                if (!exchanged) {
+                        buffer_clear(&p->slots);
+                        assert_int_equal(buffer_append(&p->slots, before.data, before.len), 0);
+                }
+                assert_int_equal(peer_unlock(p, 0, -1, &again), 0);
+                assert_memory_equal(again.database_key, exchanged ? new.database_key : old.database_key, 32);
+                assert_int_equal(peer_call(p, SIGNER_REKEY_COMMIT, BYTES(&keep, 1), NULL, 0, &reply),
+                                HF_E_NOTHING_TO_DO);
+        }
+}
+
 static void test_rekey_makes_everything_anew(void **state)
 {
         SignerInit init = {.kind = SLOT_CREDENTIAL, .unattended = true, .label = "device"};
@@ -591,6 +626,7 @@ int main(void)
                         TEST(test_a_second_store_is_refused_while_one_is_in_use),
                         TEST(test_a_checkpoint_note_is_what_the_format_says),
                         TEST(test_rekey_makes_everything_anew),
+                        TEST(test_after_a_rekey_that_nobody_settled_the_slots_file_decides),
                         TEST(test_another_uid_is_refused),
                         TEST(test_without_memfd_secret_it_works_and_says_so),
                         TEST(test_ld_variables_keep_it_from_starting),
