@@ -58,13 +58,14 @@ static int parse_der(Bytes der, TpmKeyFile **ret)
         return p == der.data + der.len ? 0 : HF_E_INVALID_ARGS;
 }
 
-/* What we can take in: a blob as it is, that opens with nothing. */
+/* What we can take in: a blob as it is. Whether it wants an authorisation only its TPM knows: tpm2_encodeobject(1) says so of
+ * keys that want none. */
 static bool is_plain(const TpmKeyFile *f)
 {
         char oid[64];
 
         return OBJ_obj2txt(oid, sizeof(oid), f->type, 1) > 0 && strcmp(oid, OID_LOADABLE) == 0 && !f->policy && !f->secret &&
-                !f->auth_policy && f->empty_auth > 0;
+                !f->auth_policy;
 }
 
 static int take_part(const ASN1_OCTET_STRING *s, uint8_t ret[static TSS2_PART_MAX], size_t *ret_len)

@@ -20,6 +20,5 @@ typedef struct Tss2Key {
         uint8_t private[TSS2_PART_MAX]; /* TPM2B_PRIVATE, marshalled: ciphertext of the TPM's */
 } Tss2Key;
 
-/* PEM. HF_E_INVALID_ARGS: not in that form. HF_E_NOT_SUPPORTED: an importable or a sealed object, one with a policy, one
- * that needs an authorisation. */
+/* PEM. HF_E_INVALID_ARGS: not in that form. HF_E_NOT_SUPPORTED: an importable or a sealed object, or one with a policy. */
 int tss2_key_parse(Bytes text, Tss2Key *ret);

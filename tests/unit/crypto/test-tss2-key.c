@@ -103,6 +103,9 @@ static void test_a_loadable_key_is_read(void **state)
         assert_int_equal(k.public[0], 1);
         assert_int_equal(k.private_len, 126);
         assert_int_equal(k.private[0], 2);
+        for (f.empty_auth = -1; f.empty_auth <= 1; f.empty_auth++)
+                assert_int_equal(parse(&f, &k), 0);
+        f = plain;
         f.description = true;
         f.parent = "\x00\x81\x00\x00\x01";
         f.parent_len = 5;
@@ -125,8 +128,6 @@ static void test_what_needs_more_than_its_tpm_is_refused_by_name(void **state)
         NOT(f.oid = "\x67\x81\x05\x0a\x01\x04");
         NOT(f.oid = "\x67\x81\x05\x0a\x01\x05");
         NOT(f.oid = "\x2a\x03"; f.oid_len = 2);
-        NOT(f.empty_auth = 0);
-        NOT(f.empty_auth = -1);
         NOT(f.policy = true);
         NOT(f.secret = true);
         NOT(f.auth_policy = true);
