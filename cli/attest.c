@@ -121,15 +121,16 @@ static int check_ak(Cli *cli, const AttestReport *report)
 
 static int show_report(Cli *cli, const AttestReport *report)
 {
-        char ak[65], key[65], firmware[20];
+        char ak[65], key[65], ek[65], firmware[20];
         bool known = cli->options.ak_fingerprint != NULL;
 
         hex_encode(report->ak_fingerprint, 32, ak);
         hex_encode(report->key_fingerprint, 32, key);
+        hex_encode(report->ek_fingerprint, 32, ek);
         snprintf(firmware, sizeof(firmware), "%016llx", (unsigned long long)report->firmware);
         if (cli->options.json) {
-                _cleanup_json_ json_t *j = json_pack("{s:s, s:b, s:s, s:s, s:b, s:s, s:I, s:I}", "verdict", "good",
-                                "attestation-key-known", known, "attestation-key", ak, "key", key, "endorsement-checked",
+                _cleanup_json_ json_t *j = json_pack("{s:s, s:b, s:s, s:s, s:s, s:b, s:s, s:I, s:I}", "verdict", "good",
+                                "attestation-key-known", known, "attestation-key", ak, "key", key, "endorsement", ek, "endorsement-checked",
                                 report->ek_checked, "firmware", firmware, "resets", (json_int_t)report->reset_count,
                                 "restarts", (json_int_t)report->restart_count);
 
@@ -139,7 +140,7 @@ static int show_report(Cli *cli, const AttestReport *report)
                "key: %s\nattestation key: %s%s\n",
                         report->has_public ? key : "has no public half", ak,
                         known ? "" : " (unknown: note it when the device is made, --ak-fingerprint)");
-        printf("endorsement certificate: %s\n", report->ek_checked ? "leads to the given root" : "not checked (--ek-root)");
+        printf("endorsement: %s, certificate %s\n", ek, report->ek_checked ? "leads to the given root" : "not checked (--ek-root)");
         printf("firmware %s, %u resets, %u restarts\n", firmware, report->reset_count, report->restart_count);
         if (!known)
                 printf("consistent in itself, attestation key unknown\n");

@@ -185,6 +185,16 @@ static bool ek_is_endorsed(const AttestStatement *s, Bytes roots)
         return X509_STORE_CTX_init(ctx, store, ek, NULL) == 1 && X509_verify_cert(ctx) == 1;
 }
 
+/* So that two statements can be told to come from one TPM, or not. */
+static void fingerprint_ek(const AttestStatement *s, uint8_t ret[static 32])
+{
+        uint8_t both[64];
+
+        digest_sha256(s->ek_public, both);
+        digest_sha256(s->ek_certificate, both + 32);
+        digest_sha256(BYTES_ARRAY(both), ret);
+}
+
 /* ---- all of it ---- */
 
 AttestFault attest_verify(const AttestStatement *s, Bytes nonce, Bytes ek_roots, AttestReport *ret)
@@ -221,6 +231,7 @@ AttestFault attest_verify(const AttestStatement *s, Bytes nonce, Bytes ek_roots,
                         return ATTEST_EK_CERTIFICATE;
         }
         digest_sha256(s->ak_public, report.ak_fingerprint);
+        fingerprint_ek(s, report.ek_fingerprint);
         report.has_public = s->spki.len > 0;
         if (report.has_public)
                 pubkey_fingerprint(s->spki, report.key_fingerprint);

@@ -51,6 +51,7 @@ typedef struct AttestReport {
         uint8_t key_fingerprint[32]; /* SHA-256 of the SPKI; zeros where there is none */
         uint64_t firmware;
         uint32_t reset_count, restart_count;
+        uint8_t ek_fingerprint[32]; /* SHA-256 of the endorsement key's public half and certificate */
         bool ek_checked; /* the endorsement certificate leads to one of the roots */
 } AttestReport;
 

@@ -178,6 +178,11 @@ void anchor_push(Daemon *d)
                 a->again = true;
                 return;
         }
+        if (!a->owed) { /* an increment came between the note and its being durable: it says the value as it is */
+                a->again = true;
+                go_on(d);
+                return;
+        }
         for (AnchorWaiter *w = a->waiters; w; w = w->next)
                 w->covered = true;
         a->unanchored = false;
@@ -200,22 +205,28 @@ static int on_due(sd_event_source *source, uint64_t usec, void *userdata)
         return 0;
 }
 
-int64_t anchor_note(Daemon *d, bool anchored)
+int64_t anchor_note(const Daemon *d, bool anchored)
 {
-        Anchor *a = &d->anchor;
+        const Anchor *a = &d->anchor;
 
         if (a->state == ANCHOR_NONE)
                 return -1;
-        if (a->state == ANCHOR_UNCHECKED)
-                return (int64_t)a->counter;
-        a->owed |= anchored;
-        if (!anchored) {
-                a->unanchored = true;
-                if (!a->due)
-                        (void)sd_event_add_time_relative(d->event, &a->due, CLOCK_MONOTONIC,
-                                        d->config.anchor_interval * USEC_PER_SEC, USEC_PER_SEC, on_due, d);
-        }
-        return (int64_t)(a->counter + a->owed);
+        return (int64_t)(a->counter + (a->state != ANCHOR_UNCHECKED && (anchored || a->owed)));
+}
+
+void anchor_noted(Daemon *d, int64_t said, bool anchored)
+{
+        Anchor *a = &d->anchor;
+
+        if (a->state == ANCHOR_NONE || a->state == ANCHOR_UNCHECKED)
+                return;
+        a->owed = said == (int64_t)(a->counter + 1);
+        if (anchored)
+                return;
+        a->unanchored = true;
+        if (!a->due)
+                (void)sd_event_add_time_relative(d->event, &a->due, CLOCK_MONOTONIC,
+                                d->config.anchor_interval * USEC_PER_SEC, USEC_PER_SEC, on_due, d);
 }
 
 bool anchor_is_due(const Daemon *d)

@@ -31,7 +31,7 @@ typedef enum AnchorState {
 typedef struct Anchor {
         AnchorState state;
         uint64_t counter;
-        bool owed;      /* a note says counter + 1 */
+        bool owed;      /* a durable note says counter + 1 */
         bool in_flight; /* the signer is asked */
         bool again;     /* somebody waits for an increment behind the one in flight */
         bool unanchored; /* there are notes behind the last anchor */
@@ -47,10 +47,12 @@ void anchor_begin(Daemon *d, FreshnessVerdict verdict, uint64_t counter, int64_t
 void anchor_end(Daemon *d);
 
 /* What the next note has to say; `anchored`: the counter is to follow it. */
-int64_t anchor_note(Daemon *d, bool anchored);
+int64_t anchor_note(const Daemon *d, bool anchored);
+/* The note that says so is durable. */
+void anchor_noted(Daemon *d, int64_t said, bool anchored);
 /* A note made now should be anchored, because the last one is old. */
 bool anchor_is_due(const Daemon *d);
-/* Told when the note that covers him is anchored, or cannot be for now. To be called when it is durable, before
+/* Told when the note that covers him is anchored, or cannot be for now. To be called between anchor_noted() and
  * anchor_push(). */
 void anchor_wait(Daemon *d, void (*done)(void *userdata, int result), void *userdata);
 /* The anchored note is durable. */

@@ -30,6 +30,7 @@ static struct {
         bool anchored;    /* or this one is */
         SealStep step;
         AuditPosition position;
+        int64_t counter;
         uint64_t line;
 } seal;
 
@@ -41,6 +42,8 @@ static void finish(Daemon *d, int result)
 
         seal.step = SEAL_IDLE;
         d->sealing = false;
+        if (!result)
+                anchor_noted(d, seal.counter, seal.anchored);
         while ((w = *at)) {
                 if (!w->covered) {
                         at = &w->next;
@@ -104,7 +107,7 @@ static void ask_signer(Daemon *d)
         memcpy(c.state, seal.position.effective.state, sizeof(c.state));
         seal.step = SEAL_WAIT_NOTE;
         seal.anchored |= anchor_is_due(d);
-        c.counter = anchor_note(d, seal.anchored);
+        c.counter = seal.counter = anchor_note(d, seal.anchored);
         r = signer_checkpoint_encode(&c, signer_begin(d->signer, SIGNER_CHECKPOINT));
         if (!r)
                 r = signer_call(d->signer, NULL, 0, on_note, d);

@@ -87,7 +87,6 @@ struct Daemon {
         struct SealWaiter *seal_waiters;
 
         Anchor anchor;
-        bool marking_lost; /* daemon/lost.c */
         TpmWatch tpm;
 };
 

@@ -72,15 +72,25 @@ typedef struct LostChange {
         Buffer wrapped;
         KeystoreChange keystore;
         char reason[LOST_REASON_SIZE];
+        void (*done)(void *userdata);
+        void *userdata;
 } LostChange;
 
-static void lost_change_free(LostChange *l)
+/* Over to the next key, or to whoever waits. */
+static void end(LostChange *l, bool go_on)
 {
+        void (*done)(void *) = l->done;
+        void *userdata = l->userdata;
+        Daemon *d = l->daemon;
+
         keystore_change_deinit(&l->keystore);
         key_entry_unref(l->key);
         buffer_deinit(&l->wrapped);
-        l->daemon->marking_lost = false;
         free(l);
+        if (go_on)
+                lost_mark(d, done, userdata);
+        else
+                done(userdata);
 }
 
 static int write_lost(Change *c, AuditLine *line)
@@ -111,15 +121,12 @@ static void apply(Change *c)
 static void finish(Change *c, int result)
 {
         LostChange *l = c->userdata;
-        Daemon *d = l->daemon;
 
         if (result)
                 log_warning("key %s could not be marked as lost: %s", l->attributes.name, hf_error_name(result));
         else
                 log_warning("key %s is lost: %s. Make a new one and replace its certificates", l->attributes.name, l->reason);
-        lost_change_free(l);
-        if (!result)
-                lost_mark(d);
+        end(l, result == 0);
 }
 
 static void on_rewrapped(void *userdata, int result, Bytes body)
@@ -137,7 +144,7 @@ static void on_rewrapped(void *userdata, int result, Bytes body)
                 return;
         }
         log_warning("key %s could not be marked as lost: %s", l->attributes.name, hf_error_name(result));
-        lost_change_free(l);
+        end(l, false);
 }
 
 /* The next key that went with an occasion and does not say so. */
@@ -176,24 +183,22 @@ static int send(LostChange *l)
         return r ? r : signer_call(signer, NULL, 0, on_rewrapped, l);
 }
 
-void lost_mark(Daemon *d)
+void lost_mark(Daemon *d, void (*done)(void *userdata), void *userdata)
 {
         const LostOccasion *occasion;
         KeyEntry *key;
         LostChange *l;
 
-        if (d->marking_lost || d->vault.state != VAULT_READY || !d->vault.signer_open)
-                return;
-        key = find_next(d, &occasion);
+        key = d->vault.state == VAULT_READY && d->vault.signer_open ? find_next(d, &occasion) : NULL;
         l = key ? calloc(1, sizeof(*l)) : NULL;
-        if (!l)
+        if (!l) {
+                done(userdata);
                 return;
-        d->marking_lost = true;
-        l->daemon = d;
-        l->key = key_entry_ref(key);
+        }
+        *l = (LostChange){.daemon = d, .key = key_entry_ref(key), .done = done, .userdata = userdata};
         l->wrapped = BUFFER_INIT(KEY_WRAPPED_MAX);
         snprintf(l->reason, sizeof(l->reason), "%s", occasion->reason);
         l->change = (Change){.event = "key.lost", .write = write_lost, .apply = apply, .finish = finish, .userdata = l};
         if (send(l))
-                lost_change_free(l);
+                end(l, false);
 }

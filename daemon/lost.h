@@ -25,5 +25,6 @@ int lost_get(Store *store, LostOccasion ret[static LOST_MAX], size_t *ret_n);
 /* The one that took a key of this age; NULL: not known any more. */
 const LostOccasion *lost_find(const LostOccasion *occasions, size_t n, uint64_t created);
 
-/* The store is open: marks, one after the other, the keys that should be and are not. */
-void lost_mark(Daemon *d);
+/* The store is open: marks, one after the other, the keys that should be and are not; `done` is told when there is no more,
+ * or it does not get on, perhaps at once. One at a time. */
+void lost_mark(Daemon *d, void (*done)(void *userdata), void *userdata);

@@ -214,15 +214,22 @@ static void note_policy(Daemon *d)
         (void)audit_log_append(d->vault.log, &line, NULL);
 }
 
+static void on_marked(void *userdata)
+{
+        VaultJob *j = userdata;
+
+        if (j->done)
+                j->done(j->userdata, 0, NULL, j->keys.slot);
+        vault_job_free(j);
+}
+
 static void on_sealed_open(void *userdata, int result)
 {
         VaultJob *j = userdata;
 
         if (result)
                 log_warning("the log is not sealed yet: %s", hf_error_name(result));
-        if (j->done)
-                j->done(j->userdata, 0, NULL, j->keys.slot);
-        vault_job_free(j);
+        lost_mark(j->daemon, on_marked, j);
 }
 
 void vault_job_tell(VaultJob *j, int result)
@@ -262,7 +269,6 @@ static void on_open(void *userdata, int result)
         vault_ask_signer(d);
         if (anchor_is_behind(d) || (!tpm_is_ready(d) && d->vault.has_tpm_keys))
                 tpm_trouble(d);
-        lost_mark(d);
 }
 
 static void start_open(VaultJob *j)
@@ -357,6 +363,10 @@ static void on_unlocked(void *userdata, int result, Bytes body)
         }
         if (result == HF_E_UNLOCK_FAILED)
                 result = unlock_error(j->reason, j->given);
+        if (result == HF_E_STORE_FOREIGN && d->vault.slot_list.machine_matches) {
+                snprintf(j->reason, sizeof(j->reason), "%s", tpm_state_words(&(TpmWatch){.match = SIGNER_TPM_OTHER}));
+                result = HF_E_TPM_IDENTITY_CHANGED;
+        }
         vault_note_failed_unlock(d, j);
         if (result == HF_E_TPM_IDENTITY_CHANGED && !d->vault.store)
                 vault_set_state(d, VAULT_FOREIGN, result, j->reason);
