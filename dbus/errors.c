@@ -145,8 +145,8 @@ static const ErrorRow rows[_HF_E_MAX] = {
                 "The machine did not start in the state this slot is sealed to. It was not opened; open with the recovery code "
                 "and, if the change was meant, `holdfast slot reseal`."},
         [HF_E_KEY_LOST] = {NAME(KeyLost), EXIT_CODE_FAILED,
-                "The key was in a TPM that is gone or was cleared, so nobody can use it any more. Nothing was done; make a new one "
-                "and replace its certificates."},
+                "The key was in a TPM that is gone or was cleared, so nobody can use it any more. Nothing was done; make a new "
+                "one and replace its certificates."},
         [HF_E_KEY_NEEDED] = {NAME(KeyNeeded), EXIT_CODE_FAILED,
                 "A key slot of the store is made from this key. Nothing was changed; give the slot another key first: "
                 "`holdfast slot change ID --key NAME`."},
