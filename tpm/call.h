@@ -10,6 +10,7 @@
  */
 #include "tpm/kept.h"
 #include "tpm/leftovers.h"
+#include "tpm/traces.h"
 
 typedef struct Tpm {
         Device device;
@@ -23,6 +24,7 @@ typedef struct Call {
         Tpm *tpm;
         Bytes body;
         Buffer *reply;
+        Traces *traces; /* what the request brought that must not stay */
         bool once; /* a command ran, or may have run, that must not run twice: no other try */
 } Call;
 

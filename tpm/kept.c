@@ -23,6 +23,7 @@ static bool is_over(const Kept *k)
 void kept_forget(Kept *k)
 {
         Device *d = k->device;
+        uint64_t sessions;
 
         if (kept_any(k))
                 log_debug("forgetting what was kept");
@@ -37,6 +38,8 @@ void kept_forget(Kept *k)
         for (size_t i = 0; i < OBJECTS_MAX; i++)
                 object_drop(&k->objects[i]);
         endorsement_forget(&k->endorsement);
+        sessions = k->sessions;
         kept_init(k, d);
         k->opened = d->opened;
+        k->sessions = sessions;
 }

@@ -47,6 +47,7 @@ typedef struct Kept {
         Parent parents[PARENTS_MAX]; /* the first is for new blobs */
         size_t n_parents;
         Loaded session;
+        uint64_t sessions; /* started so far */
         uint8_t session_parent[TPM_NAME_SIZE];
         Object objects[OBJECTS_MAX];
         uint64_t uses;

@@ -174,6 +174,7 @@ int main(int argc, char *argv[])
                 return failed("hardening", r);
         notify_open(&params.notify);
         serve_prepare();
+        traces_begin();
         r = ossl_context_open();
         if (!r)
                 r = filter_close();

@@ -96,6 +96,7 @@ int op_adopt(Call *call)
         Adoption a = {.call = call};
         int r = decode(call->body, &a);
 
+        traces_add(call->traces, a.new_auth, sizeof(a.new_auth));
         if (!r)
                 r = public_unmarshal(a.public_part, &a.public);
         if (!r)

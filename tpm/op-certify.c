@@ -86,6 +86,7 @@ int op_certify(Call *call)
         Wish w;
         int r = decode(call->body, &w);
 
+        traces_add(call->traces, w.auth, sizeof(w.auth));
         if (!r)
                 r = endorsement_know(&call->tpm->kept, &e);
         if (!r)

@@ -192,6 +192,7 @@ int op_counter(Call *call)
 
         c.index = wire_get_u32(&r);
         wire_get_raw(&r, c.auth, sizeof(c.auth));
+        traces_add(call->traces, c.auth, sizeof(c.auth));
         if (wire_done(&r) || action == _TPM_COUNTER_INVALID || action >= _TPM_COUNTER_MAX || c.index < TPM_COUNTER_FIRST ||
                         c.index > TPM_COUNTER_LAST)
                 return HF_E_INVALID_ARGS;

@@ -82,6 +82,7 @@ int op_create(Call *call)
         Wish wish;
         int r = decode(call->body, &wish);
 
+        traces_add(call->traces, wish.auth, sizeof(wish.auth));
         if (!r)
                 r = template_key(wish.algorithm, wish.use, &template);
         if (!r)

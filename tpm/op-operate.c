@@ -209,6 +209,7 @@ int op_operate(Call *call)
         TpmOperation o;
         int r = tpm_operation_decode(call->body, &o);
 
+        traces_add(call->traces, o.auth, sizeof(o.auth));
         if (!r)
                 r = use(call, &o);
         secret_erase(o.auth, sizeof(o.auth));

@@ -86,6 +86,9 @@ int op_seal(Call *call)
         TpmSealing s;
         int r = tpm_sealing_decode(call->body, &s);
 
+        traces_add(call->traces, s.pin, sizeof(s.pin));
+        if (!r)
+                traces_add(call->traces, s.secret.data, s.secret.len);
         if (!r)
                 r = seal(call, &s);
         secret_erase(s.pin, sizeof(s.pin));

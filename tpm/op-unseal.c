@@ -137,6 +137,7 @@ int op_unseal(Call *call)
         TpmUnsealing u;
         int r = tpm_unsealing_decode(call->body, &u);
 
+        traces_add(call->traces, u.pin, sizeof(u.pin));
         if (!r && u.pcrs.mask && !u.pcrs.has_values)
                 r = HF_E_INVALID_ARGS;
         if (!r)

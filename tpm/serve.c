@@ -106,9 +106,9 @@ static int reply(int fd, const LinkMessage *m, int result, const char *detail, c
         return r ? r : link_send(fd, buffer_bytes(packet), NULL, 0);
 }
 
-static int run(Tpm *t, const LinkMessage *m, Buffer *body)
+static int run(Tpm *t, const LinkMessage *m, Buffer *body, Traces *traces)
 {
-        Call call = {.tpm = t, .body = m->body, .reply = body};
+        Call call = {.tpm = t, .body = m->body, .reply = body, .traces = traces};
         const RequestInfo *info = request_find(m->header.type);
         uint64_t began = clock_monotonic();
         int r;
@@ -134,6 +134,7 @@ static int run(Tpm *t, const LinkMessage *m, Buffer *body)
 static int answer(Tpm *t, int fd)
 {
         static Room room;
+        static Traces traces;
         Buffer body = {.data = room.body, .allocated = sizeof(room.body), .limit = sizeof(room.body)};
         Buffer packet = {.data = room.packet, .allocated = sizeof(room.packet), .limit = sizeof(room.packet)};
         LinkMessage m;
@@ -141,10 +142,11 @@ static int answer(Tpm *t, int fd)
 
         if (r)
                 return r == -EAGAIN ? 0 : r;
-        r = run(t, &m, &body);
+        r = run(t, &m, &body, &traces);
         r = reply(fd, &m, r, r ? t->device.detail : "", &body, &packet);
         device_tidy(&t->device);
         limit(0);
+        traces_erase(&traces, &t->device, t->kept.sessions, m.header.type == TPM_OPERATE);
         secret_erase(room.request, m.body.len + LINK_HEADER_SIZE);
         secret_erase(room.body, sizeof(room.body));
         secret_erase(room.packet, sizeof(room.packet));

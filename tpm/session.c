@@ -36,6 +36,7 @@ static int start_kept(Kept *k, const Parent *p)
                 r = start(k, parent.tr, TPM2_SE_HMAC, &k->session);
         if (!r)
                 memcpy(k->session_parent, p->name, TPM_NAME_SIZE);
+        k->sessions++;
         return r;
 }
 

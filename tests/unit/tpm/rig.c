@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -54,10 +55,14 @@ static void end(pid_t *pid, int signal)
 /* Somebody listens there. */
 static void wait_for_socket(const char *path)
 {
-        for (int ms = 0; ms < PATIENCE_MS; ms += 2) {
-                _cleanup_close_ int fd = -EBADF;
+        struct sockaddr_un sa = {.sun_family = AF_UNIX};
 
-                if (access(path, F_OK) == 0)
+        assert_true(strlen(path) < sizeof(sa.sun_path));
+        strcpy(sa.sun_path, path);
+        for (int ms = 0; ms < PATIENCE_MS; ms += 2) {
+                _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+                if (connect(fd, (const struct sockaddr *)&sa, sizeof(sa)) == 0)
                         return;
                 (void)poll(NULL, 0, 2);
         }
