@@ -212,7 +212,7 @@ def test_a_statement_about_a_key_is_checked_without_the_daemon():
         content = statement.read_bytes()
         held = json.loads(content)
         for field, value in held.items():
-            if isinstance(value, str) and len(value) > 40:
+            if isinstance(value, str) and len(value) > 40 and not field.startswith("ek_"):  # that is for --ek-root
                 middle = len(value) // 2
                 other = value[:middle] + ("A" if value[middle] != "A" else "B") + value[middle + 1:]
                 statement.write_text(json.dumps({**held, field: other}))
