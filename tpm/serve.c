@@ -148,8 +148,8 @@ static int answer(Tpm *t, int fd)
         limit(0);
         traces_erase(&traces, &t->device, t->kept.sessions, m.header.type == TPM_OPERATE);
         secret_erase(room.request, m.body.len + LINK_HEADER_SIZE);
-        secret_erase(room.body, sizeof(room.body));
-        secret_erase(room.packet, sizeof(room.packet));
+        secret_erase(body.data, body.len);
+        secret_erase(packet.data, packet.len);
         link_message_close(&m);
         return r;
 }

@@ -12,7 +12,7 @@
 
 #define SHORTEST 16
 #define PLACES_MAX 16
-#define STACK_BELOW (64u << 10)
+#define STACK_BELOW (32u << 10)
 
 static uint8_t *heap;
 
