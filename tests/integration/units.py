@@ -280,7 +280,7 @@ def use_it():
     for path in ("/run/holdfast/bus", "/run/dbus/system_bus_socket"):
         with Peer(path) as root:
             name = "device-" + path.split("/")[2]
-            root.create(name, "p256")
+            root.create(name, "p256", protection="tpm")
             assert signature_is_good(root.public_key(name), message, root.sign(name, message))
             answer = plain(root.manager("Explain", "ssa{sv}", "sign", name, variants({})))
             assert answer["verdict"] == "allow", answer
