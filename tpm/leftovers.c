@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#define HANDLES_OF(type) ((TPM2_HANDLE)(type) << TPM2_HR_SHIFT)
 #define PAUSE_MS (LEFTOVERS_AGE_MS / LEFTOVERS_LOOKS)
 
 /* ESYS_TR_NONE: not there any more, or the TPM does not answer. */
@@ -60,8 +61,8 @@ static void list(const Kept *k, TPM2_HANDLE first, Leftovers *l)
 static void loaded_now(const Kept *k, Leftovers *ret)
 {
         *ret = (Leftovers){};
-        list(k, TPM2_TRANSIENT_FIRST, ret);
-        list(k, TPM2_LOADED_SESSION_FIRST, ret);
+        list(k, HANDLES_OF(TPM2_HT_TRANSIENT), ret);
+        list(k, HANDLES_OF(TPM2_HT_LOADED_SESSION), ret);
 }
 
 void leftovers_begin(Leftovers *l, const Kept *k)

@@ -12,6 +12,8 @@
 #include "tpm/template.h"
 
 #define PERSISTENT_MAX 64
+#define PERSISTENT_FIRST 0x81000000u
+#define PERSISTENT_LAST 0x81ffffffu
 
 static int take_name(Device *d, ESYS_TR tr, uint8_t ret[static TPM_NAME_SIZE])
 {
@@ -115,7 +117,7 @@ static int persistent_handles(Device *d, TPM2_HANDLE ret[static PERSISTENT_MAX],
         _cleanup_esys_ TPMS_CAPABILITY_DATA *data = NULL;
         TPMI_YES_NO more;
         int r = device_result(d, Esys_GetCapability(d->esys, NO_SESSION, TPM2_CAP_HANDLES,
-                                                TPM2_PERSISTENT_FIRST, PERSISTENT_MAX, &more, &data));
+                                                PERSISTENT_FIRST, PERSISTENT_MAX, &more, &data));
 
         if (r)
                 return r;
@@ -196,7 +198,7 @@ int parent_try(Kept *k, TPM2_HANDLE handle, int (*load)(const Parent *p, void *u
         Parent p;
         int r = HF_E_KEY_MISMATCH;
 
-        if (!owner && (handle < TPM2_PERSISTENT_FIRST || handle > TPM2_PERSISTENT_LAST))
+        if (!owner && (handle < PERSISTENT_FIRST || handle > PERSISTENT_LAST))
                 return HF_E_INVALID_ARGS;
         for (size_t i = 0; i < (owner ? TEMPLATE_PARENTS : 1) && r == HF_E_KEY_MISMATCH; i++) {
                 r = owner ? try_primary(k, i, &p) : try_persistent(k, handle, &p);
