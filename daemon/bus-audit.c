@@ -296,7 +296,7 @@ static void on_exported(void *userdata, int result)
         audit_reader_progress(e->reader, &records, &bytes);
         export_free(e);
         if (result) {
-                operation_fail_because(op, result < 0 ? HF_E_INVALID_FD : result,
+                operation_fail_because(op, result == -ENOMEM ? HF_E_INTERNAL : result < 0 ? HF_E_INVALID_FD : result,
                                 "The log could not be written to the descriptor: %s.", hf_error_name(result));
                 return;
         }

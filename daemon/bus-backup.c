@@ -33,13 +33,25 @@ typedef struct BackupJob {
         uint64_t now;
 } BackupJob;
 
+static int error_of(int r)
+{
+        switch (r) {
+        case -ENOSPC:
+        case -EDQUOT:
+                return HF_E_LOG_FULL;
+        case -ENOMEM:
+                return HF_E_INTERNAL;
+        default:
+                return r < 0 ? HF_E_INVALID_FD : r;
+        }
+}
+
 static void job_fail(BackupJob *b, int r)
 {
         Operation *op = b->op;
 
         if (b->reason[0])
-                operation_fail_because(op, r == -ENOSPC || r == -EDQUOT ? HF_E_LOG_FULL : r < 0 ? HF_E_INVALID_FD : r,
-                                "No backup was made: %s.", b->reason);
+                operation_fail_because(op, error_of(r), "No backup was made: %s.", b->reason);
         else
                 operation_fail(op, r);
         safe_close(b->fd);

@@ -171,6 +171,13 @@ static bool may_read(const Connection *c)
         return queued < QUEUED_REPLIES_MAX && has_job_room(c);
 }
 
+/* Without this turn a message that sd-bus holds would lie there until the peer sends another one. */
+static void take_turn(Connection *c)
+{
+        if (sd_event_source_set_enabled(c->again, SD_EVENT_ONESHOT) < 0)
+                close_connection(c);
+}
+
 static void update_events(Connection *c)
 {
         int events = sd_bus_get_events(c->bus);
@@ -206,7 +213,7 @@ static void process(Connection *c)
                 if (r < 0)
                         close_connection(c);
                 else if (r > 0 && may_read(c))
-                        (void)sd_event_source_set_enabled(c->again, SD_EVENT_ONESHOT);
+                        take_turn(c);
                 if (!c->closed)
                         update_events(c);
         }
@@ -271,7 +278,7 @@ void connection_resume(User *user)
         if (!c)
                 return;
         unstall(c);
-        (void)sd_event_source_set_enabled(c->again, SD_EVENT_ONESHOT);
+        take_turn(c);
 }
 
 static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -329,8 +336,11 @@ static void start(Connection *c)
         list_add(&d->connections, c);
         d->n_connections++;
         c->user->n_connections++;
-        (void)sd_event_source_set_enabled(c->again, SD_EVENT_ONESHOT);
+        connection_ref(c);
         update_events(c);
+        if (!c->closed)
+                take_turn(c);
+        connection_unref(c);
 }
 
 static int accept_one(Listener *l)

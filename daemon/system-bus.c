@@ -102,16 +102,24 @@ static int read_credentials(sd_bus_message *m, Caller **ret)
                         r = sd_bus_message_exit_container(m);
         }
         if (r < 0 || !c.has_uid)
-                return -EPERM;
+                return r == -ENOMEM ? r : -EPERM;
         /* The bus gives no primary group apart; it is among the others. */
         return caller_from_bus(c.uid, c.n_groups ? *(const uint32_t *)c.groups : (gid_t)-1, (pid_t)c.pid,
                         c.groups, c.n_groups, ret);
 }
 
-static void refuse(sd_bus_message *m)
+/* To a call that waited: sd-bus answers for nobody any more. */
+static void refuse(SystemBus *b, sd_bus_message *m, int r)
 {
-        (void)sd_bus_reply_method_errorf(m, errors_bus_name(HF_E_POLICY_DENIED),
-                        "The bus does not say who you are. Nothing was done; use the direct socket.");
+        int sent;
+
+        if (r == -EPERM)
+                sent = sd_bus_reply_method_errorf(m, errors_bus_name(HF_E_POLICY_DENIED),
+                                "The bus does not say who you are. Nothing was done; use the direct socket.");
+        else
+                sent = sd_bus_reply_method_errorf(m, errors_bus_name(HF_E_INTERNAL), "%s", errors_sentence(HF_E_INTERNAL));
+        if (sent < 0)
+                system_bus_hang_up(b);
 }
 
 static int on_credentials(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -129,10 +137,9 @@ static int on_credentials(sd_bus_message *m, void *userdata, sd_bus_error *error
                 sd_bus_message *call = p->waiting[i];
 
                 if (r)
-                        refuse(call);
+                        refuse(p->bus, call, r);
                 else if (bus_dispatch(d, call, p->caller, p->user, NULL) < 0)
-                        (void)sd_bus_reply_method_errorf(call, errors_bus_name(HF_E_INTERNAL), "%s",
-                                        errors_sentence(HF_E_INTERNAL));
+                        refuse(p->bus, call, HF_E_INTERNAL);
                 sd_bus_message_unref(call);
         }
         p->n_waiting = 0;
@@ -221,6 +228,7 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
         SystemBus *b = userdata;
         uint8_t type;
         Peer *p;
+        int r;
 
         (void)error;
         if (sd_bus_message_get_type(m, &type) >= 0 && type == SD_BUS_MESSAGE_SIGNAL && sender)
@@ -228,7 +236,12 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
         if (sd_bus_message_get_type(m, &type) < 0 || type != SD_BUS_MESSAGE_METHOD_CALL || !sender ||
                         sd_bus_message_is_method_call(m, "org.freedesktop.DBus.Peer", NULL))
                 return 0; /* sd-bus answers Ping itself */
-        if (peer_get(b, sender, &p) || (!p->caller && p->n_waiting == WAITING_MAX))
+        r = peer_get(b, sender, &p);
+        if (r == -ENOMEM) {
+                system_bus_hang_up(b); /* sd-bus 252 does not survive a match that it had half the memory for */
+                return r;
+        }
+        if (r || (!p->caller && p->n_waiting == WAITING_MAX))
                 return sd_bus_reply_method_errorf(m, errors_bus_name(HF_E_LIMIT_EXCEEDED), "%s",
                                 errors_sentence(HF_E_LIMIT_EXCEEDED));
         if (p->caller)
@@ -369,6 +382,8 @@ int system_bus_new(Daemon *d, SystemBus **ret)
         r = sd_event_add_time_relative(d->event, &b->retry, CLOCK_MONOTONIC, 0, 0, on_retry, b);
         if (r >= 0)
                 r = sd_event_add_defer(d->event, &b->ending, on_ending, b);
+        if (r >= 0) /* before anything more is read */
+                r = sd_event_source_set_priority(b->ending, SD_EVENT_PRIORITY_IMPORTANT);
         if (r >= 0)
                 r = sd_event_source_set_enabled(b->retry, SD_EVENT_OFF);
         if (r >= 0)
