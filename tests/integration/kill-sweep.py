@@ -554,6 +554,8 @@ class Backup(Operation):
     def setup(self):
         super().setup()
         self.files = {}
+        self.prepare()
+        self.run()  # the first one makes a row that later ones change
 
     def prepare(self):
         self.number += 1
