@@ -130,9 +130,9 @@ static int show_report(Cli *cli, const AttestReport *report)
         snprintf(firmware, sizeof(firmware), "%016llx", (unsigned long long)report->firmware);
         if (cli->options.json) {
                 _cleanup_json_ json_t *j = json_pack("{s:s, s:b, s:s, s:s, s:s, s:b, s:s, s:I, s:I}", "verdict", "good",
-                                "attestation-key-known", known, "attestation-key", ak, "key", key, "endorsement", ek, "endorsement-checked",
-                                report->ek_checked, "firmware", firmware, "resets", (json_int_t)report->reset_count,
-                                "restarts", (json_int_t)report->restart_count);
+                                "attestation-key-known", known, "attestation-key", ak, "key", key, "endorsement", ek,
+                                "endorsement-checked", report->ek_checked, "firmware", firmware, "resets",
+                                (json_int_t)report->reset_count, "restarts", (json_int_t)report->restart_count);
 
                 return j ? show_json(cli, j) : EXIT_CODE_FAILED;
         }
@@ -140,7 +140,8 @@ static int show_report(Cli *cli, const AttestReport *report)
                "key: %s\nattestation key: %s%s\n",
                         report->has_public ? key : "has no public half", ak,
                         known ? "" : " (unknown: note it when the device is made, --ak-fingerprint)");
-        printf("endorsement: %s, certificate %s\n", ek, report->ek_checked ? "leads to the given root" : "not checked (--ek-root)");
+        printf("endorsement: %s, certificate %s\n", ek,
+                        report->ek_checked ? "leads to the given root" : "not checked (--ek-root)");
         printf("firmware %s, %u resets, %u restarts\n", firmware, report->reset_count, report->restart_count);
         if (!known)
                 printf("consistent in itself, attestation key unknown\n");

@@ -25,9 +25,17 @@ typedef struct Connection Connection;
 typedef struct Listener Listener;
 typedef struct Operation Operation;
 typedef struct SystemBus SystemBus;
+typedef struct UseLane UseLane;
 typedef struct User User;
 
 #define DAEMON_LISTENERS_MAX 8
+#define USE_LANES 2 /* Lane of daemon/user.h */
+
+/* Whose turn it is in one lane. */
+typedef struct UseTurn {
+        UseLane *first, *last;
+        size_t n_in_work; /* of all users, given to the signer */
+} UseTurn;
 
 struct Daemon {
         Config config;
@@ -56,7 +64,7 @@ struct Daemon {
 
         /* daemon/user.c: accounting by uid, and whose turn it is */
         User *users;
-        User *turn_first, *turn_last;
+        UseTurn turns[USE_LANES];
         size_t n_queued;
         size_t n_in_work; /* uses given to the signer */
         uid_t use_uid;    /* whose the last use was, and when it came */

@@ -281,9 +281,14 @@ const char *signer_state_to_string(SignerState s)
         return "absent";
 }
 
+bool signer_client_has_room_besides(const SignerClient *c, size_t others)
+{
+        return c->state == SIGNER_UP && !c->out_first && c->n_pending < SIGNER_IN_FLIGHT_MAX + others;
+}
+
 bool signer_client_has_room(const SignerClient *c)
 {
-        return c->state == SIGNER_UP && !c->out_first && c->n_pending < SIGNER_IN_FLIGHT_MAX;
+        return signer_client_has_room_besides(c, 0);
 }
 
 const SignerHello *signer_client_hello(const SignerClient *c)

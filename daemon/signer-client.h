@@ -46,6 +46,8 @@ bool signer_client_is_up(const SignerClient *c);
 /* "absent", "other-version", "connected" */
 const char *signer_state_to_string(SignerState s);
 bool signer_client_has_room(const SignerClient *c);
+/* The same besides so many that have a window of their own. */
+bool signer_client_has_room_besides(const SignerClient *c, size_t others);
 const SignerHello *signer_client_hello(const SignerClient *c);
 
 /* Begin a message; append the body to the buffer; then signer_call(). */

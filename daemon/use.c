@@ -24,27 +24,40 @@
 #define USER_IN_WORK_MAX 64
 #define SHARED_USEC USEC_PER_SEC /* how long after two users have met */
 #define USER_BYTES_IN_WORK_MAX (96 * 1024)
+#define TPM_IN_WORK_MAX 16 /* of all users in the lane of the TPM, which does one at a time */
 #define PATIENCE_USEC (10 * USEC_PER_SEC) /* how long an operation waits for a signer that is gone */
 
 /* ---- queue ---- */
 
-static void turn_push(Daemon *d, User *u)
+static Lane lane_of(const Operation *op)
 {
-        u->in_turn = true;
-        u->turn_next = NULL;
-        *(d->turn_last ? &d->turn_last->turn_next : &d->turn_first) = u;
-        d->turn_last = u;
+        return op->key->protection == PROTECTION_TPM ? LANE_TPM : LANE_SOFTWARE;
 }
 
-static User *turn_pop(Daemon *d)
+static UseLane *lane(const Operation *op)
 {
-        User *u = d->turn_first;
+        return &op->user->lanes[lane_of(op)];
+}
 
-        d->turn_first = u->turn_next;
-        if (!d->turn_first)
-                d->turn_last = NULL;
-        u->in_turn = false;
-        return u;
+static void turn_push(Daemon *d, UseLane *l)
+{
+        UseTurn *t = &d->turns[l - l->user->lanes];
+
+        l->in_turn = true;
+        l->turn_next = NULL;
+        *(t->last ? &t->last->turn_next : &t->first) = l;
+        t->last = l;
+}
+
+static UseLane *turn_pop(UseTurn *t)
+{
+        UseLane *l = t->first;
+
+        t->first = l->turn_next;
+        if (!t->first)
+                t->last = NULL;
+        l->in_turn = false;
+        return l;
 }
 
 /* Notes who uses keys. Two within a moment share. */
@@ -56,11 +69,13 @@ static void meet(Daemon *d, const User *u, uint64_t now)
         d->use_at = now;
 }
 
-static bool may_have_turn(const Daemon *d, const User *u)
+/* The TPM's work takes no core. */
+static bool may_have_turn(const Daemon *d, const UseLane *l)
 {
-        size_t max = d->use_at < d->use_shared_until ? d->use_shared_max : USER_IN_WORK_MAX;
+        bool shared = l == &l->user->lanes[LANE_SOFTWARE] && d->use_at < d->use_shared_until;
 
-        return u->n_in_work < max && u->bytes_in_work < USER_BYTES_IN_WORK_MAX;
+        return l->n_in_work < (shared ? d->use_shared_max : USER_IN_WORK_MAX) &&
+               l->bytes_in_work < USER_BYTES_IN_WORK_MAX;
 }
 
 static size_t job_size(const Operation *op, const UseItem *item)
@@ -71,48 +86,49 @@ static size_t job_size(const Operation *op, const UseItem *item)
 
 static void queue_push(Operation *op)
 {
-        User *u = op->user;
+        UseLane *l = lane(op);
 
         op->queue_next = NULL;
         op->queued_at = clock_monotonic();
-        meet(op->daemon, u, op->queued_at);
-        *(u->queue_last ? &u->queue_last->queue_next : &u->queue_first) = op;
-        u->queue_last = op;
+        meet(op->daemon, op->user, op->queued_at);
+        *(l->last ? &l->last->queue_next : &l->first) = op;
+        l->last = op;
         op->daemon->n_queued++;
-        if (!u->in_turn && may_have_turn(op->daemon, u))
-                turn_push(op->daemon, u);
+        if (!l->in_turn && may_have_turn(op->daemon, l))
+                turn_push(op->daemon, l);
 }
 
-static Operation *queue_pop(Daemon *d, User *u)
+static Operation *queue_pop(Daemon *d, UseLane *l)
 {
-        Operation *op = u->queue_first;
+        Operation *op = l->first;
 
-        u->queue_first = op->queue_next;
-        if (!u->queue_first)
-                u->queue_last = NULL;
+        l->first = op->queue_next;
+        if (!l->first)
+                l->last = NULL;
         d->n_queued--;
         return op;
 }
 
-static User *find_queued(const Daemon *d)
+static UseLane *find_queued(Daemon *d)
 {
-        User *u = d->users;
-
-        while (u && !u->queue_first)
-                u = u->next;
-        return u;
+        for (User *u = d->users; u; u = u->next)
+                for (size_t i = 0; i < USE_LANES; i++)
+                        if (u->lanes[i].first)
+                                return &u->lanes[i];
+        return NULL;
 }
 
 static void answer(Operation *op);
 
 void use_fail_queued(Daemon *d, int r)
 {
-        User *u;
+        UseLane *l;
 
-        while (d->turn_first)
-                (void)turn_pop(d);
-        while ((u = find_queued(d))) {
-                Operation *op = queue_pop(d, u);
+        for (size_t i = 0; i < USE_LANES; i++)
+                while (d->turns[i].first)
+                        (void)turn_pop(&d->turns[i]);
+        while ((l = find_queued(d))) {
+                Operation *op = queue_pop(d, l);
 
                 if (!op->failure)
                         op->failure = r;
@@ -274,15 +290,18 @@ static void on_result(void *userdata, int result, Bytes body)
 {
         UseItem *item = userdata;
         Daemon *d = item->op->daemon;
-        User *u = item->op->user;
+        UseLane *l = lane(item->op);
+        UseTurn *t = &d->turns[lane_of(item->op)];
+        User *u = l->user;
 
         u->refs++;
-        u->n_in_work--;
-        u->bytes_in_work -= job_size(item->op, item);
+        t->n_in_work--;
+        l->n_in_work--;
+        l->bytes_in_work -= job_size(item->op, item);
         tpm_note_result(d, result);
         item_done(item, result, key_was_not_used(result), body);
-        if (u->queue_first && !u->in_turn && may_have_turn(d, u))
-                turn_push(d, u);
+        if (l->first && !l->in_turn && may_have_turn(d, l))
+                turn_push(d, l);
         user_unref(d, u);
         if (--d->n_in_work == 0 && d->use_held)
                 tell_drained(d);
@@ -321,8 +340,9 @@ static int send_job(Operation *op, UseItem *item)
         if (r)
                 return r;
         d->n_in_work++;
-        op->user->n_in_work++;
-        op->user->bytes_in_work += job_size(op, item);
+        d->turns[lane_of(op)].n_in_work++;
+        lane(op)->n_in_work++;
+        lane(op)->bytes_in_work += job_size(op, item);
         return 0;
 }
 
@@ -373,16 +393,29 @@ static void send_item(Operation *op)
                 answer(op);
 }
 
-void use_pump(Daemon *d)
+/* What the TPM is busy with does not count against the others. */
+static bool has_room(const Daemon *d, Lane which)
 {
-        while (d->turn_first && !d->sealing && !d->use_held && d->vault.state == VAULT_READY &&
-                        d->vault.signer_open && signer_client_has_room(d->signer)) {
-                User *u = turn_pop(d);
-                Operation *op = u->queue_first;
+        size_t in_tpm = d->turns[LANE_TPM].n_in_work;
+
+        if (which == LANE_TPM && in_tpm >= TPM_IN_WORK_MAX)
+                return false;
+        return signer_client_has_room_besides(d->signer, in_tpm);
+}
+
+static void pump(Daemon *d, Lane which)
+{
+        UseTurn *t = &d->turns[which];
+
+        while (t->first && !d->sealing && !d->use_held && d->vault.state == VAULT_READY && d->vault.signer_open &&
+                        has_room(d, which)) {
+                UseLane *l = turn_pop(t);
+                Operation *op = l->first;
+                User *u = l->user;
 
                 u->refs++;
                 if (op->failure || op->n_sent + 1 == op->n_items)
-                        queue_pop(d, u);
+                        queue_pop(d, l);
                 if (op->failure) {
                         op->queued = false;
                         if (op->n_done == op->n_sent)
@@ -390,11 +423,17 @@ void use_pump(Daemon *d)
                 } else {
                         send_item(op);
                 }
-                if (u->queue_first && !u->in_turn && may_have_turn(d, u))
-                        turn_push(d, u); /* else when one of them is back */
+                if (l->first && !l->in_turn && may_have_turn(d, l))
+                        turn_push(d, l); /* else when one of them is back */
                 user_unref(d, u);
         }
-        if (d->turn_first && !d->vault.signer_open)
+}
+
+void use_pump(Daemon *d)
+{
+        pump(d, LANE_SOFTWARE);
+        pump(d, LANE_TPM);
+        if ((d->turns[LANE_SOFTWARE].first || d->turns[LANE_TPM].first) && !d->vault.signer_open)
                 use_patience(d);
 }
 

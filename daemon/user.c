@@ -60,6 +60,8 @@ int user_get(Daemon *d, uid_t uid, User **ret)
                 return -ENOMEM;
         u->uid = uid;
         u->refs = 1;
+        for (size_t i = 0; i < USE_LANES; i++)
+                u->lanes[i].user = u;
         u->denied_tokens = USER_DENIED_BURST;
         u->denied_refill = clock_monotonic();
         u->next = d->users;

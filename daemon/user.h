@@ -8,6 +8,18 @@
 #define USER_DENIED_BURST 20         /* refusals of one uid written one by one ... */
 #define USER_DENIED_INTERVAL 1000000 /* ... and one more each this many microseconds; the rest is counted */
 
+/* Uses of keys in the TPM stand in a queue of their own: one slow device, however many want it, holds up nobody who does
+ * not. */
+typedef enum Lane { LANE_SOFTWARE, LANE_TPM } Lane;
+
+struct UseLane {
+        User *user;
+        Operation *first, *last;
+        UseLane *turn_next;
+        bool in_turn;
+        size_t n_in_work, bytes_in_work; /* uses given to the signer */
+};
+
 struct User {
         User *next;
         uid_t uid;
@@ -15,13 +27,10 @@ struct User {
         size_t n_connections;
         size_t n_parked; /* connections above the limit, not read */
         size_t n_jobs;
-        size_t n_in_work, bytes_in_work; /* uses given to the signer */
 
         Connection *stalled_first, *stalled_last; /* not read until a job ends */
 
-        Operation *queue_first, *queue_last;
-        User *turn_next;
-        bool in_turn;
+        UseLane lanes[USE_LANES];
 
         uint32_t denied_tokens;
         uint64_t denied_refill; /* monotonic */
