@@ -261,6 +261,46 @@ static void test_hidden_uses_are_noticed(void **state)
         sandbox_deinit(&s);
 }
 
+static void test_a_counter_that_falls_within_an_epoch_is_noticed(void **state)
+{
+        static const struct {
+                int64_t counter;
+                uint64_t epoch;
+                AuditVerdict verdict;
+                uint64_t anchored; /* notes until the last that the counter rose with */
+        } notes[] = {{-1, 0, AUDIT_GOOD, 0}, {7, 0, AUDIT_GOOD, 2}, {8, 0, AUDIT_GOOD, 3}, {8, 0, AUDIT_GOOD, 3},
+                        {-1, 0, AUDIT_GOOD, 3}, {2, 1, AUDIT_GOOD, 6}, {1, 1, AUDIT_CHANGED, 6}};
+        const Fixture *f = *state;
+        char note[AUDIT_NOTE_MAX + 1];
+        uint64_t sizes[ELEMENTSOF(notes) + 1] = {0};
+        AuditPosition position;
+        AuditReport r;
+        AuditLog *log;
+        Sandbox s;
+
+        sandbox_init(&s);
+        log = create_log(&s, SMALL);
+        for (size_t i = 0; i < ELEMENTSOF(notes); i++) {
+                _cleanup_buffer_ Buffer text = BUFFER_INIT(1 << 20);
+                NoteParams params = {.key = 1, .counter = notes[i].counter, .epoch = notes[i].epoch};
+
+                append_use(log, 1);
+                assert_int_equal(audit_log_sync(log), 0);
+                audit_log_position(log, &position);
+                params.size = sizes[i + 1] = position.size;
+                memcpy(params.head, position.head, 32);
+                make_note(&params, note);
+                assert_int_equal(audit_log_append_checkpoint(log, note, NULL), 0);
+                assert_int_equal(audit_log_sync(log), 0);
+                export_log(&s, &text);
+                r = verify(f, buffer_bytes(&text));
+                assert_int_equal(r.verdict, notes[i].verdict);
+                assert_int_equal(r.anchored, sizes[notes[i].anchored]);
+        }
+        audit_log_free(log);
+        sandbox_deinit(&s);
+}
+
 static void test_rekey_is_followed(void **state)
 {
         const Fixture *f = *state;
@@ -423,6 +463,7 @@ int main(void)
                         TEST(test_expected_note_must_be_reached),
                         TEST(test_hidden_uses_are_noticed),
                         TEST(test_rekey_is_followed),
+                        TEST(test_a_counter_that_falls_within_an_epoch_is_noticed),
                         TEST(test_log_may_begin_at_a_later_segment),
                         TEST(test_log_key_finds_a_line_that_was_chained_anew),
                         TEST(test_anything_else_is_not_a_log),
