@@ -21,18 +21,16 @@
 
 typedef struct TpmQuestion {
         VaultJob *job; /* NULL: it went on without an answer */
-        Bytes slots;
+        bool is_it_ours;
         void (*then)(VaultJob *j);
         sd_event_source *patience;
 } TpmQuestion;
 
-static void go_on(TpmQuestion *q, int result, uint64_t counter)
+static void go_on(TpmQuestion *q)
 {
         VaultJob *j = TAKE_PTR(q->job);
 
         q->patience = sd_event_source_disable_unref(q->patience);
-        j->freshness.result = result;
-        j->freshness.counter = counter;
         q->then(j);
 }
 
@@ -42,73 +40,81 @@ static int on_patience(sd_event_source *source, uint64_t usec, void *userdata)
 
         (void)source;
         (void)usec;
-        go_on(q, HF_E_TIMED_OUT, 0);
+        q->job->freshness.result = HF_E_TIMED_OUT;
+        go_on(q);
         return 0;
-}
-
-static void on_counter(void *userdata, int result, Bytes body)
-{
-        WireReader r = wire_reader(body);
-        TpmQuestion *q = userdata;
-        uint64_t counter = 0;
-
-        if (!result) {
-                counter = wire_get_u64(&r);
-                result = wire_done(&r) ? HF_E_SIGNER_FAILED : 0;
-        }
-        if (q->job)
-                go_on(q, result, counter);
-        free(q);
-}
-
-static void ask_counter(TpmQuestion *q)
-{
-        Daemon *d = q->job->daemon;
-        Buffer *b = signer_begin(d->signer, SIGNER_COUNTER);
-        int r;
-
-        r = wire_put_block(b, q->slots);
-        if (!r)
-                r = wire_put_u8(b, TPM_COUNTER_READ);
-        if (!r)
-                r = signer_call(d->signer, NULL, 0, on_counter, q);
-        if (!r)
-                return;
-        go_on(q, r, 0);
-        free(q);
 }
 
 static void on_known(void *userdata)
 {
         TpmQuestion *q = userdata;
+        const TpmWatch *t;
 
-        if (!q->job) {
-                free(q);
+        if (q->job) {
+                t = &q->job->daemon->tpm;
+                q->job->freshness.match = t->known ? t->match : SIGNER_TPM_UNKNOWN;
+                go_on(q);
+        }
+        free(q);
+}
+
+static bool has_tpm_slots(const SlotList *l)
+{
+        for (size_t i = 0; i < l->n; i++)
+                if (l->slots[i].kind == SLOT_TPM2 || l->slots[i].kind == SLOT_TPM2_DERIVED)
+                        return true;
+        return false;
+}
+
+/* A store that has nothing to do with a TPM does not wait for one. */
+static void on_counter(void *userdata, int result, Bytes body)
+{
+        WireReader r = wire_reader(body);
+        TpmQuestion *q = userdata;
+        VaultJob *j = q->job;
+
+        if (j && !result) {
+                j->freshness.counter = wire_get_u64(&r);
+                result = wire_done(&r) ? HF_E_SIGNER_FAILED : 0;
+        }
+        if (j)
+                j->freshness.result = result;
+        if (j && q->is_it_ours && (result != HF_E_NOT_SUPPORTED || has_tpm_slots(&j->daemon->vault.slot_list))) {
+                tpm_ask(j->daemon, true, PATIENCE_USEC, on_known, q);
                 return;
         }
-        q->job->freshness.match = q->job->daemon->tpm.known ? q->job->daemon->tpm.match : SIGNER_TPM_UNKNOWN;
-        ask_counter(q);
+        if (j)
+                go_on(q);
+        free(q);
 }
 
 void vault_job_ask_tpm(VaultJob *j, Bytes slots, bool is_it_ours, void (*then)(VaultJob *j))
 {
         Daemon *d = j->daemon;
         TpmQuestion *q = calloc(1, sizeof(*q));
+        Buffer *b;
+        int r = -ENOMEM;
 
-        if (!q || sd_event_add_time_relative(d->event, &q->patience, CLOCK_MONOTONIC, PATIENCE_USEC, 0, on_patience, q) < 0) {
-                free(q);
-                j->freshness.result = -ENOMEM;
-                then(j);
-                return;
-        }
-        q->job = j;
-        q->slots = slots;
-        q->then = then;
         j->freshness.match = SIGNER_TPM_SAME;
-        if (is_it_ours)
-                tpm_ask(d, true, PATIENCE_USEC, on_known, q);
-        else
-                ask_counter(q);
+        if (q) {
+                *q = (TpmQuestion){.job = j, .is_it_ours = is_it_ours, .then = then};
+                b = signer_begin(d->signer, SIGNER_COUNTER);
+                r = wire_put_block(b, slots);
+                if (!r)
+                        r = wire_put_u8(b, TPM_COUNTER_READ);
+                if (!r)
+                        r = sd_event_add_time_relative(
+                                        d->event, &q->patience, CLOCK_MONOTONIC, PATIENCE_USEC, 0, on_patience, q);
+                if (r >= 0)
+                        r = signer_call(d->signer, NULL, 0, on_counter, q);
+        }
+        if (!r)
+                return;
+        if (q)
+                sd_event_source_disable_unref(q->patience);
+        free(q);
+        j->freshness.result = r;
+        then(j);
 }
 
 /* ---- the worker judges ---- */
