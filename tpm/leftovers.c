@@ -65,60 +65,74 @@ static void loaded_now(const Kept *k, Leftovers *ret)
         list(k, HANDLES_OF(TPM2_HT_LOADED_SESSION), ret);
 }
 
-void leftovers_begin(Leftovers *l, const Kept *k)
-{
-        *l = (Leftovers){};
-        if (k->device->managed || !k->device->esys)
-                return;
-        loaded_now(k, l);
-        l->began = l->looked = clock_monotonic();
-}
-
-static bool contains(const Leftovers *l, const Leftover *o)
+static const Leftover *find(const Leftovers *l, const Leftover *o)
 {
         for (size_t i = 0; i < l->n; i++)
                 if (l->all[i].handle == o->handle && memcmp(l->all[i].name, o->name, TPM_NAME_SIZE) == 0)
-                        return true;
-        return false;
+                        return &l->all[i];
+        return NULL;
 }
 
-static void strike_out(Leftovers *l, const Leftovers *now)
+/* What is loaded now, with what is known of it; whatever else was watched has moved. */
+static void renew(Leftovers *l, const Kept *k, bool add)
 {
+        Leftovers now;
         size_t n = 0;
 
-        for (size_t i = 0; i < l->n; i++)
-                if (contains(now, &l->all[i]))
-                        l->all[n++] = l->all[i];
-        l->n = n;
+        loaded_now(k, &now);
+        for (size_t i = 0; i < now.n; i++) {
+                const Leftover *before = find(l, &now.all[i]);
+                Leftover o = before ? *before : now.all[i];
+
+                if (!before && !add)
+                        continue;
+                if (!before)
+                        o.first = clock_monotonic();
+                o.looks++;
+                now.all[n++] = o;
+        }
+        now.n = n;
+        now.looked = clock_monotonic();
+        *l = now;
 }
 
-static void flush(Leftovers *l, Device *d)
+void leftovers_begin(Leftovers *l, const Kept *k)
+{
+        if (!k->device->managed && k->device->esys)
+                renew(l, k, true);
+}
+
+static bool is_old(const Leftover *o, uint64_t now)
+{
+        return o->looks > LEFTOVERS_LOOKS && now - o->first >= LEFTOVERS_AGE_MS * 1000u;
+}
+
+static void flush(Device *d, const Leftover *o)
 {
         uint8_t name[TPM_NAME_SIZE];
+        ESYS_TR tr = take_up(d, o->handle, name);
 
-        for (size_t i = 0; i < l->n; i++) {
-                ESYS_TR tr = take_up(d, l->all[i].handle, name);
-
-                if (tr == ESYS_TR_NONE)
-                        continue;
-                log_notice("flushing 0x%08x, which nobody has moved for %u ms", l->all[i].handle, LEFTOVERS_AGE_MS);
-                if (Esys_FlushContext(d->esys, tr))
-                        (void)Esys_TR_Close(d->esys, &tr);
-        }
-        l->n = 0;
+        if (tr == ESYS_TR_NONE)
+                return;
+        log_notice("flushing 0x%08x, which nobody has moved for %u ms", o->handle, LEFTOVERS_AGE_MS);
+        if (Esys_FlushContext(d->esys, tr))
+                (void)Esys_TR_Close(d->esys, &tr);
 }
 
 void leftovers_look(Leftovers *l, const Kept *k)
 {
-        Leftovers now;
+        size_t n = 0;
 
         if (l->n == 0 || !k->device->esys || leftovers_due(l) > 0)
                 return;
-        loaded_now(k, &now);
-        strike_out(l, &now);
-        l->looked = clock_monotonic();
-        if (++l->looks >= LEFTOVERS_LOOKS && l->looked - l->began >= LEFTOVERS_AGE_MS * 1000u)
-                flush(l, k->device);
+        renew(l, k, false);
+        for (size_t i = 0; i < l->n; i++) {
+                if (is_old(&l->all[i], l->looked))
+                        flush(k->device, &l->all[i]);
+                else
+                        l->all[n++] = l->all[i];
+        }
+        l->n = n;
 }
 
 int leftovers_due(const Leftovers *l)

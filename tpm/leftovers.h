@@ -18,18 +18,19 @@
 typedef struct Leftover {
         TPM2_HANDLE handle;
         uint8_t name[TPM_NAME_SIZE]; /* of an object; a session has none */
+        uint64_t first; /* seen */
+        unsigned looks; /* since */
 } Leftover;
 
 typedef struct Leftovers {
         Leftover all[LEFTOVERS_MAX];
         size_t n; /* 0: nothing to watch */
-        unsigned looks;
-        uint64_t began, looked;
+        uint64_t looked;
 } Leftovers;
 
-/* Watches what is loaded now, but for our own session. */
+/* Watches what is loaded now, but for our own session; what it watched already is not younger for it. */
 void leftovers_begin(Leftovers *l, const Kept *k);
-/* Strikes out what has moved, and flushes the rest when it is time. */
+/* Strikes out what has moved, and flushes what is old enough. */
 void leftovers_look(Leftovers *l, const Kept *k);
 /* Milliseconds until the next look, -1: none is needed. */
 int leftovers_due(const Leftovers *l);

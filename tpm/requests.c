@@ -45,7 +45,7 @@ const RequestInfo *request_find(uint16_t type)
 
 typedef struct Patience {
         uint64_t began;
-        unsigned busy;
+        unsigned busy, waited;
         bool renewed, reopened, started;
 } Patience;
 
@@ -65,7 +65,7 @@ static bool once(bool *flag)
 
 static bool wait_for_room(Tpm *t, Patience *p)
 {
-        if (t->leftovers.n == 0)
+        if (p->waited++ == 0)
                 leftovers_begin(&t->leftovers, &t->kept);
         pause_for(FULL_PAUSE_MS);
         leftovers_look(&t->leftovers, &t->kept);
