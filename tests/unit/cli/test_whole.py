@@ -422,7 +422,7 @@ def test_wrong_arguments_are_told_with_the_right_ones():
                                  (("key", "csr", "k", "CN=x,nonsense"), 2, b"CN=device-7"),
                                  (("key", "create", "z", "-p", "decrypt"), 4, b"p256 cannot be made for purpose 'decrypt'"),
                                  (("key", "create", "z", "-p", "walk"), 2, b"sign, decrypt, agree"),
-                                 (("slot", "add", "banana"), 2, b"credential, passphrase or recovery"),
+                                 (("slot", "add", "banana"), 2, b"recovery, tpm2 or tpm2-derived"),
                                  (("sign", "k", "-e", "hex"), 2, b"der or p1363"),
                                  (("audit", "show", "--event", "k["), 2, b"pattern"),
                                  (("audit", "show", "--caller", "no-such-user"), 2, b"no user 'no-such-user'"),
