@@ -48,6 +48,7 @@ static const Rule rules[] = {
         ANY("mkdir", "a new store"),
         ANY("mkdirat", "a new store"),
         ANY("rmdir", "an abandoned store"),
+        ANY("linkat", "the store before a migration"),
         ANY("unlink", "WAL, old socket"),
         ANY("unlinkat", "segments, slots"),
         ANY("rename", "whole files"),

@@ -342,17 +342,12 @@ static int load_lost(VaultJob *j)
         return j->occasions ? lost_get(j->store, j->occasions, &j->n_occasions) : -ENOMEM;
 }
 
-static int open_store(VaultJob *j)
+int vault_job_load(VaultJob *j)
 {
-        StoreParams params = vault_job_store_params(j);
-        StoreReason reason = {0};
         int r;
 
-        r = store_open(j->store_fd, &params, &reason, &j->store);
-        if (r == HF_E_STORE_UNINITIALISED) /* slots and log are there, so it was */
-                r = HF_E_STORE_DAMAGED;
-        if (r)
-                return vault_job_because(j, r, "%s", reason.text[0] ? reason.text : hf_error_name(r));
+        j->uses = uses_free(j->uses);
+        j->catalogue = catalogue_free(j->catalogue);
         r = catalogue_new(j->keys_max, &j->catalogue);
         if (!r)
                 r = uses_new(&j->uses);
@@ -368,6 +363,20 @@ static int open_store(VaultJob *j)
                 return vault_job_because(j, r, "%s",
                                 store_reason(j->store)[0] ? store_reason(j->store) : hf_error_name(r));
         return 0;
+}
+
+static int open_store(VaultJob *j)
+{
+        StoreParams params = vault_job_store_params(j);
+        StoreReason reason = {0};
+        int r;
+
+        r = store_open(j->store_fd, &params, &reason, &j->store);
+        if (r == HF_E_STORE_UNINITIALISED) /* slots and log are there, so it was */
+                r = HF_E_STORE_DAMAGED;
+        if (r)
+                return vault_job_because(j, r, "%s", reason.text[0] ? reason.text : hf_error_name(r));
+        return vault_job_load(j);
 }
 
 /* HF_E_NOTHING_TO_DO: it is another file than the one wanted. */
@@ -654,6 +663,8 @@ int vault_job_open(void *job)
         r = open_dirs(j, STORE_DIR);
         if (!r)
                 r = open_and_settle(j);
+        if (!r)
+                r = vault_job_migrate(j);
         if (!r)
                 r = audit_locked_copy(j->log, j->audit_fd, &copied);
         if (!r)

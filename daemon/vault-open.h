@@ -88,6 +88,11 @@ typedef struct SyncChange {
 } SyncChange;
 int vault_job_sync_change(VaultJob *j, const SyncChange *c);
 
+/* Catalogue, uses and what else the loop wants to know, out of the open store. */
+int vault_job_load(VaultJob *j);
+/* Brings an open and settled store to this release's schema; daemon/vault-migrate.c. */
+int vault_job_migrate(VaultJob *j);
+
 /* Judges by what the TPM has said, before anything is written. HF_E_STORE_ROLLED_BACK, HF_E_TPM_IDENTITY_CHANGED. */
 int vault_job_judge(VaultJob *j, const AuditRecovery *rec);
 /* What a change that begins an epoch writes down of the TPM. */

@@ -235,7 +235,7 @@ static int count(void *userdata, const StoreKeyRow *row)
         return 0;
 }
 
-static void test_store_of_schema_1_still_opens(void **state)
+static void test_store_of_schema_1_still_opens_and_migrates(void **state)
 {
         static const StoreVisitor visitor = {.key = count};
         Place *p = *state;
@@ -257,6 +257,17 @@ static void test_store_of_schema_1_still_opens(void **state)
         assert_int_equal(counts[3], 1);
         assert_int_equal(store_seq(s), 5);
         store_close(s);
+
+        store_migration_set_extra(NEXT_SCHEMA);
+        s = place_open(p);
+        migrate(&s, 6);
+        memset(counts, 0, sizeof(counts));
+        assert_int_equal(store_scan(s, &visitor, counts), 0);
+        assert_int_equal(counts[STORE_KEY_LIVE], 5);
+        assert_int_equal(counts[STORE_KEY_DESTROYED], 1);
+        assert_int_equal(counts[3], 1);
+        store_close(s);
+        store_migration_set_extra(NULL);
 }
 
 #define WITH_PLACE(f) cmocka_unit_test_setup_teardown(f, place_setup, place_teardown)
@@ -303,7 +314,7 @@ int main(int argc, char **argv)
                         WITH_PLACE(test_old_store_migrates_and_the_previous_one_stays),
                         WITH_PLACE(test_migration_not_committed_changes_nothing),
                         WITH_PLACE(test_migration_that_fails_changes_nothing),
-                        WITH_PLACE(test_store_of_schema_1_still_opens),
+                        WITH_PLACE(test_store_of_schema_1_still_opens_and_migrates),
         };
 
         if (argc == 3 && strcmp(argv[1], "--make-fixture") == 0)
