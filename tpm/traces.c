@@ -11,6 +11,7 @@
 #include "base/secret.h"
 
 #define SHORTEST 16
+#define KINDS_MIN 8 /* different bytes among them: fewer are counters and flags, which stand everywhere */
 #define PLACES_MAX 16
 #define STACK_BELOW (32u << 10)
 
@@ -38,9 +39,22 @@ void traces_begin(void)
         heap = sbrk(0);
 }
 
+/* A secret that looks like anything else in the heap cannot be searched for: erasing would hit what is not it. */
+static bool is_telling(const uint8_t *secret, size_t len)
+{
+        bool seen[256] = {};
+        size_t kinds = 0;
+
+        for (size_t i = 0; i < len; i++) {
+                kinds += !seen[secret[i]];
+                seen[secret[i]] = true;
+        }
+        return len >= SHORTEST && kinds >= KINDS_MIN;
+}
+
 void traces_add(Traces *t, const uint8_t *secret, size_t len)
 {
-        if (len < SHORTEST || len > TRACE_SIZE || t->n == TRACES_MAX)
+        if (len > TRACE_SIZE || t->n == TRACES_MAX || !is_telling(secret, len))
                 return;
         memcpy(t->secrets[t->n].bytes, secret, len);
         t->secrets[t->n++].len = len;

@@ -24,7 +24,8 @@ typedef struct Traces {
 
 /* Before the first secret: what lies in the heap later than this is searched. */
 void traces_begin(void);
-/* One of the request's secrets; those beyond TRACES_MAX or too short to be told from anything else are left out. */
+/* One of the request's secrets; those beyond TRACES_MAX, or too short or too regular to be told from anything else, are left
+ * out: an authorisation of ours is random. */
 void traces_add(Traces *t, const uint8_t *secret, size_t len);
 /* `life` tells one life of the session from another; `known`: this request leaves its secrets where the last of its kind did. */
 void traces_erase(Traces *t, Device *d, uint64_t life, bool known);
