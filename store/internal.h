@@ -70,6 +70,7 @@ int store_prepare(Store *s, const char *sql, sqlite3_stmt **ret);
 int store_exec(Store *s, const char *sql, const char *what);
 /* The first column of the first row; HF_E_INTERNAL if there is none. */
 int store_query_integer(Store *s, const char *sql, int64_t *ret);
+/* As much of it as fits. */
 int store_query_text(Store *s, const char *sql, char *ret, size_t size);
 
 /* ---- connect.c ---- */

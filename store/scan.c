@@ -182,7 +182,7 @@ int store_check(Store *s)
         if (s->broken)
                 return -EIO;
         (void)sqlite3_db_release_memory(s->db);
-        r = store_query_text(s, "PRAGMA integrity_check", answer, sizeof(answer));
+        r = store_query_text(s, "PRAGMA integrity_check(1)", answer, sizeof(answer));
         if (r)
                 return r == HF_E_INTERNAL ? HF_E_STORE_DAMAGED : r;
         if (strcmp(answer, "ok") != 0) {

@@ -2,7 +2,7 @@
 
 /* SQLite's codes stop here: its text goes into the reason, our result goes on. */
 #include <errno.h>
-#include <string.h>
+#include <stdio.h>
 
 #include "base/error.h"
 #include "store/internal.h"
@@ -110,8 +110,8 @@ int store_query_text(Store *s, const char *sql, char *ret, size_t size)
         if (r)
                 return r;
         text = (const char *)sqlite3_column_text(statement, 0);
-        if (!text || strlen(text) >= size)
-                return HF_E_INTERNAL;
-        memcpy(ret, text, strlen(text) + 1);
+        if (!text)
+                return store_fail(s, SQLITE_NOMEM, "the store cannot be read");
+        (void)snprintf(ret, size, "%s", text);
         return 0;
 }

@@ -278,6 +278,60 @@ static void test_durable_line_that_is_bad_is_damage_and_nothing_is_moved(void **
         assert_int_equal(r.size, 8);
 }
 
+/* All that the caller goes on with. */
+static bool same_end(const AuditRecovery *a, const AuditRecovery *b)
+{
+        return a->size == b->size && memcmp(a->head, b->head, 32) == 0 && a->current.seq == b->current.seq &&
+               memcmp(a->current.state, b->current.state, 32) == 0 && a->current.done == b->current.done &&
+               a->before.seq == b->before.seq && a->checkpoint_seq == b->checkpoint_seq &&
+               memcmp(&a->checkpoint, &b->checkpoint, sizeof(a->checkpoint)) == 0 && a->offset == b->offset;
+}
+
+static void test_every_flipped_bit_is_named_cut_off_as_a_tail_or_changes_no_answer(void **state)
+{
+        Pair *p = *state;
+        AuditLog *log = create_log(&p->log, SMALL);
+        unsigned damaged = 0, cut = 0, unchanged = 0, record = 0;
+        AuditRecovery clean, r;
+        uint64_t ends[64];
+        size_t n;
+
+        append_use(log, 1);
+        append_checkpoint(log, 1, 1);
+        for (unsigned i = 2; i <= 4; i++) {
+                append_use(log, i);
+                assert_int_equal(audit_log_sync(log), 0);
+        }
+        append_use(log, 5); /* no later line calls these two durable */
+        append_use(log, 6);
+        audit_log_free(log);
+        n = line_ends(&p->log, 1, ends, ELEMENTSOF(ends));
+        assert_int_equal(try_recover(&p->log, false, &clean), 0);
+        assert_int_equal(clean.size, n);
+        for (uint64_t bit = 0; bit < 8 * (ends[n - 1] + 64); bit++) {
+                uint8_t byte = peek(&p->log, 1, bit / 8), flipped = byte ^ (uint8_t)(1u << bit % 8);
+                int result;
+
+                record += record < n && bit / 8 == ends[record];
+                poke(&p->log, 1, bit / 8, &flipped, 1);
+                result = try_recover(&p->log, false, &r);
+                poke(&p->log, 1, bit / 8, &byte, 1);
+                if (result == HF_E_LOG_DAMAGED && r.damaged_seq == record)
+                        damaged++;
+                else if (result == 0 && r.torn && r.size == record && record > clean.checkpoint_seq)
+                        cut++;
+                else if (result == 0 && !r.torn && same_end(&r, &clean) && record <= clean.checkpoint_seq)
+                        unchanged++; /* sealed: audit verify names it */
+                else
+                        fail_msg("bit %u of byte %u, record %u: %d, damaged %u, size %u, torn %u", (unsigned)bit % 8,
+                                        (unsigned)(bit / 8), record, result, (unsigned)r.damaged_seq, (unsigned)r.size,
+                                        (unsigned)r.torn);
+        }
+        print_message("%u bits: damage %u, a tail cut off %u, nothing changed %u\n", damaged + cut + unchanged, damaged,
+                        cut, unchanged);
+        assert_true(damaged > 1000 && cut > 1000 && unchanged > 1000);
+}
+
 static void test_interrupted_repair_keeps_what_was_saved(void **state)
 {
         Pair *p = *state;
@@ -410,6 +464,7 @@ int main(void)
                         TEST(test_log_cut_at_every_byte_recovers_to_the_last_whole_line),
                         TEST(test_hole_in_one_group_is_a_tear),
                         TEST(test_durable_line_that_is_bad_is_damage_and_nothing_is_moved),
+                        TEST(test_every_flipped_bit_is_named_cut_off_as_a_tail_or_changes_no_answer),
                         TEST(test_interrupted_repair_keeps_what_was_saved),
                         TEST(test_tear_in_the_first_line_of_a_segment_is_cut),
                         TEST(test_missing_segment_is_damage),

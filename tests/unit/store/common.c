@@ -12,12 +12,12 @@
 #include "base/io.h"
 #include "crypto/digest.h"
 
-int place_setup(void **state)
+static int setup_in(const char *dir, void **state)
 {
         Place *p = calloc(1, sizeof(*p));
 
         assert_non_null(p);
-        (void)snprintf(p->path, sizeof(p->path), "/tmp/holdfast-store-XXXXXX");
+        (void)snprintf(p->path, sizeof(p->path), "%s/holdfast-store-XXXXXX", dir);
         assert_non_null(mkdtemp(p->path));
         p->fd = open(p->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         assert_true(p->fd >= 0);
@@ -26,6 +26,16 @@ int place_setup(void **state)
         p->id = (Uuid){{1, 2, 3, 4, 5, 6, 0x40, 8, 0x80, 10}};
         *state = p;
         return 0;
+}
+
+int place_setup(void **state)
+{
+        return setup_in("/tmp", state);
+}
+
+int place_setup_in_memory(void **state)
+{
+        return setup_in(access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", state);
 }
 
 int place_teardown(void **state)

@@ -20,8 +20,9 @@ typedef struct Place {
         StoreReason reason;
 } Place;
 
-int place_setup(void **state);    /* cmocka: *state is a new Place with an empty directory */
-int place_teardown(void **state); /* removes it with all that is in it */
+int place_setup(void **state);           /* cmocka: *state is a new Place with an empty directory */
+int place_setup_in_memory(void **state); /* on a disk that is none, if there is one */
+int place_teardown(void **state);        /* removes it with all that is in it */
 
 StoreParams place_params(const Place *p);
 Store *place_create(Place *p);

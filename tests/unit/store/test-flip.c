@@ -3,10 +3,10 @@
 /*
  * Flipped bits
  *
- * At every byte of a small database (and every fourth of a WAL) one bit is flipped, a different one from byte
- * to byte; with HOLDFAST_FLIPS=all in the environment every bit. Each flip ends in a named error, in another
- * S than before, which the log holds against it, or in the same S, and then every row is what it was.
- * Children do the work, so that a crash is a finding and not the end of the test.
+ * Every single bit of the smallest database and of a WAL with one change, turned on its own. It ends in a named error, in
+ * another S than before, which the log holds against it, or in the same S: then every row is what it was, and the whole
+ * check finds it but in the few bytes of a page that mean nothing. Children do the work, so that a crash is a finding and
+ * not the end of the test. That is some 380,000 openings: disk, locked memory and SQLite's own locks are left out of them.
  */
 #include "common.h"
 
@@ -23,65 +23,83 @@
 
 #define BATCH 2048
 #define WORKERS 2
+#define PAGE 4096
+#define PADDING 12 /* behind a page's MAC */
 
 typedef struct Tally {
-        unsigned flips, refused, other_sum, same_rows;
+        unsigned flips, refused, other_sum;
+        unsigned in_index; /* the same rows, and the check names it */
+        unsigned no_matter;
 } Tally;
 
-static int open_and_scan(Place *p, uint8_t ret_digest[static 32])
+/* Nothing waits here for a disk or keeps memory from one. */
+int mlock(const void *at, size_t len)
 {
-        StoreParams params = place_params(p);
-        Store *s = NULL;
-        int r;
+        (void)at;
+        (void)len;
+        return 0;
+}
 
-        params.lock_held = true; /* two workers, each on files of its own */
-        r = store_open(p->fd, &params, &p->reason, &s);
-        if (r)
+int munlock(const void *at, size_t len)
+{
+        (void)at;
+        (void)len;
+        return 0;
+}
+
+static int judge_open(Store *s, const uint8_t now[static 32], Tally *tally)
+{
+        uint8_t got[32];
+        int r = store_scan(s, NULL, NULL);
+
+        if (r) {
+                tally->refused++;
                 return r;
-        r = store_scan(s, NULL, NULL);
+        }
+        store_digest(s, got);
+        if (memcmp(now, got, 32) != 0) {
+                tally->other_sum++;
+                return 0;
+        }
+        r = store_check(s);
         if (r)
-                (void)snprintf(p->reason.text, sizeof(p->reason.text), "%.500s", store_reason(s));
+                tally->in_index++;
         else
-                store_digest(s, ret_digest);
-        store_abandon(s);
+                tally->no_matter++;
         return r;
 }
 
 /* Returns false for what must not be. */
 static bool judge(Place *p, const uint8_t now[static 32], Tally *tally)
 {
-        uint8_t got[32];
+        StoreParams params = place_params(p);
+        Store *s = NULL;
         int r;
 
+        params.lock_held = true; /* two workers, each on files of its own */
         p->reason.text[0] = 0;
-        r = open_and_scan(p, got);
+        r = store_open(p->fd, &params, &p->reason, &s);
         tally->flips++;
-        if (r) {
+        if (r)
                 tally->refused++;
-                return r > 0 && p->reason.text[0];
+        else {
+                r = judge_open(s, now, tally);
+                (void)snprintf(p->reason.text, sizeof(p->reason.text), "%.500s", store_reason(s));
+                store_abandon(s);
         }
-        if (memcmp(now, got, 32) == 0)
-                tally->same_rows++;
-        else
-                tally->other_sum++;
-        return true;
+        return r == 0 || (r > 0 && p->reason.text[0]);
 }
 
 static int flip_range(
                 Place *p, const char *name, off_t from, off_t to, const uint8_t now[static 32], Tally *tally)
 {
-        bool all = getenv("HOLDFAST_FLIPS") && strcmp(getenv("HOLDFAST_FLIPS"), "all") == 0;
         _cleanup_close_ int fd = openat(p->fd, name, O_RDWR | O_CLOEXEC);
         uint8_t byte, flipped;
 
-        off_t stride = !all && strstr(name, "-wal") ? 4 : 1; /* a WAL is four times as long and all alike */
-
-        for (off_t at = from; at < to; at += stride) {
+        for (off_t at = from; at < to; at++) {
                 if (pread(fd, &byte, 1, at) != 1)
                         return 2;
                 for (unsigned bit = 0; bit < 8; bit++) {
-                        if (!all && bit != (unsigned)(at / stride * 5 + at / 8) % 8)
-                                continue;
                         flipped = (uint8_t)(byte ^ 1u << bit);
                         if (pwrite(fd, &flipped, 1, at) != 1)
                                 return 2;
@@ -121,8 +139,9 @@ static int work(Place *p, const char *name, unsigned worker, const uint8_t now[s
 }
 
 /* Each worker flips in its own copy of the files. */
-static void flip_all(Place *const places[WORKERS], const char *name, const uint8_t now[static 32])
+static Tally flip_all(Place *const places[WORKERS], const char *name, const uint8_t now[static 32])
 {
+        Tally sum = {0};
         Tally *tally = mmap(NULL, WORKERS * sizeof(*tally), PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         pid_t pids[WORKERS];
@@ -137,22 +156,35 @@ static void flip_all(Place *const places[WORKERS], const char *name, const uint8
                 assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
                 failed |= status;
         }
-        for (unsigned i = 0; i < WORKERS; i++)
-                printf("%s: %u flips: %u refused, %u with another sum, %u with the same rows\n", name,
-                                tally[i].flips, tally[i].refused, tally[i].other_sum, tally[i].same_rows);
-        assert_int_equal(failed, 0);
-        assert_true(tally[0].flips > 1000 && tally[0].refused + tally[0].other_sum > tally[0].flips / 2);
+        for (unsigned i = 0; i < WORKERS; i++) {
+                sum.flips += tally[i].flips;
+                sum.refused += tally[i].refused;
+                sum.other_sum += tally[i].other_sum;
+                sum.in_index += tally[i].in_index;
+                sum.no_matter += tally[i].no_matter;
+        }
         munmap(tally, WORKERS * sizeof(*tally));
+        print_message("%s: %u flips: %u refused, %u with another sum, %u in an index only, %u that mean nothing\n", name,
+                        sum.flips, sum.refused, sum.other_sum, sum.in_index, sum.no_matter);
+        assert_int_equal(failed, 0);
+        return sum;
 }
 
 static void make_rows(Store *s)
 {
-        StoreUsesRow uses = {.key = sample_key(1).uuid, .rule = "r", .spent = 5, .version = 1};
-
         add_samples(s, 3);
         assert_int_equal(store_begin(s), 0);
-        assert_int_equal(store_put_uses(s, &uses), 0);
         assert_int_equal(store_put_meta(s, "slots.hash", bytes_str("0123456789abcdef")), 0);
+        assert_int_equal(store_commit(s), STORE_COMMITTED);
+}
+
+static void change_rows(Store *s)
+{
+        StoreUsesRow uses = {.key = sample_key(1).uuid, .rule = "r", .spent = 5, .version = 1};
+
+        assert_int_equal(store_begin(s), 0);
+        assert_int_equal(store_put_uses(s, &uses), 0);
+        assert_int_equal(store_set_seq(s, store_seq(s) + 1), 0);
         assert_int_equal(store_commit(s), STORE_COMMITTED);
 }
 
@@ -169,13 +201,21 @@ static void test_every_flip_of_the_database(void **state)
         Place *p = *state, *other = NULL;
         uint8_t now[32];
         Store *s = place_create(p);
+        struct stat st;
+        Tally t;
 
         make_rows(s);
+        change_rows(s);
         store_digest(s, now);
         store_close(s);
-        assert_int_equal(place_setup((void **)&other), 0);
+        assert_int_equal(place_setup_in_memory((void **)&other), 0);
         copy_to(p, other, STORE_FILE);
-        flip_all((Place *[]){p, other}, STORE_FILE, now);
+        assert_int_equal(fstatat(p->fd, STORE_FILE, &st, 0), 0);
+        t = flip_all((Place *[]){p, other}, STORE_FILE, now);
+        assert_int_equal(t.flips, 8 * st.st_size);
+        assert_int_equal(t.no_matter, 8 * PADDING * (st.st_size / PAGE));
+        assert_int_equal(t.other_sum, 0);
+        assert_true(t.refused > t.flips / 2);
         place_teardown((void **)&other);
 }
 
@@ -184,20 +224,26 @@ static void test_every_flip_of_the_wal(void **state)
         Place *p = *state, *other = NULL;
         uint8_t now[32];
         Store *s = place_create(p);
+        struct stat st;
+        Tally t;
 
+        make_rows(s);
         s = store_close(s);
         s = place_open(p);
-        make_rows(s);
+        change_rows(s);
         store_digest(s, now);
         store_abandon(s);
-        assert_int_equal(place_setup((void **)&other), 0);
+        assert_int_equal(place_setup_in_memory((void **)&other), 0);
         copy_to(p, other, STORE_FILE);
         copy_to(p, other, "store.db-wal");
-        flip_all((Place *[]){p, other}, "store.db-wal", now);
+        assert_int_equal(fstatat(p->fd, "store.db-wal", &st, 0), 0);
+        t = flip_all((Place *[]){p, other}, "store.db-wal", now);
+        assert_int_equal(t.flips, 8 * st.st_size);
+        assert_true(t.other_sum > t.flips / 2);
         place_teardown((void **)&other);
 }
 
-#define WITH_PLACE(f) cmocka_unit_test_setup_teardown(f, place_setup, place_teardown)
+#define WITH_PLACE(f) cmocka_unit_test_setup_teardown(f, place_setup_in_memory, place_teardown)
 
 int main(void)
 {
@@ -206,5 +252,7 @@ int main(void)
                         WITH_PLACE(test_every_flip_of_the_wal),
         };
 
+        sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+        sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
