@@ -150,17 +150,20 @@ static int write_denial(Operation *op, const Question *q, const PolicyRequest *r
         return HF_E_NOTHING_TO_DO;
 }
 
-/* The journal tells the administrator the one line that would have allowed it. */
-static void log_suggestion(const Operation *op, const PolicyRequest *request, const char *what)
+/* The journal tells the administrator the one line that would have allowed it; where a line is there already
+ * but denies or is spent, which one. */
+static void log_suggestion(const Operation *op, const PolicyRequest *request, const PolicyDecision *decision,
+                const char *what)
 {
         char rule[POLICY_SUGGEST_SIZE];
 
-        if (policy_suggest(op->policy, op->daemon->limits, request, rule))
-                log_notice("denied uid %u %s; no single rule would allow it", (unsigned)op->caller->uid,
-                                what);
-        else
+        if (policy_suggest(op->policy, op->daemon->limits, request, rule) == 0)
                 log_notice("denied uid %u %s; this rule would allow it: %s", (unsigned)op->caller->uid, what,
                                 rule);
+        else
+                log_notice("denied uid %u %s: %s%s%s", (unsigned)op->caller->uid, what,
+                                policy_reason_to_string(decision->reason), op->rule[0] ? ", rule " : "",
+                                op->rule);
 }
 
 /* Absent and hidden keys get this same text. */
@@ -178,20 +181,21 @@ static void refuse_sentence(const Operation *op, const Question *q, const Policy
 {
         const char *key = request->key ? request->key : "";
         const char *operation = policy_operation_to_string(q->operation);
+        const char *separator = *key ? " " : "";
+        unsigned uid = (unsigned)op->caller->uid;
 
         if (decision->result == HF_E_RATE_LIMITED && decision->retry_after)
                 snprintf(ret, SENTENCE_MAX,
                                 "The rate of rule %s is used up. Nothing was done; it is free again in %llu "
-                                "ms.",
-                                op->rule, (unsigned long long)decision->retry_after / 1000 + 1);
+                                "ms. See why: holdfast policy explain --user %u %s%s%s",
+                                op->rule, (unsigned long long)decision->retry_after / 1000 + 1, uid,
+                                operation, separator, key);
         else
                 snprintf(ret, SENTENCE_MAX,
                                 "Policy does not let uid %u do '%s'%s%s%s (%s). Nothing was done. See why: "
-                                "holdfast policy explain "
-                                "--user %u %s%s%s",
-                                (unsigned)op->caller->uid, operation, *key ? " with key '" : "", key,
-                                *key ? "'" : "", policy_reason_to_string(decision->reason),
-                                (unsigned)op->caller->uid, operation, *key ? " " : "", key);
+                                "holdfast policy explain --user %u %s%s%s",
+                                uid, operation, *key ? " with key '" : "", key, *key ? "'" : "",
+                                policy_reason_to_string(decision->reason), uid, operation, separator, key);
 }
 
 static void answer_refusal(Operation *op, const Question *q, const PolicyRequest *request,
@@ -215,7 +219,7 @@ static void answer_refusal(Operation *op, const Question *q, const PolicyRequest
                 snprintf(what, sizeof(what), "%s%s%s", policy_operation_to_string(q->operation),
                                 *name ? " " : "", name);
                 if (op->key || !hidden)
-                        log_suggestion(op, request, what);
+                        log_suggestion(op, request, decision, what);
         }
         operation_fail_at(op, seq, r, sentence);
 }

@@ -205,6 +205,27 @@ def test_a_suggested_rule_is_exactly_enough():
             assert refusal(mallory.destroy, "device-a").name == "PolicyDenied"
 
 
+def test_each_refusal_names_the_command_and_the_journal_what_would_help():
+    rules = admin_and(f"allow user={ALICE} key=device-a op=sign uses=1 name=once",
+                      f"allow user={ALICE} key=device-b op=sign rate=1/h",
+                      f"allow user={BOB} key=* op=describe", f"deny user={BOB} key=device-b op=sign")
+    with ready(rules) as (stack, admin), stack.peer(ALICE) as alice, stack.peer(BOB) as bob, stack.peer(MALLORY) as mallory:
+        alice.sign("device-a", MESSAGE), alice.sign("device-b", MESSAGE)
+        for peer, uid, key, name in ((alice, ALICE, "device-a", "UsesExhausted"), (alice, ALICE, "device-b", "RateLimited"),
+                                     (bob, BOB, "device-a", "PolicyDenied"), (bob, BOB, "device-b", "PolicyDenied"),
+                                     (mallory, MALLORY, "device-a", "NoSuchKey")):
+            refused = refusal(peer.sign, key, MESSAGE)
+            assert refused.name == name, refused
+            assert f"holdfast policy explain --user {uid} sign {key}" in str(refused), refused
+        journal = stack.log_path.read_text()
+        for line in (f"denied uid {ALICE} sign device-a: uses-exhausted, rule 10-test.conf:2 once\n",
+                     f"denied uid {ALICE} sign device-b: rate-limited, rule 10-test.conf:3\n",
+                     f"denied uid {BOB} sign device-a; this rule would allow it: allow user={BOB} key=device-a op=sign\n",
+                     f"denied uid {BOB} sign device-b: denied-by-rule, rule 10-test.conf:5\n",
+                     f"denied uid {MALLORY} sign device-a; this rule would allow it: allow user={MALLORY} key=device-a op=sign\n"):
+            assert journal.count(line) == 1, (line, journal)
+
+
 def test_nobody_learns_of_a_hidden_key_by_explain_nor_asks_about_others():
     with ready() as (stack, _), stack.peer(MALLORY) as mallory:
         hidden, absent = explained(mallory, "sign", "device-a"), explained(mallory, "sign", "device-q")
