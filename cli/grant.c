@@ -17,13 +17,17 @@
 
 int grant_rule(Cli *cli, const char *user, const char *key, char ret[static GRANT_RULE_SIZE])
 {
+        bool known = getpwnam(user);
+        uint64_t uid;
         int n;
 
         if (!name_is_valid(key))
                 return cli_fail_with(cli, EXIT_CODE_USAGE, "InvalidName", "%s",
                                 hf_strerror(HF_ERROR_INVALID_NAME));
-        if (!getpwnam(user))
+        if (!known && strspn(user, "0123456789") != strlen(user))
                 return cli_usage(cli, "There is no user '%s'. Nothing was done.", user);
+        if (!known && !cli_number(cli, "--for", user, 0, UINT32_MAX - 1, &uid))
+                return EXIT_CODE_USAGE;
         n = snprintf(ret, GRANT_RULE_SIZE, "allow user=%s key=%s op=use", user, key);
         return n < 0 || n >= GRANT_RULE_SIZE
                                ? cli_usage(cli, "The user's name is too long. Nothing was done.")
@@ -61,6 +65,16 @@ static int write_new(const char *path, const char *rule)
         return r;
 }
 
+/* A key that takes the place of a retired one finds its rule there. */
+static bool is_written(const char *path, const char *rule)
+{
+        size_t n = strlen(rule);
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(n + 1);
+
+        return io_read_file(AT_FDCWD, path, &text) == 0 && text.len == n + 1 && text.data[n] == '\n' &&
+               memcmp(text.data, rule, n) == 0;
+}
+
 int grant_write(Cli *cli, const char *key, const char *rule)
 {
         const char *wanted = secure_getenv(POLICY_DIR_ENV), *dir = wanted ? wanted : POLICY_DIR;
@@ -76,7 +90,7 @@ int grant_write(Cli *cli, const char *key, const char *rule)
         }
         make_directories(dir);
         r = write_new(path, rule);
-        if (r)
+        if (r && !(r == -EEXIST && is_written(path, rule)))
                 return cli_fail_with(cli, EXIT_CODE_FAILED, strerrorname_np(-r),
                                 "The key is made, but its rule was not written to %s: %s. Put it there and "
                                 "run "

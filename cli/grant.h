@@ -11,7 +11,8 @@
 
 #define GRANT_RULE_SIZE 256
 
-/* "allow user=USER key=NAME op=use". 0, or a usage error, told: no such user, or not a name. */
+/* "allow user=USER key=NAME op=use". 0, or a usage error, told: no such user, or not a name. A number needs no
+ * user of it. */
 int grant_rule(Cli *cli, const char *user, const char *key, char ret[static GRANT_RULE_SIZE]);
 /* As root: writes the file and has the policy loaded anew; else says where the line belongs. 0 or an exit
  * code. */

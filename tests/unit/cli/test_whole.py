@@ -217,11 +217,19 @@ def test_the_rule_of_a_key_for_a_user_is_printed_written_and_in_force():
         assert file.read_text() == "allow user=nobody key=mail op=use\n" and file.stat().st_mode & 0o777 == 0o644
         assert cli(stack, "sign", "mail", input=b"x", uid=65534)
         cli(stack, "sign", "mail", input=b"x", uid=BOB, code=3)
-        # never over an old file
+        # the next key of the name finds its rule there
+        cli(stack, "key", "retire", "mail")
+        subprocess.run(command, capture_output=True, env=environment, check=True)
+        assert cli(stack, "sign", "mail", input=b"x", uid=65534)
+        # never over an old file that says something else
         cli(stack, "key", "destroy", "mail", "--yes")
         file.write_text("# mine\n")
         assert subprocess.run(command, capture_output=True, env=environment).returncode == 1
         assert file.read_text() == "# mine\n"
+        # a number is a user, too, as it is in rules
+        command[3:6] = ["post", "--for", str(BOB)]
+        subprocess.run(command, capture_output=True, env=environment, check=True)
+        assert cli(stack, "sign", "post", input=b"x", uid=BOB)
     initialised(test)
 
 
@@ -252,6 +260,7 @@ def test_digests_are_signed_only_by_keys_made_for_it():
         cli(stack, "sign", "plain", "--digest", input=bytes(32), code=4)
         cli(stack, "sign", "digests", "--digest", input=bytes(32))
         cli(stack, "sign", "digests", "--digest", input=bytes(31), code=2)
+        cli(stack, "sign", "digests", input=bytes(32), code=4)
     initialised(test)
 
 
