@@ -176,7 +176,10 @@ static int on_log(sd_event_source *source, int fd, uint32_t events, void *userda
         (void)source;
         (void)fd;
         (void)events;
-        assert_int_equal(audit_log_dispatch(d->vault.log, &durable), 0);
+        if (audit_log_dispatch(d->vault.log, &durable)) {
+                daemon_abandon(d, "a line of the audit log could not be written");
+                return 0;
+        }
         change_on_durable(d);
         checkpoint_on_durable(d);
         return 0;
