@@ -24,6 +24,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/slice.h"
 #include "base/sanitizer.h"
 #include "crypto/algorithm.h"
 #include "crypto/digest.h"
@@ -327,6 +328,7 @@ static int start(Daemon *d)
         PolicyProblem problem;
         int r;
 
+        slice_set(SLICE_SHORT);
         d->use_shared_max = cores > 3 ? (size_t)cores / 2 : 1;
         r = sd_event_default(&d->event);
         if (r >= 0)

@@ -54,6 +54,7 @@ static const Rule rules[] = {
                 ANY("getpid", "OpenSSL's check for a fork"),
                 ANY("gettid", "abort()"),
                 ANY("sched_yield", "locks"),
+                ONLY("sched_setattr", "the slice of a long job", 0, SCMP_CMP_EQ, 0, 0),
                 ANY("brk", "heap"),
                 NO_EXEC("mmap", "heap, Argon2id"),
                 NO_EXEC("mprotect", "heap"),

@@ -21,6 +21,7 @@
 #include "base/error.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/slice.h"
 #include "crypto/digest.h"
 #include "signer/arena.h"
 #include "signer/filter.h"
@@ -320,6 +321,7 @@ static int signer_main(const Options *o, Signer *signer, Server *server, const S
         Uuid none = {};
         int r;
 
+        slice_set(SLICE_SHORT);
         read_credential(o, &signer->vault);
         read_machine_id(o, &signer->vault);
         pthread_mutex_init(&signer->ledger_lock, NULL);

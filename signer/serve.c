@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/slice.h"
 #include "signer/queue.h"
 #include "signer/stack.h"
 
@@ -457,6 +458,7 @@ static void work_on(Worker *w, Job *j)
         if (!s->leading && s->idle > 0 && (j->cost != COST_QUICK || s->quick_jobs.n > 0))
                 pthread_cond_signal(&s->wake);
         pthread_mutex_unlock(&s->lock);
+        slice_set(heavy ? SLICE_LONG : SLICE_SHORT);
         r = run_job(w, j);
         pthread_mutex_lock(&s->lock);
         w->running = false;
