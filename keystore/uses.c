@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "keystore/uses.h"
 
+#include <errno.h>
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,68 @@ int uses_load(Uses *u, const StoreUsesRow *row)
 void uses_set_forfeit(Uses *u, uint64_t created_until)
 {
         u->forfeit = created_until;
+}
+
+typedef struct Forfeiture {
+        Buffer rows; /* StoreUsesRow; the store is read and not written while it is scanned */
+        uint64_t newest;
+} Forfeiture;
+
+static int note_row(void *userdata, const StoreUsesRow *row)
+{
+        Forfeiture *f = userdata;
+
+        return row->spent == STORE_USES_FORFEITED ? 0 : buffer_append(&f->rows, row, sizeof(*row));
+}
+
+static int note_key(void *userdata, const StoreKeyRow *row)
+{
+        Forfeiture *f = userdata;
+
+        if (row->attributes->created > f->newest)
+                f->newest = row->attributes->created;
+        return 0;
+}
+
+static int forfeit_row(Store *store, const uint8_t *at)
+{
+        StoreUsesRow row;
+
+        memcpy(&row, at, sizeof(row));
+        if (row.version == UINT32_MAX)
+                return HF_E_LIMIT_EXCEEDED;
+        row.version++;
+        row.spent = STORE_USES_FORFEITED;
+        return store_put_uses(store, &row);
+}
+
+static int forfeit_rows(Store *store, Bytes rows)
+{
+        int r = store_begin(store);
+
+        if (r)
+                return r;
+        for (size_t at = 0; !r && at < rows.len; at += sizeof(StoreUsesRow))
+                r = forfeit_row(store, rows.data + at);
+        if (r)
+                store_rollback(store);
+        else if (store_commit(store) != STORE_COMMITTED)
+                r = -EIO;
+        return r;
+}
+
+int uses_forfeit_stored(Store *store, uint64_t *ret_newest)
+{
+        static const StoreVisitor visitor = {.key = note_key, .uses = note_row};
+        Forfeiture f = {.rows = BUFFER_INIT(SIZE_MAX)};
+        int r = store_scan(store, &visitor, &f);
+
+        if (!r && f.rows.len)
+                r = forfeit_rows(store, buffer_bytes(&f.rows));
+        buffer_deinit(&f.rows);
+        if (!r)
+                *ret_newest = f.newest;
+        return r;
 }
 
 /* Uses of the limit that no block has reserved yet. */

@@ -38,6 +38,9 @@ int uses_load(Uses *u, const StoreUsesRow *row);
  * bytes little-endian; keystore_load() reads it. */
 #define USES_META_FORFEIT "uses.forfeit"
 void uses_set_forfeit(Uses *u, uint64_t created_until);
+/* The same for counts that are stored already, in a transaction of its own. *ret_newest: when the newest key
+ * was created; USES_META_FORFEIT must not be before it, however wrong the clock is. */
+int uses_forfeit_stored(Store *store, uint64_t *ret_newest);
 
 /* `created` is the key's. Takes one use if the verdict is USES_ALLOWED. */
 UsesVerdict uses_take(Uses *u, const Uuid *key, uint64_t created, const char *rule, uint64_t limit);

@@ -170,19 +170,41 @@ def test_only_a_regular_file_takes_a_backup():
 
 
 def test_counted_uses_do_not_come_back_by_a_restore():
-    rules = f"allow user={ADMIN} op=operate,manage,audit\nallow user={ADMIN} key=device-* op=sign uses=3 name=three\n"
-    with Stack(rules=rules) as stack:
-        stack.init()
-        with stack.peer(ADMIN) as admin:
-            admin.create("device-a", "p256")
-            backup(admin, stack.dir / "file")
-            for _ in range(3):
-                admin.sign("device-a", MESSAGE)
-            assert refusal(admin.sign, "device-a", MESSAGE).name == "UsesExhausted"
-        without_store(stack)
-        with stack.peer(ADMIN) as admin:
-            restore(admin, stack.dir / "file")
-            assert refusal(admin.sign, "device-a", MESSAGE).name == "UsesExhausted"
+    """A key with a count that the backup does not know yet, and one with some uses spent in it; with the newer log and
+    without; and a limit that was raised since."""
+    def rules(limit):
+        return (f"allow user={ADMIN} op=operate,manage,audit\n"
+                f"allow user={ADMIN} key=device-* op=sign uses={limit} name=counted\n")
+    for lost in (True, False):
+        with Stack(rules=rules(3)) as stack:
+            stack.init()
+            with stack.peer(ADMIN) as admin:
+                for name in ("device-a", "device-b"):
+                    admin.create(name, "p256")
+                admin.sign("device-b", MESSAGE)
+                backup(admin, stack.dir / "file")
+                stack.reload_rules(rules(5))
+                for name, left in (("device-a", 5), ("device-b", 4)):
+                    for _ in range(left):
+                        admin.sign(name, MESSAGE)
+                    assert refusal(admin.sign, name, MESSAGE).name == "UsesExhausted"
+            if lost:
+                without_store(stack)
+            else:
+                stack.stop()
+                (stack.state / "store/store.db").unlink()
+                stack.start()
+            with stack.peer(ADMIN) as admin:
+                restore(admin, stack.dir / "file")
+                for name in ("device-a", "device-b"):
+                    assert refusal(admin.sign, name, MESSAGE).name == "UsesExhausted"
+            stack.restart()
+            stack.wait_state("ready")
+            with stack.peer(ADMIN) as admin:
+                for name in ("device-a", "device-b"):
+                    assert refusal(admin.sign, name, MESSAGE).name == "UsesExhausted"
+                log, vkey = whole_log(stack, admin, "log.jsonl"), stack.auditor_key()
+            assert judge(stack, log, vkey) == 0
 
 
 def test_a_store_copied_to_another_machine_is_foreign_until_an_operator_takes_it_over():

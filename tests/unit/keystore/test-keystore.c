@@ -340,6 +340,34 @@ static void test_restore_leaves_no_uses_until_granted(void **state)
         assert_int_equal(take_all(b, &old, "r", 10), 0);
 }
 
+static void test_restore_leaves_nothing_of_counts_that_are_stored(void **state)
+{
+        Bench *b = *state;
+        KeyAttributes old = make_key(1, "old"), newest = make_key(500, "newest");
+        uint64_t until;
+        UsesChange change;
+
+        assert_int_equal(uses_forfeit_stored(b->store, &until), 0);
+        assert_int_equal(until, 0);
+        assert_int_equal(put(b, &old), 0);
+        assert_int_equal(put(b, &newest), 0);
+        assert_int_equal(take_all(b, &old, "one", 3), 3);
+        assert_int_equal(reserve(b, &old, "two", 1600), 0);
+        for (int i = 0; i < 2; i++) { /* a second time changes nothing */
+                assert_int_equal(uses_forfeit_stored(b->store, &until), 0);
+                assert_int_equal(until, newest.created);
+                assert_int_equal(store_check(b->store), 0);
+                reopen(b);
+                assert_int_equal(take_all(b, &old, "one", STORE_USES_FORFEITED), 0);
+                assert_int_equal(take_all(b, &old, "two", STORE_USES_FORFEITED), 0);
+        }
+        assert_int_equal(store_begin(b->store), 0);
+        assert_int_equal(uses_grant(b->uses, b->store, &old.uuid, "one", &change), 0);
+        assert_int_equal(store_commit(b->store), STORE_COMMITTED);
+        uses_apply(b->uses, &change);
+        assert_int_equal(take_all(b, &old, "one", 10), 10);
+}
+
 static void test_destroyed_key_takes_its_counts_along(void **state)
 {
         Bench *b = *state;
@@ -381,6 +409,7 @@ int main(void)
                         WITH_BENCH(test_block_is_a_sixteenth_of_the_rest),
                         WITH_BENCH(test_lowered_limit_cuts_reserved_uses_short),
                         WITH_BENCH(test_restore_leaves_no_uses_until_granted),
+                        WITH_BENCH(test_restore_leaves_nothing_of_counts_that_are_stored),
                         WITH_BENCH(test_destroyed_key_takes_its_counts_along),
                         WITH_BENCH(test_rule_without_a_name_is_refused),
         };
