@@ -78,6 +78,11 @@ static int run_create(Cli *cli)
         return r ? r : granted;
 }
 
+#define IMPORT_HINT                                                                                          \
+        "FILE is one private key, unencrypted, as PKCS#8 in PEM or DER (openssl pkcs8 -topk8 -nocrypt); with "   \
+        "--protection tpm a TSS2 PRIVATE KEY. --purpose must suit it; --digest is for keys that sign, but not "  \
+        "with Ed25519. Nothing was kept."
+
 static int run_import(Cli *cli)
 {
         _cleanup_close_ int fd = open(cli->args[1], O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -91,7 +96,7 @@ static int run_import(Cli *cli)
         args_fd(&args, NULL, fd);
         args_string(&args, "protection", cli->options.protection);
         make_args(cli, &args);
-        cli->hint = MAKE_HINT;
+        cli->hint = IMPORT_HINT;
         r = cli_call(cli, CALL_MANAGER("ImportKey", &args, .timeout = CALL_LONG), &reply);
         if (r)
                 return r;

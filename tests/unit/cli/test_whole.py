@@ -303,6 +303,10 @@ def test_a_key_is_imported_only_where_it_is_allowed():
     def allowed(stack):
         cli(stack, "key", "import", "old", make(stack))
         assert as_json(stack, "key", "show", "old")["imported"] is True
+        # what is no such file is told as what it should be
+        encrypted = stack.dir / "encrypted.pem"
+        openssl("pkcs8", "-topk8", "-in", make(stack), "-out", encrypted, "-passout", "pass:x")
+        assert "unencrypted" in as_json(stack, "key", "import", "new", encrypted, code=2)["error"]["sentence"]
 
     def refused(stack):
         cli(stack, "key", "import", "old", make(stack), code=4)
