@@ -118,11 +118,15 @@ static int teardown(void **state)
 /* The process ends here; what it leaves is opened anew. */
 static VaultJob *recover(Stage *p)
 {
+        Change *left = p->d.change_first;
+
         fault.file = NULL;
         stage_stop(p);
         /* as a new process has them */
         p->d.change_first = p->d.change_last = NULL;
         p->d.change_running = false;
+        if (left)
+                left->finish(left, HF_E_LOG_FAILED); /* frees it */
         return stage_open(p);
 }
 
