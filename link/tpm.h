@@ -34,7 +34,7 @@
 typedef enum TpmRequest {
         /* {u32 version}                                                      -> {u32 version} */
         TPM_HELLO = 1,
-        /* {u8 fresh}: 1 asks the TPM, 0 tells what is known                  -> TpmState; result always 0 */
+        /* {u8 fresh, block parent's name or empty}: 1 asks the TPM, 0 tells what is known -> TpmState; result always 0 */
         TPM_STATE = 2,
         /* {u8 TpmAlgorithm, u8 TpmUse, raw auth, block parent's name or empty: any}
          *                                                                    -> {TpmBlob, block public number}
@@ -46,7 +46,8 @@ typedef enum TpmRequest {
          * HF_E_ALGORITHM_NOT_SUPPORTED: nothing we have a row for. */
         TPM_ADOPT = 4,
         /* TpmOperation                                                       -> {block result}
-         * HF_E_KEY_MISMATCH: the blob is not of this TPM, or not the one its public part says. */
+         * HF_E_KEY_MISMATCH: the blob is not of this TPM, or not the one its public part says; HF_E_SCHEME_NOT_SUPPORTED:
+         * the key was made by another program for less than that. */
         TPM_OPERATE = 5,
         /* TpmSealing                                                         -> {TpmBlob, TpmPcrs with values} */
         TPM_SEAL = 6,
@@ -180,7 +181,7 @@ typedef enum TpmPresence {
 typedef struct TpmState {
         TpmPresence presence;
         char detail[TPM_DETAIL_MAX]; /* why it is not ready */
-        uint8_t parent[TPM_NAME_SIZE]; /* what new blobs are bound to: the identity */
+        uint8_t parent[TPM_NAME_SIZE]; /* the identity: the parent asked for if it is there, else that of new blobs */
         char manufacturer[8];        /* TPM_PT_MANUFACTURER as text: "IBM" */
         char vendor[32];             /* TPM_PT_VENDOR_STRING_1..4 */
         uint64_t firmware;           /* TPM_PT_FIRMWARE_VERSION_1 << 32 | _2 */

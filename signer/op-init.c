@@ -62,7 +62,7 @@ int call_claim_tpm(Call *call, const SealKeys *keys, uint8_t auth[static COUNTER
 
         memset(slots->tpm, 0, sizeof(slots->tpm));
         slots_set_counter(slots, 0, auth, keys);
-        (void)tpm_state(call->signer->tpm, true, &state);
+        (void)tpm_state(call->signer->tpm, true, slots->tpm, &state); /* none yet: the usual one */
         if (state.presence != TPM_PRESENCE_READY)
                 return 0;
         r = tpm_counter_define(call->signer->tpm, &slots->store_id, auth, &index);

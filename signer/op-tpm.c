@@ -22,6 +22,7 @@ int op_tpm(Call *call)
         WireReader reader = wire_reader(call->body);
         Bytes file = wire_get_block(&reader, SLOTS_FILE_MAX);
         bool fresh = wire_get_u8(&reader) == 1;
+        static const uint8_t none[TPM_NAME_SIZE];
         TpmState state;
         Slots slots;
         int r = 0;
@@ -32,7 +33,7 @@ int op_tpm(Call *call)
                 r = slots_parse(file, &slots);
         if (r)
                 return r;
-        (void)tpm_state(call->signer->tpm, fresh, &state);
+        (void)tpm_state(call->signer->tpm, fresh, file.len ? slots.tpm : none, &state);
         r = wire_put_u8(call->reply, (uint8_t)match(file.len ? &slots : NULL, &state));
         return r ? r : tpm_state_put(call->reply, &state);
 }
@@ -98,9 +99,11 @@ static int adopt_tpm(Call *call, Slots *slots)
         TpmState state;
         int r;
 
-        r = tpm_state(call->signer->tpm, true, &state);
+        r = tpm_state(call->signer->tpm, true, slots->tpm, &state);
         if (!r && state.presence == TPM_PRESENCE_FAILURE)
                 r = HF_E_TPM_FAILURE_MODE;
+        if (!r && state.presence == TPM_PRESENCE_ABSENT)
+                r = HF_E_TPM_UNAVAILABLE;
         if (r && slots_have_tpm(slots))
                 return r; /* it is there: a bad moment of it is no reason to give it up */
         r = call_lock_open(call);

@@ -242,7 +242,7 @@ static int check_tpm(Call *call, const Slots *slots)
 
         if (!slots_have_tpm(slots))
                 return 0;
-        (void)tpm_state(call->signer->tpm, true, &state);
+        (void)tpm_state(call->signer->tpm, true, slots->tpm, &state);
         if (state.presence != TPM_PRESENCE_READY || memcmp(state.parent, slots->tpm, sizeof(slots->tpm)) == 0)
                 return 0;
         return HF_E_STORE_FOREIGN;

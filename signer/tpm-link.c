@@ -149,7 +149,8 @@ static bool result_is_named(uint32_t result)
 {
         static const uint8_t named[] = {0, HF_E_INVALID_ARGS, HF_E_TPM_UNAVAILABLE, HF_E_TPM_FAILED, HF_E_TPM_FAILURE_MODE,
                 HF_E_TPM_LOCKOUT, HF_E_TPM_FULL, HF_E_TPM_IDENTITY_CHANGED, HF_E_ALGORITHM_NOT_SUPPORTED,
-                HF_E_UNLOCK_FAILED, HF_E_KEY_MISMATCH, HF_E_PCR_CHANGED, HF_E_KEY_EXISTS, HF_E_NO_SUCH_KEY};
+                HF_E_SCHEME_NOT_SUPPORTED, HF_E_UNLOCK_FAILED, HF_E_KEY_MISMATCH, HF_E_PCR_CHANGED, HF_E_KEY_EXISTS,
+                HF_E_NO_SUCH_KEY};
 
         for (size_t i = 0; i < ELEMENTSOF(named); i++)
                 if (named[i] == result)
@@ -299,7 +300,7 @@ int tpm_call(TpmLink *l, TpmExchange *x, unsigned timeout_ms)
         return r;
 }
 
-int tpm_state(TpmLink *l, bool fresh, TpmState *ret)
+int tpm_state(TpmLink *l, bool fresh, const uint8_t parent[static TPM_NAME_SIZE], TpmState *ret)
 {
         TpmState state = {};
         WireReader reader;
@@ -308,6 +309,8 @@ int tpm_state(TpmLink *l, bool fresh, TpmState *ret)
 
         tpm_begin(&x, TPM_STATE);
         r = wire_put_u8(&x.request, fresh);
+        if (!r)
+                r = wire_put_block(&x.request, BYTES(parent, TPM_NAME_SIZE));
         if (!r)
                 r = tpm_call(l, &x, fresh ? STATE_FRESH_MS : STATE_KNOWN_MS);
         if (!r) {

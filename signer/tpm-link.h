@@ -41,6 +41,6 @@ void tpm_end(TpmExchange *x);
 /* 0 and x->reply, valid until tpm_end(); HF_E_TPM_UNAVAILABLE (no link, nobody there, no answer in time); or what
  * holdfast-tpm says, which is one of the results named in link/tpm.h. x->detail is printable, and logged. */
 int tpm_call(TpmLink *l, TpmExchange *x, unsigned timeout_ms);
-/* Whether a TPM is there, and which one; `fresh`: asks the TPM itself. `ret` is always filled in, with TPM_PRESENCE_NONE
- * where nobody answers. HF_E_TPM_UNAVAILABLE: somebody is there and does not. */
-int tpm_state(TpmLink *l, bool fresh, TpmState *ret);
+/* Whether a TPM is there, and which one; `fresh`: asks the TPM itself; `parent`: the store's, or zeros. `ret` is always filled
+ * in, with TPM_PRESENCE_NONE where nobody answers. HF_E_TPM_UNAVAILABLE: somebody is there and does not. */
+int tpm_state(TpmLink *l, bool fresh, const uint8_t parent[static TPM_NAME_SIZE], TpmState *ret);

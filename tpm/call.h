@@ -18,6 +18,7 @@ typedef struct Tpm {
         Leftovers leftovers;
         TpmState known; /* as of the last look */
         bool looked;
+        uint8_t looked_for[TPM_NAME_SIZE]; /* the parent it was asked about; zeros: the usual one */
 } Tpm;
 
 typedef struct Call {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What this TPM is and how it is: {fresh} -> TpmState
+ * What this TPM is and how it is: {fresh, parent's name or none} -> TpmState
  *
  * The one request that a TPM that does not answer cannot make fail: that is then what it tells.
  */
@@ -155,10 +155,16 @@ static int look_at_clock(Device *d, TpmState *s)
         return 0;
 }
 
-static int look_at_parent(Kept *k, TpmState *s)
+/* A key at the usual place may come and go with other programs: as long as the parent asked for is there, it is the same TPM. */
+static int look_at_parent(Tpm *t, TpmState *s)
 {
         const Parent *p;
-        int r = parent_find(k, NULL, &p);
+        int r = parent_find(&t->kept, t->looked_for, &p);
+
+        if (r == HF_E_TPM_IDENTITY_CHANGED) {
+                (void)device_handled(&t->device, 0);
+                r = parent_find(&t->kept, NULL, &p);
+        }
 
         if (!r)
                 memcpy(s->parent, p->name, TPM_NAME_SIZE);
@@ -183,7 +189,7 @@ static int look(Call *call)
         if (!r)
                 r = look_at_clock(d, &s);
         if (!r)
-                r = look_at_parent(&call->tpm->kept, &s);
+                r = look_at_parent(call->tpm, &s);
         if (!r) {
                 s.answered = call->tpm->known.answered;
                 s.failed = call->tpm->known.failed;
@@ -206,23 +212,34 @@ void tpm_learn(Tpm *t, int r)
         snprintf(s->detail, sizeof(s->detail), "%s", s->presence == TPM_PRESENCE_READY ? "" : t->device.detail);
 }
 
-int op_state(Call *call)
+static void look_anew(Call *call)
 {
         static const RequestInfo looking = {.name = "look", .handle = look, .needs_tpm = true};
+        Tpm *t = call->tpm;
+        TpmState *s = &t->known;
+        int r = request_run(&looking, call);
+
+        tpm_learn(t, r);
+        if (r && s->presence != TPM_PRESENCE_ABSENT) { /* it answers, but not as one that can be used */
+                s->presence = TPM_PRESENCE_FAILURE;
+                snprintf(s->detail, sizeof(s->detail), "%s", t->device.detail);
+        }
+        (void)device_handled(&t->device, 0);
+}
+
+int op_state(Call *call)
+{
+        static const uint8_t none[TPM_NAME_SIZE];
         WireReader r = wire_reader(call->body);
         bool fresh = wire_get_u8(&r) == 1;
-        int q;
+        const uint8_t *parent = call_get_parent(&r);
+        Tpm *t = call->tpm;
 
         if (wire_done(&r))
                 return HF_E_INVALID_ARGS;
-        if (fresh || !call->tpm->looked) {
-                q = request_run(&looking, call);
-                tpm_learn(call->tpm, q);
-                if (q && call->tpm->known.presence == TPM_PRESENCE_READY) {
-                        call->tpm->known.presence = TPM_PRESENCE_FAILURE;
-                        snprintf(call->tpm->known.detail, sizeof(call->tpm->known.detail), "%s", call->tpm->device.detail);
-                }
-                (void)device_handled(&call->tpm->device, 0);
+        if (fresh || !t->looked || memcmp(t->looked_for, parent ? parent : none, TPM_NAME_SIZE) != 0) {
+                memcpy(t->looked_for, parent ? parent : none, TPM_NAME_SIZE);
+                look_anew(call);
         }
-        return tpm_state_put(call->reply, &call->tpm->known);
+        return tpm_state_put(call->reply, &t->known);
 }

@@ -221,6 +221,20 @@ def test_T06_keys_of_a_cleared_tpm_are_lost_by_name_and_nothing_is_deleted():
         stack.wait_state("ready")
 
 
+def test_T06_a_tpm_that_does_not_answer_is_not_given_up():
+    with sealed() as stack:
+        stack.tpm.clear()
+        stack.restart()
+        stack.wait_state("foreign")
+        stack.tpm.stop()
+        said = stack.cli("recover", "--yes", "--passphrase-file", stack.dir / "code", "--slot", "tpm2", "--pcr", "7", check=False)
+        assert b"TpmUnavailable" in said.stderr, said
+        assert stack.status()["state"] == "foreign"
+        stack.tpm.start()
+        take_over(stack)
+        soft_works(stack)
+
+
 # T09
 
 

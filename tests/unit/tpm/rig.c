@@ -381,10 +381,18 @@ int rig_operate(Rig *rig, const RigKey *key, TpmOp op, Bytes data, uint8_t *ret,
 
 void rig_state(Rig *rig, bool fresh, TpmState *ret)
 {
-        uint8_t body = fresh;
+        rig_state_of(rig, fresh, BYTES_NULL, ret);
+}
+
+void rig_state_of(Rig *rig, bool fresh, Bytes parent, TpmState *ret)
+{
+        uint8_t space[64];
+        Buffer b = {.data = space, .allocated = sizeof(space), .limit = sizeof(space)};
         WireReader r;
 
-        assert_int_equal(rig_ask(rig, TPM_STATE, BYTES(&body, 1)), 0);
+        assert_int_equal(wire_put_u8(&b, fresh), 0);
+        assert_int_equal(wire_put_block(&b, parent), 0);
+        assert_int_equal(rig_ask(rig, TPM_STATE, buffer_bytes(&b)), 0);
         r = wire_reader(rig->body);
         tpm_state_get(&r, ret);
         assert_int_equal(wire_done(&r), 0);

@@ -67,6 +67,8 @@ TpmBlob rig_blob(const RigKey *key);
 void rig_take_blob(WireReader *r, RigKey *key);
 int rig_operate(Rig *rig, const RigKey *key, TpmOp op, Bytes data, uint8_t *ret, size_t *ret_len);
 void rig_state(Rig *rig, bool fresh, TpmState *ret);
+/* And whether this parent is there. */
+void rig_state_of(Rig *rig, bool fresh, Bytes parent, TpmState *ret);
 
 /* OpenSSL, the judge. */
 EVP_PKEY *judge_key(const RigKey *key);

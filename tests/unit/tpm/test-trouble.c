@@ -110,6 +110,7 @@ static void test_a_parent_made_persistent_later_does_not_hide_the_old_one(void *
         Rig *rig = *state;
         char command[256];
         RigKey key, other;
+        TpmState s;
 
         make(rig, &key);
         snprintf(command, sizeof(command), "tpm2_createprimary -C o -G rsa2048 -c %s/primary", rig->dir);
@@ -121,6 +122,10 @@ static void test_a_parent_made_persistent_later_does_not_hide_the_old_one(void *
         rig_start_program(rig);
         make(rig, &other);
         assert_memory_not_equal(key.parent, other.parent, TPM_NAME_SIZE);
+        rig_state_of(rig, false, BYTES(key.parent, TPM_NAME_SIZE), &s);
+        assert_memory_equal(s.parent, key.parent, TPM_NAME_SIZE);
+        rig_state(rig, false, &s);
+        assert_memory_equal(s.parent, other.parent, TPM_NAME_SIZE);
         for (int i = 0; i < 3; i++) {
                 assert_int_equal(sign(rig, &key), 0);
                 assert_int_equal(sign(rig, &other), 0);
