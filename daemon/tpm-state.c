@@ -58,7 +58,7 @@ const char *tpm_state_words(const TpmWatch *t)
         case TPM_PRESENCE_READY:
                 return t->state.locked_out ? "the TPM is locked out after wrong PINs" : "the TPM answers";
         case TPM_PRESENCE_FAILURE:
-                return "the TPM is in failure mode";
+                return "the TPM fails";
         case TPM_PRESENCE_ABSENT:
                 return "no TPM answers";
         case TPM_PRESENCE_NONE:

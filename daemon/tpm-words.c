@@ -125,7 +125,7 @@ void rollback_words(const Daemon *d, char ret[static TPM_WORDS_MAX])
         const Anchor *a = &d->anchor;
         uint64_t age = a->last ? (clock_monotonic() - a->last_monotonic) / USEC_PER_SEC : 0;
 
-        switch (a->state) {
+        switch (d->tpm.match == SIGNER_TPM_OTHER && a->state == ANCHOR_GOOD ? ANCHOR_WRONG : a->state) {
         case ANCHOR_NONE:
                 snprintf(ret, TPM_WORDS_MAX,
                                 "store against log; not when store, log and slots are put back together (no TPM)");

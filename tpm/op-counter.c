@@ -78,8 +78,9 @@ static int read_value(Counter *c, uint64_t *ret)
         uint64_t v = 0;
         int r = session_for(c, TPMA_SESSION_ENCRYPT, &session);
 
-        if (!r)
-                r = device_result(d, Esys_NV_Read(d->esys, c->tr, c->tr, ONE_SESSION(session), COUNTER_SIZE, 0, &data));
+        if (r)
+                return r;
+        r = device_result(d, Esys_NV_Read(d->esys, c->tr, c->tr, ONE_SESSION(session), COUNTER_SIZE, 0, &data));
         if (r)
                 return refused(d, r);
         if (data->size != COUNTER_SIZE)

@@ -136,7 +136,7 @@ static void tell_lockout(Device *d)
         TpmState s = {};
 
         if (tpm_look_at_lockout(d, &s) == 0)
-                device_detail(d, "the TPM is locked after %u wrong tries; the next is possible in %u s at most",
+                device_detail(d, "%u wrong tries, the next is possible in %u s at most",
                                 s.lockout_counter, s.lockout_interval);
 }
 
