@@ -38,6 +38,8 @@ static int policy_key(Cli *cli, CallArgs *args)
         if (r)
                 return r;
         (void)pem_decode("PUBLIC KEY", &key);
+        if (key.len == 0)
+                return cli_usage(cli, "%s has no public key in it.", cli->options.signed_policy);
         args_bytes(args, "policy-key", (HfSpan){key.data, key.len});
         return 0;
 }

@@ -78,7 +78,8 @@ static int run_add(Cli *cli)
         CallArgs args = {0};
         int r;
 
-        cli->hint = "KIND is credential, passphrase, recovery, tpm2 or tpm2-derived. Nothing was changed.";
+        cli->hint = "KIND is credential, passphrase, recovery, tpm2 or tpm2-derived; PCRs are of the bank sha256 or "
+                    "sha384, each once; a policy key is P-256, RSA-2048 or RSA-3072. Nothing was changed.";
         args_string(&args, NULL, cli->args[0]);
         args_string(&args, "label", cli->options.label);
         r = prepare(cli, cli->args[0], &args, &rec, &secret_fd);
@@ -102,10 +103,9 @@ static int run_change(Cli *cli)
 {
         _cleanup_(recovery_close) Recovery rec = RECOVERY_NULL;
         _cleanup_close_ int secret_fd = -EBADF;
-        _cleanup_json_ json_t *slots = NULL;
+        _cleanup_json_ json_t *slots = NULL, *reply = NULL;
         CallArgs args = {0};
         const json_t *slot;
-        const char *kind;
         uint64_t id;
         int r;
 
@@ -115,13 +115,13 @@ static int run_change(Cli *cli)
         if (r)
                 return r;
         slot = find(json_array_get(slots, 0), id);
-        kind = json_string_value(json_object_get(slot, "kind"));
         cli->options.pin = json_is_true(json_object_get(slot, "pin"));
         args_number(&args, NULL, HF_ARG_U32, id);
-        r = prepare(cli, kind ? kind : "", &args, &rec, &secret_fd);
+        if (slot)
+                r = prepare(cli, json_string_value(json_object_get(slot, "kind")), &args, &rec, &secret_fd);
         if (r == 0)
-                r = cli_call(cli, CALL_MANAGER("ChangeSlot", &args, .timeout = CALL_LONG), NULL);
-        return r ? r : finish(cli, &rec, id);
+                r = cli_call(cli, CALL_MANAGER("ChangeSlot", &args, .timeout = CALL_LONG), &reply);
+        return r ? r : finish(cli, &rec, (uint64_t)json_integer_value(json_array_get(reply, 0)));
 }
 
 static int run_reseal(Cli *cli)
@@ -136,7 +136,7 @@ static int run_reseal(Cli *cli)
                 return EXIT_CODE_USAGE;
         r = list(cli, &slots);
         if (r == 0 && json_is_true(json_object_get(find(json_array_get(slots, 0), id), "pin")))
-                r = passphrase_get(cli, "PIN: ", false, &secret_fd);
+                r = passphrase_get(cli, "PIN from now on: ", true, &secret_fd);
         if (r)
                 return r;
         args_number(&args, NULL, HF_ARG_U32, id);

@@ -588,7 +588,7 @@ const Method manager_methods[] = {
                 {M, "ListSlots", "a{sv}", "aa{sv}", LOOKABLE, 0, POLICY_OP_SLOT_LIST, store_handle_slots},
                 {M, "AddSlot", "sa{sv}", "u", 0, 0, POLICY_OP_SLOT_ADD, store_handle_slot_add},
                 {M, "RemoveSlot", "ua{sv}", "", 0, 0, POLICY_OP_SLOT_REMOVE, store_handle_slot_remove},
-                {M, "ChangeSlot", "ua{sv}", "", 0, 0, POLICY_OP_SLOT_CHANGE, store_handle_slot_change},
+                {M, "ChangeSlot", "ua{sv}", "u", 0, 0, POLICY_OP_SLOT_CHANGE, store_handle_slot_change},
                 {M, "ResealSlot", "ua{sv}", "", 0, 0, POLICY_OP_SLOT_CHANGE, store_handle_slot_reseal},
                 {M, "Backup", "ha{sv}", "a{sv}", VAULT_READY, 0, POLICY_OP_BACKUP, backup_handle_backup},
                 {M, "Restore", "ha{sv}", "a{sv}", VAULT_UNINITIALISED | VAULT_FOREIGN | VAULT_REFUSED, 0,

@@ -418,7 +418,7 @@ static void finish_slot_change(Change *c, int result)
         SlotChange *s = c->userdata;
         Operation *op = s->op;
         sd_bus_message *reply = NULL;
-        bool added = strcmp(c->event, "slot.add") == 0;
+        bool tells = strcmp(c->event, "slot.add") == 0 || strcmp(c->event, "slot.change") == 0;
         uint32_t id = s->id;
         int r = 0;
 
@@ -428,7 +428,7 @@ static void finish_slot_change(Change *c, int result)
                 return;
         }
         r = operation_reply_new(op, &reply);
-        if (r >= 0 && added)
+        if (r >= 0 && tells)
                 r = sd_bus_message_append_basic(reply, 'u', &id);
         send_done(op, reply, r);
 }

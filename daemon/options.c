@@ -44,7 +44,7 @@ static int read_value(sd_bus_message *m, OptionType type, void *field)
         case OPTION_U32S:
                 r = sd_bus_message_read_array(m, type == OPTION_BYTES ? 'y' : 'u', &data, &len);
                 if (r >= 0)
-                        *(Bytes *)field = BYTES(data, len);
+                        *(Bytes *)field = BYTES(len ? data : "", len); /* given, also where there is nothing in it */
                 return r;
         }
         return -EINVAL;

@@ -14,8 +14,8 @@ static int read_policy_key(Bytes spki, TpmPolicyKey *ret)
         KeyAlgorithm algorithm;
         Bytes number;
 
-        if (!spki.len)
-                return 0;
+        if (!spki.data)
+                return 0; /* not asked for; one that is empty is none */
         if (spki_parse(spki, &algorithm, &number))
                 return HF_E_INVALID_ARGS;
         ret->algorithm = algorithm == KEY_P256      ? TPM_P256

@@ -14,9 +14,9 @@ import tempfile
 
 import case
 from judge import exported, lines, signature_is_good
-from peer import refusal
+from peer import refusal, variants
 from stack import ADMIN, ALICE, Stack
-from swtpm import LOADED_SESSIONS, SAVED_SESSIONS, TRANSIENT, Swtpm, sealed
+from swtpm import LOADED_SESSIONS, SAVED_SESSIONS, TRANSIENT, Swtpm, sealed, signs
 
 MESSAGE = b"from inside"
 PIN = b"4711"
@@ -191,6 +191,26 @@ def test_a_key_of_another_program_is_taken_in_and_signs():
             assert admin.describe("device-in")["protection"] == "tpm"
 
 
+def test_a_key_of_another_program_that_cannot_do_a_scheme_says_so_and_stands_in_nobodys_way():
+    with ready(daemon_args=["--import=yes"]) as stack:
+        tool, d = stack.tpm.tool, stack.dir
+        tool("createprimary", "-Q", "-C", "o", "-g", "sha256", "-G", "ecc:null:aes128cfb", "-c", d / "primary", "-a",
+             "restricted|decrypt|fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda")
+        stack.tpm.flush()
+        tool("create", "-Q", "-C", d / "primary", "-g", "sha256", "-G", "ecc384:ecdsa-sha256", "-u", d / "public", "-r", d / "private",
+             "-a", "sign|fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda")
+        stack.tpm.flush()
+        tool("encodeobject", "-Q", "-C", d / "primary", "-u", d / "public", "-r", d / "private", "-o", d / "key.pem")
+        stack.tpm.flush()
+        stack.cli("key", "import", "device-in", d / "key.pem", "--protection", "tpm")
+        with stack.peer(ADMIN) as admin:
+            admin.create("device-a", "p256", protection="tpm")
+            for _ in range(3):
+                assert refusal(admin.sign, "device-in", MESSAGE).name == "SchemeNotSupported"  # ES384 is with SHA-384
+                admin.sign("device-a", MESSAGE)
+        assert "connection ended" not in stack.log_path.read_text()
+
+
 # Attestation
 
 
@@ -256,6 +276,41 @@ def test_a_changed_pcr_locks_and_is_named_the_code_opens_and_reseal_adopts():
             assert lines(exported(admin), "slot.reseal") or lines(exported(admin), "slot.change")
 
 
+def test_a_key_that_another_program_makes_persistent_does_not_make_it_another_tpm():
+    with sealed() as stack:
+        stack.stop()
+        stack.tpm.tool("createprimary", "-Q", "-C", "o", "-G", "rsa2048", "-c", stack.dir / "primary")
+        stack.tpm.tool("evictcontrol", "-Q", "-C", "o", "-c", stack.dir / "primary", "0x81000001")
+        stack.tpm.flush()
+        stack.start()
+        stack.wait_state("ready")
+        with stack.peer(ADMIN) as admin:
+            assert signature_is_good(admin.public_key("device-tpm"), MESSAGE, admin.sign("device-tpm", MESSAGE))
+            admin.create("device-more", "p256", protection="tpm")
+        stack.stop()
+        stack.tpm.tool("evictcontrol", "-Q", "-C", "o", "-c", "0x81000001")
+        stack.start()
+        stack.wait_state("ready")
+        with stack.peer(ADMIN) as admin:
+            admin.sign("device-more", MESSAGE)
+
+
+def test_a_password_of_the_tpms_owner_is_no_other_tpm_and_no_lost_counter():
+    with sealed() as stack:
+        stack.stop()
+        stack.tpm.tool("changeauth", "-c", "o", "password")
+        stack.start()
+        stack.wait_state("locked")
+        unlock(stack, code(stack))
+        stack.wait_state("ready")
+        said = stack.cli("status").stdout
+        assert b"authorization" in said and b"not there" not in said, said
+        with stack.peer(ADMIN) as admin:
+            assert signature_is_good(admin.public_key("device-soft"), MESSAGE, admin.sign("device-soft", MESSAGE))
+        stack.tpm.tool("changeauth", "-c", "o", "-p", "password")
+        signs(stack, "device-tpm")
+
+
 def policy_key(stack):
     openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", stack.dir / "policy.pem")
     openssl("pkey", "-in", stack.dir / "policy.pem", "-pubout", "-out", stack.dir / "policy-public.pem")
@@ -292,6 +347,11 @@ def test_a_signed_policy_survives_an_announced_update_and_no_other():
         stack.init()
         key = policy_key(stack)
         sign_pcrs(stack, 11, [start])
+        said = stack.cli("slot", "add", "tpm2", "--pcr", "11", "--signed-policy", file_of(stack, "none", b""), check=False)
+        assert said.returncode == 2, said  # else the slot would be without one
+        with stack.peer(ADMIN) as admin:
+            asked = variants({"pcr": "11", "policy-key": b""})
+            assert refusal(admin.manager, "AddSlot", "sa{sv}", "tpm2", asked).name == "InvalidArgs"
         stack.cli("slot", "add", "tpm2", "--pcr", "11", "--signed-policy", key)
         stack.stop()
         (stack.dir / "credential").write_bytes(b"the credential is another one from here on")
@@ -320,7 +380,7 @@ def test_wrong_pins_say_how_many_tries_are_left_and_how_long_it_is_locked():
         said = [unlock(stack, wrong, check=False) for _ in range(4)]
         assert all(s.returncode != 0 for s in said)
         assert b"2 tries" in said[0].stderr and b"1 tr" in said[1].stderr, said
-        assert b"1000" in said[-1].stderr, said[-1]
+        assert b"1000" in said[-1].stderr and b"?" not in said[-1].stderr, said[-1]
         assert unlock(stack, stack.dir / "pin", check=False).returncode != 0, "a locked TPM takes no PIN"
         unlock(stack, code(stack))
         stack.tpm.unlock()
@@ -368,7 +428,11 @@ def test_a_derived_slot_opens_by_the_device_key_and_is_never_alone():
         assert said.returncode != 0, "a derived slot was left alone"
         # Another device key takes the first one's place; only then may that one go.
         stack.cli("key", "create", "device-b", "--protection", "tpm")
-        stack.cli("slot", "change", derived["id"], "--key", "device-b")
+        number = int(stack.cli("slot", "change", derived["id"], "--key", "device-b").stdout)
+        now = next(s for s in json.loads(stack.cli("slot", "list", "--json").stdout) if s["kind"] == "tpm2-derived")
+        assert number == now["id"] != derived["id"], now
+        gone = stack.cli("slot", "change", derived["id"], "--key", "device-b", check=False)
+        assert b"NoSuchSlot" in gone.stderr, gone
         with stack.peer(ADMIN) as admin:
             admin.destroy("device-a")
             assert refusal(admin.destroy, "device-b").name == "KeyNeeded"
