@@ -59,17 +59,14 @@ static const Column slot_columns[] = {
                 {NULL, NULL, COLUMN_TEXT},
 };
 
-static int unlock_with(Cli *cli, json_t **ret)
+/* Unlock or Recover. */
+static int call_open(Cli *cli, const char *method, int secret_fd, json_t **ret)
 {
-        _cleanup_close_ int secret_fd = -EBADF;
         CallArgs args = {0};
-        int r;
 
-        r = passphrase_get(cli, "Passphrase, PIN or recovery code: ", false, &secret_fd);
-        if (r)
-                return r;
         args_fd(&args, "secret", secret_fd);
-        return cli_call(cli, CALL_MANAGER("Unlock", &args, .timeout = CALL_LONG), ret);
+        args_flag(&args, "accept-rollback", cli->options.accept_rollback);
+        return cli_try(cli, CALL_MANAGER(method, &args, .timeout = CALL_LONG), ret);
 }
 
 /* What a secret may help against. */
@@ -80,23 +77,26 @@ static bool is_shut(int r)
 }
 
 /* Slots that need nobody first; then whoever sits here. */
+static int open_store(Cli *cli, const char *method, const char *prompt, json_t **ret)
+{
+        _cleanup_close_ int secret_fd = -EBADF;
+        int r;
+
+        if (!passphrase_given(cli)) {
+                r = call_open(cli, method, -EBADF, ret);
+                if (!is_shut(r) || !isatty(STDIN_FILENO))
+                        return cli_end(cli, r);
+                cli_talk(cli, "%s", hf_error_sentence());
+        }
+        r = passphrase_get(cli, prompt, false, &secret_fd);
+        return r ? r : cli_end(cli, call_open(cli, method, secret_fd, ret));
+}
+
 static int run_unlock(Cli *cli)
 {
         _cleanup_json_ json_t *reply = NULL;
-        CallArgs args = {0};
-        int r = HF_ERROR_UNLOCK_FAILED;
+        int r = open_store(cli, "Unlock", "Passphrase, PIN or recovery code: ", &reply);
 
-        if (!passphrase_given(cli)) {
-                r = cli_try(cli, CALL_MANAGER("Unlock", &args, .timeout = CALL_LONG), &reply);
-                if (is_shut(r) && isatty(STDIN_FILENO)) {
-                        cli_talk(cli, "%s", hf_error_sentence());
-                        r = unlock_with(cli, &reply);
-                } else {
-                        r = cli_end(cli, r);
-                }
-        } else {
-                r = unlock_with(cli, &reply);
-        }
         return r ? r : show_object(cli, json_array_get(reply, 0), slot_columns);
 }
 
@@ -137,8 +137,6 @@ static int add_slot(Cli *cli)
 static int run_recover(Cli *cli)
 {
         _cleanup_json_ json_t *reply = NULL;
-        _cleanup_close_ int secret_fd = -EBADF;
-        CallArgs args = {0};
         int r;
 
         if (cli->options.slot && strcmp(cli->options.slot, "tpm2") != 0)
@@ -146,13 +144,8 @@ static int run_recover(Cli *cli)
         r = cli_confirm(cli, cli->options.accept_rollback
                                              ? "Go on with the older store? What is newer is lost for good."
                                              : "Take this store as the store of this machine?");
-        if (r == 0 && (passphrase_given(cli) || !cli->options.accept_rollback))
-                r = passphrase_get(cli, "Recovery code or passphrase: ", false, &secret_fd);
-        if (r)
-                return r;
-        args_fd(&args, "secret", secret_fd);
-        args_flag(&args, "accept-rollback", cli->options.accept_rollback);
-        r = cli_call(cli, CALL_MANAGER("Recover", &args, .timeout = CALL_LONG), &reply);
+        if (r == 0)
+                r = open_store(cli, "Recover", "Recovery code or passphrase: ", &reply);
         if (r)
                 return r;
         cli_talk(cli, "Done; the audit log has a record of it.");

@@ -12,7 +12,7 @@ import json
 import case
 from judge import exported, lines, signature_is_good
 from peer import Refused, refusal
-from stack import ADMIN, wait_for
+from stack import ADMIN, Stack, wait_for
 from swtpm import Swtpm, sealed, signs, take_over
 
 MESSAGE = b"on another board"
@@ -99,6 +99,19 @@ def test_the_old_board_opens_its_copy_and_not_what_came_after():
         stack.signer_args = []
         stack.start()
         closed(stack)
+
+
+def test_a_credential_is_enough_to_take_a_store_over():
+    with Stack(tpm=True) as stack:
+        stack.init()
+        stack.cli("key", "create", "device-tpm", "--protection", "tpm")
+        stack.tpm.clear()
+        stack.restart()
+        stack.wait_state("foreign")
+        stack.cli("recover", "--yes")
+        stack.wait_state("ready")
+        with stack.peer(ADMIN) as admin:
+            assert refusal(admin.sign, "device-tpm", b"lost").name == "KeyLost"
 
 
 def test_a_board_without_a_tpm_can_take_the_store_over_too():
