@@ -179,6 +179,24 @@ static int run_public(Cli *cli)
                                    bytes);
 }
 
+static int run_reference(Cli *cli)
+{
+        char text[HF_REFERENCE_MAX];
+        size_t len = sizeof(text);
+        HfKey *key;
+        int r;
+
+        r = cli_connect(cli);
+        if (r)
+                return cli_fail(cli, r);
+        r = hf_key_open(cli->connection, cli->args[0], &key);
+        if (r)
+                return cli_fail(cli, r);
+        r = hf_key_reference(key, text, &len);
+        hf_key_close(key);
+        return r ? cli_fail(cli, r) : show_bytes(cli, BYTES_TEXT, "reference", (HfSpan){text, len});
+}
+
 static int run_csr(Cli *cli)
 {
         const char *format = cli->options.format ? cli->options.format : "pem";
@@ -301,6 +319,7 @@ const Verb verbs_key[] = {
                 {"key", "list", "[PATTERN]", 0, 1, "retired", "List the keys you may describe", run_list},
                 {"key", "show", "KEY", 1, 1, "", "Show what a key is", run_show},
                 {"key", "public", "KEY", 1, 1, "format output base64", "Print the public key", run_public},
+                {"key", "reference", "KEY", 1, 1, "output", "Print what stands for a private key file", run_reference},
                 {"key", "csr", "KEY [SUBJECT]", 1, 2, "dns ip uri email scheme format output base64",
                                 "Make a certificate signing request", run_csr},
                 {"key", "import", "NAME FILE", 2, 2, "purpose digest protection",

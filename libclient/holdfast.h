@@ -118,6 +118,7 @@ typedef enum HfScheme {
 #define HF_MAC_SIZE 32
 #define HF_SIGN_MANY_LIMIT 1024 /* messages in one hf_sign_many() */
 #define HF_MESSAGE_LIMIT 65536  /* bytes of one message */
+#define HF_REFERENCE_MAX 4096   /* bytes of a key reference */
 
 typedef struct HfSpan {
         const void *data;
@@ -189,6 +190,9 @@ HF_EXPORT const char *hf_description_item(const HfDescription *d, const char *me
 
 /* format: "spki" (DER), "pem", "jwk" or "ssh". */
 HF_EXPORT int hf_key_public(HfKey *key, const char *format, void *buf, size_t *len);
+/* The text of a key reference: what programs with the OpenSSL provider take for a private key file. Not secret.
+ * HF_REFERENCE_MAX bytes are always room enough; no NUL behind it. */
+HF_EXPORT int hf_key_reference(HfKey *key, char *buf, size_t *len);
 
 /* Operations on a key. Each is decided by policy and is in the audit log before its result is here. */
 
