@@ -11,6 +11,7 @@
 #include "daemon/checkpoint.h"
 #include "daemon/doctor.h"
 #include "daemon/key-change.h"
+#include "daemon/lost.h"
 #include "daemon/system-bus.h"
 #include "daemon/tpm-words.h"
 #include "dbus/names.h"
@@ -188,11 +189,11 @@ static int read_purpose(const CreateOptions *o, KeyAttributes *a)
         return 0;
 }
 
-static void new_attributes(KeyAttributes *a, const char *name, const CreateOptions *o)
+static void new_attributes(const Vault *v, KeyAttributes *a, const char *name, const CreateOptions *o)
 {
         uuid_generate(&a->uuid);
         a->version = 1;
-        a->created = clock_wall();
+        a->created = lost_later(v->occasions, v->n_occasions, clock_wall());
         a->flags = o->digest ? KEY_FLAG_DIGEST : 0;
         strcpy(a->name, name);
 }
@@ -224,7 +225,7 @@ static int handle_create(Operation *op)
                 r = lifecycle_check_new(op->daemon->vault.catalogue, name);
         if (r)
                 return r;
-        new_attributes(&a, name, &o);
+        new_attributes(&op->daemon->vault, &a, name, &o);
         return key_create(op, &a);
 }
 
@@ -261,7 +262,7 @@ static int handle_import(Operation *op)
         r = lifecycle_check_new(op->daemon->vault.catalogue, name);
         if (r)
                 return r;
-        new_attributes(&a, name, &o);
+        new_attributes(&op->daemon->vault, &a, name, &o);
         a.flags |= KEY_FLAG_IMPORTED;
         return key_import(op, &a, !o.purpose, fd);
 }

@@ -34,6 +34,34 @@ int lost_get(Store *store, LostOccasion ret[static LOST_MAX], size_t *ret_n)
         return wire_done(&r) ? HF_E_STORE_DAMAGED : 0;
 }
 
+static int note_key(void *userdata, const StoreKeyRow *row)
+{
+        uint64_t *newest = userdata;
+
+        if (row->attributes->created > *newest)
+                *newest = row->attributes->created;
+        return 0;
+}
+
+int lost_moment(Store *store, uint64_t now, uint64_t *ret)
+{
+        static const StoreVisitor visitor = {.key = note_key};
+        uint64_t newest = now;
+        int r = store_scan(store, &visitor, &newest);
+
+        if (!r)
+                *ret = newest;
+        return r;
+}
+
+uint64_t lost_later(const LostOccasion *occasions, size_t n, uint64_t now)
+{
+        for (size_t i = 0; i < n; i++)
+                if (now <= occasions[i].when)
+                        now = occasions[i].when + 1;
+        return now;
+}
+
 int lost_put(Store *store, uint64_t when, const char *reason)
 {
         _cleanup_buffer_ Buffer b = BUFFER_INIT(STORE_META_VALUE_MAX);

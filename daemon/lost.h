@@ -18,6 +18,10 @@ typedef struct LostOccasion {
         char reason[LOST_REASON_SIZE];
 } LostOccasion;
 
+/* The clock of a board that was just changed is often wrong, so neither of these is before what it must come after: an
+ * occasion not before any key there is (outside a transaction), a new key not before any occasion. */
+int lost_moment(Store *store, uint64_t now, uint64_t *ret);
+uint64_t lost_later(const LostOccasion *occasions, size_t n, uint64_t now);
 /* In a transaction: one more occasion. */
 int lost_put(Store *store, uint64_t when, const char *reason);
 /* All of them, oldest first. */

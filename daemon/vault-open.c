@@ -161,11 +161,15 @@ static int write_change(VaultJob *j, const SyncChange *c, uint64_t *ret_seq)
 int vault_job_sync_change(VaultJob *j, const SyncChange *c)
 {
         uint64_t seq;
-        int r;
+        int r = 0;
 
-        r = store_begin(j->store);
+        if (j->tpm_lost)
+                r = lost_moment(j->store, clock_wall(), &j->tpm_lost_when);
         if (!r)
-                r = write_change(j, c, &seq);
+                r = store_begin(j->store);
+        if (r)
+                return r;
+        r = write_change(j, c, &seq);
         if (r) {
                 store_rollback(j->store);
                 return r;

@@ -40,6 +40,7 @@ typedef struct VaultJob {
         Freshness freshness; /* what the TPM has said; daemon/vault-tpm.c */
         FreshnessVerdict verdict;
         const char *tpm_lost; /* with this repair the keys of the TPM are lost, and why */
+        uint64_t tpm_lost_when;
         bool has_tpm_keys;
         struct LostOccasion *occasions;
         size_t n_occasions;

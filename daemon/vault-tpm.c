@@ -150,7 +150,7 @@ int vault_job_put_tpm(VaultJob *j)
 {
         int r = put_counter(j);
 
-        return !r && j->tpm_lost ? lost_put(j->store, clock_wall(), j->tpm_lost) : r;
+        return !r && j->tpm_lost ? lost_put(j->store, j->tpm_lost_when, j->tpm_lost) : r;
 }
 
 int vault_job_judge(VaultJob *j, const AuditRecovery *rec)
