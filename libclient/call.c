@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/secret.h"
 #include "dbus/names.h"
 #include "libclient/connection.h"
@@ -160,8 +161,33 @@ int call_build(HfConnection *c, const HfCall *call, sd_bus_message **ret)
         return HF_OK;
 }
 
-static int call_once(HfConnection *c, const HfCall *call, sd_bus_message **ret_reply, bool *ret_broken)
+/* sd_bus_call() would wait for the handshake with a patience of its own, 90 s. Until then nothing of a call
+ * is sent. */
+static int wait_ready(sd_bus *bus, uint64_t timeout)
 {
+        uint64_t start = clock_monotonic(), passed;
+        int r;
+
+        while ((r = sd_bus_is_ready(bus)) == 0) {
+                r = sd_bus_process(bus, NULL);
+                if (r < 0)
+                        return r;
+                if (r > 0)
+                        continue;
+                passed = clock_monotonic() - start;
+                if (passed >= timeout)
+                        return -ETIMEDOUT;
+                r = sd_bus_wait(bus, timeout - passed);
+                if (r < 0 && r != -EINTR)
+                        return r;
+        }
+        return r < 0 ? r : 0;
+}
+
+/* *ret_again: the connection broke, but another try does no harm. */
+static int call_once(HfConnection *c, const HfCall *call, sd_bus_message **ret_reply, bool *ret_again)
+{
+        uint64_t timeout = call->timeout ? call->timeout : c->timeout;
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         _cleanup_message_ sd_bus_message *m = NULL;
         int r;
@@ -169,33 +195,36 @@ static int call_once(HfConnection *c, const HfCall *call, sd_bus_message **ret_r
         r = connection_ensure(c);
         if (r < 0)
                 return error_from_errno(r);
+        r = wait_ready(c->bus, timeout);
+        if (r < 0) {
+                connection_drop(c);
+                *ret_again = connection_is_broken(r);
+                return error_from_errno(r);
+        }
         r = call_build(c, call, &m);
         if (r)
                 return r;
-        r = sd_bus_call(c->bus, m, call->timeout ? call->timeout : c->timeout, &error, ret_reply);
+        r = sd_bus_call(c->bus, m, timeout, &error, ret_reply);
         if (r >= 0) {
                 if (call->secret)
                         sd_bus_message_sensitive(*ret_reply);
                 return HF_OK;
         }
-        *ret_broken = connection_is_broken(r) && sd_bus_is_open(c->bus) <= 0;
-        return error_from_bus(r, &error);
+        if (!connection_is_broken(r) || sd_bus_is_open(c->bus) > 0)
+                return error_from_bus(r, &error);
+        connection_drop(c);
+        *ret_again = call->idempotent;
+        return error_set(HF_ERROR_DAEMON_UNAVAILABLE, "The connection to holdfastd broke before the answer "
+                                                      "came. Whether it was done is not known; look "
+                                                      "before you repeat it.");
 }
 
 static int call_locked(HfConnection *c, const HfCall *call, sd_bus_message **ret_reply)
 {
-        bool broken = false;
-        int r;
+        bool again = false;
+        int r = call_once(c, call, ret_reply, &again);
 
-        r = call_once(c, call, ret_reply, &broken);
-        if (!broken)
-                return r;
-        connection_drop(c);
-        if (call->idempotent)
-                return call_once(c, call, ret_reply, &broken);
-        return error_set(HF_ERROR_DAEMON_UNAVAILABLE, "The connection to holdfastd broke before the answer "
-                                                      "came. Whether it was done is not known; look "
-                                                      "before you repeat it.");
+        return again ? call_once(c, call, ret_reply, &again) : r;
 }
 
 int connection_call(HfConnection *c, const HfCall *call, ReplyReader read, void *userdata)

@@ -340,6 +340,27 @@ static void run_sync_lost(void)
         hf_key_close(key);
 }
 
+/* The daemon hangs and has not even taken the connection: the time a call may take is over all the same. */
+static void run_hung(void)
+{
+        HfSignature sig;
+        HfConnection *c;
+
+        tell_and_wait("stop");
+        CHECK(hf_connect(&c) == 0);
+        hf_connection_set_timeout(c, 100000);
+        CHECK(sign_once(c, &sig) == HF_ERROR_TIMED_OUT);
+        tell_and_wait("continue");
+        hf_connection_set_timeout(c, 30000000);
+        CHECK(sign_once(c, &sig) == 0);
+        /* and if it is replaced before it has taken it, the next one is asked: nothing was sent */
+        hf_disconnect(c);
+        tell_and_wait("stop");
+        CHECK(hf_connect(&c) == 0);
+        CHECK(sign_once(c, &sig) == 0);
+        hf_disconnect(c);
+}
+
 static void run_bus(void)
 {
         uint8_t buf[64];
@@ -375,6 +396,7 @@ static const struct {
                 {"async", run_async},
                 {"async-lost", run_async_lost},
                 {"sync-lost", run_sync_lost},
+                {"hung", run_hung},
                 {"bus", run_bus},
 };
 

@@ -134,6 +134,25 @@ def test_a_lost_signature_is_not_repeated_but_a_description_is():
     with_keys(test)
 
 
+def test_a_daemon_that_takes_no_connection_costs_no_more_time_than_was_given():
+    def test(stack):
+        client = Client(stack, "hung")
+        client.expect("stop")
+        pid = stack.daemon_pid()
+        os.kill(pid, signal.SIGSTOP)
+        client.go_on()
+        client.expect("continue")
+        os.kill(pid, signal.SIGCONT)
+        client.go_on()
+        client.expect("stop")
+        os.kill(pid, signal.SIGSTOP)
+        client.go_on()
+        client.wait_in_poll()
+        stack.kill(pid)
+        client.end()
+    with_keys(test)
+
+
 def test_the_example_signs():
     with Stack() as stack:
         stack.init()
