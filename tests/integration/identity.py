@@ -3,7 +3,7 @@
 """
 A caller is who the kernel says connected, and nothing that he says, forks, inherits or names changes that.
 
-Cases I01-I05, and rules by unit on real processes in real cgroups.
+Cases I01-I05, and rules by unit on real processes in real cgroups, by label where the kernel labels sockets.
 """
 import array
 import contextlib
@@ -22,6 +22,7 @@ from stack import ADMIN, ALICE, BOB, MALLORY, ROOT, Stack
 MESSAGE = b"it is me"
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNS, SYS_CLONE3 = 0x20000, 435
+SO_PEERSEC = 31
 
 
 @contextlib.contextmanager
@@ -236,6 +237,30 @@ def test_a_rule_by_unit_holds_for_processes_of_that_unit_and_no_other():
         assert len(of_unit) == 1, of_unit
         said = plain(admin.manager("Explain", "ssa{sv}", "sign", "device-a", {"user": ("u", ALICE), "unit": ("s", web)}))
         assert said["verdict"] == "allow" and web in said["rule"], said
+
+
+def label_of(stack):
+    """What the kernel says of a connection of ours; SO_PEERSEC of our end is the daemon's, so a socket of our own is asked."""
+    path = stack.dir / "label"
+    with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as connecting:
+        listening.bind(str(path))
+        listening.listen()
+        connecting.connect(str(path))
+        try:
+            return listening.accept()[0].getsockopt(socket.SOL_SOCKET, SO_PEERSEC, 256).rstrip(b"\0").decode()
+        except OSError as e:
+            raise case.Skip(f"this kernel labels no sockets: SO_PEERSEC says {os.strerror(e.errno)}") from e
+
+
+def test_a_rule_by_label_holds_for_processes_of_that_label_and_no_other():
+    with ready() as (stack, _):
+        label = label_of(stack)
+        stack.reload_rules(f"allow user={ADMIN} op=all\n"
+                           f"allow user={ALICE} label=\"{label}\" op=sign key=device-a\n"
+                           f"allow user={BOB} label=\"{label}-not\" op=sign key=device-a\n")
+        for uid, said in ((ALICE, None), (BOB, "NoSuchKey")):
+            with stack.peer(uid) as peer:
+                assert refused_as(peer.sign, "device-a", MESSAGE) == said
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ KEY, MANAGER, AUDIT = NAME + ".Key", NAME + ".Manager", NAME + ".Audit"
 MESSAGE_MAX = 64 * 1024
 SEAL_ALL = 0x1 | 0x2 | 0x4 | 0x8
 SEED = int(os.environ.get("HOLDFAST_SEED", "20260811"))
-NOISE_SECONDS = float(os.environ.get("HOLDFAST_NOISE_SECONDS", "20"))
+NOISE_SECONDS = float(os.environ.get("HOLDFAST_NOISE_SECONDS", "60"))
 
 
 @contextlib.contextmanager
