@@ -5,11 +5,116 @@ TLS without the key: stock programs with a key reference in the place of a priva
 """
 import base64
 import contextlib
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
 
 import case
-from stack import ADMIN, ALICE, ROOT, Stack
+from judge import signature_is_good
+from stack import ADMIN, ALICE, BOB, MALLORY, ROOT, SOURCE, Stack, default_rules, wait_for
 
 SPKI_OF = {"p256": 91, "rsa3072": 422, "ed25519": 44}
+DIGEST_OF = {"p384": "sha384"}
+SIZE_LIMIT = 65536
+
+
+class Party:
+    """What a deployment has: the shipped configuration, a CA of stock openssl, references and their certificates."""
+
+    def __init__(self, stack, first=False):
+        if b"__asan_init" in pathlib.Path(stack.program("provider/holdfast.so")).read_bytes():
+            raise case.Skip("stock programs do not load a module with a sanitizer")
+        self.stack, self.dir = stack, stack.dir / "tls"
+        self.dir.mkdir()
+        if ROOT:
+            shutil.chown(self.dir, ALICE)
+        module = f"module = {stack.program('provider/holdfast.so')}\n"
+        text = (SOURCE / "provider/openssl.cnf").read_text().replace("[holdfast_sect]\n", "[holdfast_sect]\n" + module)
+        if first:
+            text = text.replace("default = default_sect\nholdfast = holdfast_sect", "holdfast = holdfast_sect\ndefault = default_sect")
+            text = text.replace("default_properties = ?provider!=holdfast", "default_properties = ?provider=holdfast")
+        self.configuration = self.dir / "openssl.cnf"
+        self.configuration.write_text(text)
+        self.ca = self.dir / "ca.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                        "-subj", "/CN=tests", "-keyout", self.dir / "ca.key", "-out", self.ca], check=True, capture_output=True)
+
+    def command(self, *words, uid=ALICE):
+        become = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"] if ROOT else []
+        return [*become, "env", f"OPENSSL_CONF={self.configuration}", *map(str, words)]
+
+    def run(self, *words, uid=ALICE, **options):
+        return self.stack.run(self.command(*words, uid=uid), **options)
+
+    @contextlib.contextmanager
+    def running(self, *words, log):
+        """A server; ended with its block."""
+        with open(log, "wb") as output:
+            server = subprocess.Popen(self.command(*words), stdin=subprocess.PIPE, stdout=output, stderr=output,
+                                      env=self.stack._environment())
+        try:
+            yield server
+        finally:
+            server.terminate()
+            server.wait(30)
+            server.stdin.close()
+
+    def identity(self, key):
+        """(certificate, reference); the request is signed through the provider, the certificate by stock openssl."""
+        pem, crt = reference(self.stack, key), self.dir / f"{key}.crt"
+        digest = DIGEST_OF.get(key.removeprefix("device-"), "sha256")
+        csr = self.run("openssl", "req", "-new", f"-{digest}", "-key", pem, "-subj", f"/CN={key}", "-addext",
+                       "subjectAltName=DNS:localhost").stdout
+        signed = subprocess.run(["openssl", "x509", "-req", "-days", "1", "-CA", self.ca, "-CAkey", self.dir / "ca.key",
+                                 "-copy_extensions", "copy"], input=csr, check=True, capture_output=True)
+        crt.write_bytes(signed.stdout)
+        return crt, pem
+
+
+@contextlib.contextmanager
+def party(*algorithms, first=False, **options):
+    with ready(*algorithms, **options) as stack:
+        yield stack, Party(stack, first)
+
+
+class Server:
+    """openssl s_server as Alice, which wants a certificate of the client."""
+
+    def __init__(self, p, identity, *words):
+        self.party, self.identity, self.words, self.log = p, identity, words, p.dir / "server.log"
+
+    def __enter__(self):
+        crt, pem = self.identity
+        self.context = self.party.running("openssl", "s_server", "-accept", "0", "-www", "-Verify", "1", "-verify_return_error",
+                                          "-CAfile", self.party.ca, "-cert", crt, "-key", pem, *self.words, log=self.log)
+        self.process = self.context.__enter__()
+        self.port = wait_for(self.listens_at, "the server")
+        return self
+
+    def listens_at(self):
+        assert self.process.poll() is None, self.said()
+        found = re.search(r"ACCEPT \S+:(\d+)", self.said())
+        return found and found.group(1)
+
+    def __exit__(self, *what):
+        assert self.process.poll() is None, self.said()
+        return self.context.__exit__(*what)
+
+    def said(self):
+        return self.log.read_text(errors="replace")
+
+    def visit(self, identity, *words, check=True):
+        """One handshake from Alice; what the page says."""
+        crt, pem = identity
+        done = self.party.run("openssl", "s_client", "-connect", f"127.0.0.1:{self.port}", "-cert", crt, "-key", pem, "-CAfile",
+                              self.party.ca, "-verify_return_error", "-ign_eof", *words, input=b"GET / HTTP/1.0\r\n\r\n", check=False)
+        if check:
+            assert done.returncode == 0 and b"HTTP/1.0 200 ok" in done.stdout, (done, self.said())
+        return done
+
+
 
 
 @contextlib.contextmanager
@@ -58,6 +163,253 @@ def test_there_is_no_reference_to_what_has_no_public_half_or_is_not_there():
         assert stack.cli("key", "reference", "nothing", check=False).returncode == 3
         if ROOT:
             assert b"NoSuchKey" in stack.cli("key", "reference", "mac", uid=ALICE, check=False).stderr
+
+
+# openssl
+
+
+def test_what_openssl_signs_with_a_reference_is_good_without_the_provider():
+    message = b"signed somewhere else " * 100
+    with party("p256", "p384", "rsa3072", "ed25519") as (stack, p):
+        (p.dir / "message").write_bytes(message)
+        for algorithm in "p256", "p384", "rsa3072":
+            digest = DIGEST_OF.get(algorithm, "sha256")
+            for key in reference(stack, f"device-{algorithm}"), f"holdfast:device-{algorithm}":
+                signature = p.run("openssl", "dgst", f"-{digest}", "-sign", key, p.dir / "message").stdout
+                assert signature_is_good(stack.cli("key", "public", f"device-{algorithm}").stdout, message, signature, digest)
+        signature = p.run("openssl", "pkeyutl", "-sign", "-rawin", "-inkey", reference(stack, "device-ed25519"), "-in",
+                          p.dir / "message").stdout
+        assert signature_is_good(stack.cli("key", "public", "device-ed25519").stdout, message, signature, None)
+        for algorithm in "p256", "p384", "rsa3072", "ed25519":
+            p.identity(f"device-{algorithm}")  # a request, which stock openssl takes
+
+
+def test_rsa_pss_has_a_salt_as_long_as_its_digest_whatever_was_said():
+    with party("rsa3072") as (stack, p):
+        (p.dir / "message").write_bytes(b"salted")
+        pem, public = reference(stack, "device-rsa3072"), p.dir / "public"
+        public.write_bytes(stack.cli("key", "public", "device-rsa3072").stdout)
+        pss = "-sigopt", "rsa_padding_mode:pss"
+        for salt in (), ("-sigopt", "rsa_pss_saltlen:-1"), ("-sigopt", "rsa_pss_saltlen:max"), ("-sigopt", "rsa_pss_saltlen:48"):
+            (p.dir / "signature").write_bytes(p.run("openssl", "dgst", "-sha384", *pss, *salt, "-sign", pem, p.dir / "message").stdout)
+            stack.run(["openssl", "dgst", "-sha384", *pss, "-sigopt", "rsa_pss_saltlen:48", "-verify", public, "-signature",
+                       p.dir / "signature", p.dir / "message"])
+        refused = p.run("openssl", "dgst", "-sha384", *pss, "-sigopt", "rsa_pss_saltlen:20", "-sign", pem, p.dir / "message", check=False)
+        assert refused.returncode and b"SchemeNotSupported" in refused.stderr
+
+
+def test_cms_that_a_reference_signed_is_verified_without_the_provider():
+    with party("p256", "rsa3072", "ed25519") as (stack, p):
+        (p.dir / "message").write_bytes(b"a letter")
+        for algorithm in "p256", "rsa3072":
+            crt, pem = p.identity(f"device-{algorithm}")
+            (p.dir / "cms").write_bytes(p.run("openssl", "cms", "-sign", "-nodetach", "-in", p.dir / "message", "-signer", crt,
+                                              "-inkey", pem, "-md", "sha256").stdout)
+            text = stack.run(["openssl", "cms", "-verify", "-in", p.dir / "cms", "-CAfile", p.ca, "-purpose", "any"]).stdout
+            assert b"a letter" in text
+
+
+def test_a_refusal_is_in_the_error_queue_with_its_name_and_its_sentence():
+    with party("p256", rules=default_rules() + f"allow user={ALICE} key=hashes op=sign-digest\n") as (stack, p):
+        with stack.peer(ADMIN) as admin:
+            admin.create("hashes", "p384", digest=True)
+        pem, large = reference(stack, "device-p256"), p.dir / "large"
+
+        def sign(key, file, uid=ALICE, digest="sha256"):
+            return p.run("openssl", "dgst", f"-{digest}", "-sign", key, file, uid=uid, check=False)
+        (p.dir / "message").write_bytes(b"x" * SIZE_LIMIT)
+        large.write_bytes(b"x" * (SIZE_LIMIT + 1))
+        assert sign(pem, p.dir / "message").returncode == 0
+        assert b"MessageTooLarge" in sign(pem, large).stderr
+        assert b"SchemeNotSupported" in sign(pem, p.dir / "message", digest="sha384").stderr
+        if ROOT:
+            assert re.search(rb"PolicyDenied.*uid %d.*holdfast policy explain" % BOB, sign(pem, p.dir / "message", BOB).stderr)
+            assert b"NoSuchKey" in sign(pem, p.dir / "message", MALLORY).stderr
+        hashes = reference(stack, "hashes")
+        for digest in "sha256", "sha384", "sha512":
+            assert signature_is_good(stack.cli("key", "public", "hashes").stdout, large.read_bytes(),
+                                     sign(hashes, large, digest=digest).stdout, digest)
+        (p.dir / "digest").write_bytes(bytes(32))
+        bare = p.run("openssl", "pkeyutl", "-sign", "-inkey", pem, "-in", p.dir / "digest", "-pkeyopt", "digest:sha256", check=False)
+        assert bare.returncode and b"holdfast::" in bare.stderr, bare
+
+
+def test_a_reference_gives_no_private_key_and_a_damaged_one_is_refused():
+    with party("p256", "rsa3072", "ed25519") as (stack, p):
+        for algorithm in SPKI_OF:
+            pem = reference(stack, f"device-{algorithm}")
+            given = p.run("openssl", "pkey", "-in", pem, check=False)
+            assert given.returncode and b"PRIVATE" not in given.stdout
+            assert p.run("openssl", "pkey", "-in", pem, "-pubout").stdout == stack.cli("key", "public", f"device-{algorithm}").stdout
+            lines = pem.read_text().splitlines(keepends=True)
+            broken = p.dir / "broken.pem"
+            for cut in lines[:2] + lines[3:], lines[:-2] + lines[-1:]:
+                broken.write_text("".join(cut))
+                assert p.run("openssl", "pkey", "-in", broken, "-pubout", check=False).returncode
+
+
+def test_a_reference_does_not_sign_with_the_key_that_came_after():
+    with party("p256") as (stack, p):
+        (p.dir / "message").write_bytes(b"who signs?")
+        pem, public = reference(stack, "device-p256"), stack.cli("key", "public", "device-p256").stdout
+        stack.cli("key", "retire", "device-p256", "-y")
+        with stack.peer(ADMIN) as admin:
+            admin.create("device-p256", "p256")
+        signed = p.run("openssl", "dgst", "-sha256", "-sign", pem, p.dir / "message", check=False)
+        assert signed.returncode or signature_is_good(public, b"who signs?", signed.stdout)
+
+
+# Keys that are not ours
+
+
+def test_keys_of_others_work_whoever_is_asked_first():
+    for first in False, True:
+        with party("p256", "rsa3072", first=first) as (stack, p):
+            (p.dir / "message").write_bytes(b"not yours")
+            kinds = ("EC", "ec_paramgen_curve:P-256"), ("RSA", "rsa_keygen_bits:2048"), ("ED25519", None)
+            for kind, option in kinds:
+                key, public = p.dir / f"own-{kind}", p.dir / f"own-{kind}.pub"
+                key.write_bytes(p.run("openssl", "genpkey", "-algorithm", kind, *(["-pkeyopt", option] if option else [])).stdout)
+                public.write_bytes(p.run("openssl", "pkey", "-in", key, "-pubout").stdout)
+                assert b"PRIVATE KEY" in p.run("openssl", "pkey", "-in", key).stdout and b"is valid" in p.run(
+                    "openssl", "pkey", "-check", "-noout", "-in", key, check=False).stdout + b"is valid" * (kind == "ED25519")
+                raw = ["-rawin", "-in", p.dir / "message"]
+                signature = p.dir / "signature"
+                signature.write_bytes(p.run("openssl", "pkeyutl", "-sign", "-inkey", key, *raw).stdout)
+                p.run("openssl", "pkeyutl", "-verify", "-pubin", "-inkey", public, "-sigfile", signature, *raw)
+                p.run("openssl", "req", "-x509", "-key", key, "-subj", "/CN=own", "-out", p.dir / "own.crt")
+            p.run("openssl", "pkeyutl", "-derive", "-inkey", p.dir / "own-EC", "-peerkey", p.dir / "own-EC.pub")
+            secret = p.dir / "secret"
+            secret.write_bytes(p.run("openssl", "pkeyutl", "-encrypt", "-pubin", "-inkey", p.dir / "own-RSA.pub", "-in", p.dir / "message").stdout)
+            assert p.run("openssl", "pkeyutl", "-decrypt", "-inkey", p.dir / "own-RSA", "-in", secret).stdout == b"not yours"
+            for algorithm in "p256", "rsa3072":
+                identity = p.identity(f"device-{algorithm}")
+                with Server(p, identity, "-groups", "P-256") as server:
+                    for version in "-tls1_2", "-tls1_3":
+                        server.visit(identity, version)
+
+
+# Handshakes
+
+
+def test_openssl_does_mutual_tls_with_references_on_both_sides():
+    with party("p256", "rsa3072", "ed25519") as (stack, p):
+        identities = [p.identity(f"device-{algorithm}") for algorithm in SPKI_OF]
+        for ours in identities:
+            with Server(p, ours) as server:
+                for version in "-tls1_2", "-tls1_3":
+                    for theirs in identities:
+                        assert b"Verification: OK" in server.visit(theirs, version).stdout
+
+
+def test_p384_does_tls_1_3_and_1_2_where_sha384_is_chosen():
+    with party("p384") as (stack, p):
+        identity = p.identity("device-p384")
+        with Server(p, identity) as server:
+            server.visit(identity, "-tls1_3")
+        sigalgs = "-sigalgs", "ECDSA+SHA384"
+        with Server(p, identity, *sigalgs) as server:
+            server.visit(identity, "-tls1_2", *sigalgs)
+
+
+def test_a_restarted_daemon_and_a_disabled_key_are_only_the_next_handshakes_trouble():
+    with party("p256", "ed25519") as (stack, p):
+        ours, theirs = p.identity("device-p256"), p.identity("device-ed25519")
+        with Server(p, ours) as server:
+            for version in "-tls1_2", "-tls1_3":
+                server.visit(theirs, version)
+                stack.kill(stack.daemon_pid())
+                stack.wait_state("ready")
+                server.visit(theirs, version)
+                stack.cli("key", "disable", "device-p256")
+                refused = server.visit(theirs, version, check=False)
+                assert refused.returncode and b"alert" in refused.stderr
+                wait_for(lambda: "KeyDisabled" in server.said(), "the server to say why")
+                stack.cli("key", "enable", "device-p256")
+                server.visit(theirs, version)
+                stack.cli("key", "disable", "device-ed25519")
+                refused = server.visit(theirs, version, check=False)
+                assert refused.returncode and b"KeyDisabled" in refused.stderr
+                stack.cli("key", "enable", "device-ed25519")
+                server.visit(theirs, version)
+
+
+def test_a_key_in_the_tpm_does_tls():
+    with party("p256", tpm=True) as (stack, p):
+        with stack.peer(ADMIN) as admin:
+            admin.create("device-tpm", "p256", protection="tpm")
+        ours, theirs = p.identity("device-tpm"), p.identity("device-p256")
+        with Server(p, ours) as server:
+            for version in "-tls1_2", "-tls1_3":
+                server.visit(ours, version)
+                server.visit(theirs, version)
+
+
+# nginx and curl
+
+
+NGINX = """
+daemon off; env HOLDFAST_SOCKET; worker_processes 2; pid {dir}/nginx.pid; error_log {dir}/error.log info;
+events {{ worker_connections 64; }}
+http {{
+    access_log off; ssl_session_cache off; ssl_session_tickets off;
+    client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3; uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
+    server {{
+        listen 127.0.0.1:{port} ssl;
+        ssl_protocols TLSv1.2 TLSv1.3; {certificates}
+        ssl_client_certificate {ca}; ssl_verify_client on;
+        location / {{ return 200 "$ssl_client_s_dn $ssl_protocol\\n"; }}
+    }}
+}}
+"""
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@contextlib.contextmanager
+def nginx(p, *identities):
+    port, conf = free_port(), p.dir / "nginx.conf"
+    certificates = " ".join(f"ssl_certificate {crt}; ssl_certificate_key {pem};" for crt, pem in identities)
+    conf.write_text(NGINX.format(dir=p.dir, port=port, certificates=certificates, ca=p.ca))
+    with p.running("nginx", "-e", p.dir / "error.log", "-c", conf, log=p.dir / "nginx.log") as server:
+        def listens():
+            assert server.poll() is None, (p.dir / "nginx.log").read_text()
+            with socket.socket() as s:
+                return s.connect_ex(("127.0.0.1", port)) == 0
+        wait_for(listens, "nginx")
+        yield f"https://localhost:{port}/", p.dir / "error.log"
+
+
+def curl(p, url, identity, *words, **options):
+    crt, pem = identity
+    return p.run("curl", "-sS", "--cert", crt, "--key", pem, "--cacert", p.ca, "--noproxy", "*", *words, url, **options)
+
+
+def test_curl_and_nginx_do_mutual_tls_with_keys_that_neither_has():
+    if not shutil.which("nginx", path="/usr/sbin:/usr/bin") or not shutil.which("curl"):
+        raise case.Skip("needs nginx and curl")
+    with party("p256", "rsa3072", "ed25519") as (stack, p):
+        ec, rsa, ed = (p.identity(f"device-{algorithm}") for algorithm in SPKI_OF)
+        with nginx(p, ec, rsa) as (url, errors):
+            for theirs in ec, rsa, ed:
+                for version in "1.2", "1.3":
+                    said = curl(p, url, theirs, "--tlsv" + version, "--tls-max", version).stdout.decode()
+                    assert "CN=device-" in said and "TLSv" + version in said, said
+            for suite in "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256":
+                curl(p, url, ed, "--tls-max", "1.2", "--ciphers", suite)
+            stack.kill(stack.daemon_pid())
+            stack.wait_state("ready")
+            for _ in range(6):  # both workers, likely
+                curl(p, url, ed)
+            stack.cli("key", "disable", "device-p256")
+            assert curl(p, url, ed, "--tls-max", "1.2", "--ciphers", "ECDHE-ECDSA-AES128-GCM-SHA256", check=False).returncode == 35
+            wait_for(lambda: "KeyDisabled" in errors.read_text(), "nginx to say why")
+            curl(p, url, ed, "--tls-max", "1.2", "--ciphers", "ECDHE-RSA-AES128-GCM-SHA256")
+            assert pathlib.Path(p.dir / "nginx.pid").exists()
 
 
 if __name__ == "__main__":
