@@ -412,5 +412,79 @@ def test_curl_and_nginx_do_mutual_tls_with_keys_that_neither_has():
             assert pathlib.Path(p.dir / "nginx.pid").exists()
 
 
+def test_one_file_with_certificate_and_reference_is_taken_in_either_order():
+    with party("p256", "rsa3072") as (stack, p):
+        with Server(p, p.identity("device-p256")) as server:
+            crt, pem = p.identity("device-rsa3072")
+            bundle = p.dir / "bundle.pem"
+            for parts in (crt, pem), (pem, crt), (crt, p.ca, pem):
+                bundle.write_text("".join(part.read_text() for part in parts))
+                server.visit((bundle, bundle))
+                assert b"200 ok" in curl(p, f"https://localhost:{server.port}/", (bundle, bundle), "-i", "--http1.0").stdout
+
+
+# Threads and forks
+
+CPYTHON = """
+import os, socket, ssl, sys, threading
+port, crt, pem, ca = sys.argv[1:]
+context = ssl.create_default_context(cafile=ca)
+context.load_cert_chain(crt, pem)
+done = []
+def visit(times):
+    for _ in range(times):
+        with socket.create_connection(("localhost", port)) as s, context.wrap_socket(s, server_hostname="localhost") as t:
+            t.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+            assert t.recv(8) == b"HTTP/1.1"
+            done.append(1)
+visit(1)
+threads = [threading.Thread(target=visit, args=(8,)) for _ in range(4)]
+for t in threads:
+    t.start()
+children = []
+for _ in range(12):
+    child = os.fork()
+    if child == 0:
+        before = len(done)
+        try:
+            visit(1)
+        finally:
+            os._exit(len(done) == before)
+    children.append(child)
+for t in threads:
+    t.join()
+failed = [os.waitpid(c, 0)[1] for c in children]
+visit(1)
+print(len(done), sum(1 for f in failed if f))
+"""
+
+
+def test_threads_and_forked_children_of_a_python_program_sign_each_for_itself():
+    with party("p256", "ed25519") as (stack, p):
+        crt, pem = p.identity("device-p256")
+        with nginx(p, p.identity("device-p256")) as (url, _):
+            done = p.run("/usr/bin/python3", "-c", CPYTHON, url.split(":")[2].strip("/"), crt, pem, p.ca)
+            assert done.stdout.split() == [b"34", b"0"] and not done.stderr, done
+
+
+NODE = """
+const tls = require('tls'), fs = require('fs'), [port, crt, pem, ca] = process.argv.slice(1);
+const s = tls.connect({port, host: '127.0.0.1', servername: 'localhost', cert: fs.readFileSync(crt), key: fs.readFileSync(pem),
+                       ca: fs.readFileSync(ca)}, () => s.write('GET / HTTP/1.0\\r\\n\\r\\n'));
+s.on('data', d => process.stdout.write(d)); s.on('error', e => { console.error(e); process.exit(1); });
+"""
+
+
+def test_node_takes_a_reference_for_its_key():
+    if not shutil.which("node"):
+        raise case.Skip("needs node")
+    with party("p256", "rsa3072", "ed25519") as (stack, p):
+        identities = [p.identity(f"device-{algorithm}") for algorithm in SPKI_OF]
+        with nginx(p, identities[0]) as (url, _):
+            for crt, pem in identities:
+                said = p.run("node", "-e", NODE, url.split(":")[2].strip("/"), crt, pem, p.ca).stdout
+                assert f"CN={crt.stem}".encode() in said, said
+
+
 if __name__ == "__main__":
     case.main()
