@@ -370,17 +370,25 @@ def free_port():
         return s.getsockname()[1]
 
 
+def listens(server, port, log):
+    assert server.poll() is None, log.read_text()
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+def need(*programs):
+    for program in programs:
+        if not shutil.which(program, path="/usr/sbin:/usr/bin"):
+            raise case.Skip(f"needs {program}")
+
+
 @contextlib.contextmanager
 def nginx(p, *identities):
     port, conf = free_port(), p.dir / "nginx.conf"
     certificates = " ".join(f"ssl_certificate {crt}; ssl_certificate_key {pem};" for crt, pem in identities)
     conf.write_text(NGINX.format(dir=p.dir, port=port, certificates=certificates, ca=p.ca))
     with p.running("nginx", "-e", p.dir / "error.log", "-c", conf, log=p.dir / "nginx.log") as server:
-        def listens():
-            assert server.poll() is None, (p.dir / "nginx.log").read_text()
-            with socket.socket() as s:
-                return s.connect_ex(("127.0.0.1", port)) == 0
-        wait_for(listens, "nginx")
+        wait_for(lambda: listens(server, port, p.dir / "nginx.log"), "nginx")
         yield f"https://localhost:{port}/", p.dir / "error.log"
 
 
@@ -390,8 +398,7 @@ def curl(p, url, identity, *words, **options):
 
 
 def test_curl_and_nginx_do_mutual_tls_with_keys_that_neither_has():
-    if not shutil.which("nginx", path="/usr/sbin:/usr/bin") or not shutil.which("curl"):
-        raise case.Skip("needs nginx and curl")
+    need("nginx", "curl")
     with party("p256", "rsa3072", "ed25519") as (stack, p):
         ec, rsa, ed = (p.identity(f"device-{algorithm}") for algorithm in SPKI_OF)
         with nginx(p, ec, rsa) as (url, errors):
@@ -476,14 +483,59 @@ s.on('data', d => process.stdout.write(d)); s.on('error', e => { console.error(e
 
 
 def test_node_takes_a_reference_for_its_key():
-    if not shutil.which("node"):
-        raise case.Skip("needs node")
+    need("node")
     with party("p256", "rsa3072", "ed25519") as (stack, p):
         identities = [p.identity(f"device-{algorithm}") for algorithm in SPKI_OF]
         with nginx(p, identities[0]) as (url, _):
             for crt, pem in identities:
                 said = p.run("node", "-e", NODE, url.split(":")[2].strip("/"), crt, pem, p.ca).stdout
                 assert f"CN={crt.stem}".encode() in said, said
+
+
+# mosquitto, stunnel, HAProxy
+
+
+@contextlib.contextmanager
+def serving(p, name, port, *words):
+    """A server of its own that listens at port."""
+    log = p.dir / f"{name}.log"
+    with p.running(*words, log=log) as server:
+        wait_for(lambda: listens(server, port, log), name)
+        yield log
+
+
+def test_mosquitto_and_its_clients_do_mutual_tls():
+    need("mosquitto", "mosquitto_pub", "mosquitto_sub")
+    with party("p256", "rsa3072") as (stack, p):
+        (crt, pem), (client_crt, client_pem) = p.identity("device-rsa3072"), p.identity("device-p256")
+        port, conf = free_port(), p.dir / "mosquitto.conf"
+        conf.write_text(f"listener {port} 127.0.0.1\ncafile {p.ca}\ncertfile {crt}\nkeyfile {pem}\nrequire_certificate true\n"
+                        "use_identity_as_username true\nallow_anonymous false\n")
+        client = "-h", "localhost", "-p", str(port), "--cafile", p.ca, "--cert", client_crt, "--key", client_pem, "-t", "news"
+        with serving(p, "mosquitto", port, "mosquitto", "-c", conf) as log:
+            p.run("mosquitto_pub", *client, "-r", "-m", "hello")
+            assert p.run("mosquitto_sub", *client, "-C", "1", "-W", "20").stdout == b"hello\n"
+            stack.cli("key", "disable", "device-rsa3072")
+            assert p.run("mosquitto_pub", *client, "-m", "again", check=False).returncode
+            wait_for(lambda: "KeyDisabled" in log.read_text(), "mosquitto to say why")
+
+
+def test_stunnel_and_haproxy_carry_a_request_with_references_on_each_leg():
+    need("stunnel", "haproxy", "nginx", "curl")
+    with party("p256", "rsa3072", "ed25519") as (stack, p):
+        ec, rsa, ed = (p.identity(f"device-{algorithm}") for algorithm in SPKI_OF)
+        front, middle = free_port(), free_port()
+        bundle, haproxy, stunnel = p.dir / "both.pem", p.dir / "haproxy.cfg", p.dir / "stunnel.conf"
+        bundle.write_text(rsa[0].read_text() + rsa[1].read_text())
+        with nginx(p, ec) as (url, _):
+            server = url.split(":")[2].strip("/")
+            haproxy.write_text("defaults\n mode http\n timeout connect 20s\n timeout client 20s\n timeout server 20s\n"
+                               f"listen leg\n bind 127.0.0.1:{middle} ssl crt {bundle} ca-file {p.ca} verify required\n"
+                               f" server s 127.0.0.1:{server} ssl crt {bundle} ca-file {p.ca} verify required verifyhost localhost\n")
+            stunnel.write_text(f"foreground = yes\npid =\n[leg]\nclient = yes\naccept = 127.0.0.1:{front}\n"
+                               f"connect = 127.0.0.1:{middle}\ncert = {ed[0]}\nkey = {ed[1]}\nCAfile = {p.ca}\nverifyChain = yes\n")
+            with serving(p, "haproxy", middle, "haproxy", "-db", "-f", haproxy), serving(p, "stunnel", front, "stunnel", stunnel):
+                assert b"CN=device-rsa3072" in p.run("curl", "-sS", "--noproxy", "*", f"http://127.0.0.1:{front}/").stdout
 
 
 if __name__ == "__main__":
