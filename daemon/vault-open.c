@@ -127,9 +127,9 @@ static int get_meta_u64(Store *s, const char *key, uint64_t *ret)
 
 /* ---- a change made here, all steps in a row ---- */
 
-static int write_change(VaultJob *j, const SyncChange *c, uint64_t *ret_seq)
+static int write_change(VaultJob *j, const SyncChange *c, const UsesForfeiture *forfeiture, uint64_t *ret_seq)
 {
-        uint8_t state[32], epoch[8], forfeit[8];
+        uint8_t state[32], epoch[8];
         AuditLine line;
         uint64_t seq;
         int r;
@@ -142,10 +142,8 @@ static int write_change(VaultJob *j, const SyncChange *c, uint64_t *ret_seq)
                 r = store_put_meta(j->store, META_EPOCH, BYTES_ARRAY(epoch));
         if (!r)
                 r = vault_job_put_tpm(j);
-        if (!r && c->forfeit) {
-                put_u64(forfeit, c->forfeit);
-                r = store_put_meta(j->store, USES_META_FORFEIT, BYTES_ARRAY(forfeit));
-        }
+        if (!r && c->forfeit)
+                r = uses_forfeiture_write(j->store, forfeiture);
         if (!r)
                 r = store_set_seq(j->store, seq);
         if (r)
@@ -160,16 +158,19 @@ static int write_change(VaultJob *j, const SyncChange *c, uint64_t *ret_seq)
 
 int vault_job_sync_change(VaultJob *j, const SyncChange *c)
 {
+        _cleanup_(uses_forfeiture_deinit) UsesForfeiture forfeiture = {0};
         uint64_t seq;
         int r = 0;
 
         if (j->tpm_lost)
                 r = lost_moment(j->store, clock_wall(), &j->tpm_lost_when);
+        if (!r && c->forfeit)
+                r = uses_forfeiture_read(j->store, clock_wall(), &forfeiture);
         if (!r)
                 r = store_begin(j->store);
         if (r)
                 return r;
-        r = write_change(j, c, &seq);
+        r = write_change(j, c, &forfeiture, &seq);
         if (r) {
                 store_rollback(j->store);
                 return r;
@@ -537,7 +538,7 @@ static void fill_repair(const VaultJob *j, AuditLine *line, const void *userdata
                 audit_line_u64(line, "uid", 0);
 }
 
-/* An operator has said that this store is the one to go on with. */
+/* An operator has said that this store is the one to go on with. What was used of it elsewhere or since, nobody knows. */
 static int repair(VaultJob *j, const AuditRecovery *rec, const char *why)
 {
         RepairStory story = {.reason = why, .store_seq = store_seq(j->store), .log_seq = rec->current.seq};
@@ -560,11 +561,12 @@ static int repair(VaultJob *j, const AuditRecovery *rec, const char *why)
                                                      .fill = fill_repair,
                                                      .userdata = &story,
                                                      .slots_hash = hash,
-                                                     .epoch = j->epoch + 1});
+                                                     .epoch = j->epoch + 1,
+                                                     .forfeit = true});
         if (r)
                 return r;
         vault_job_reanchor(j);
-        r = load_lost(j);
+        r = vault_job_load(j);
         return r ? r : settle_slots(j);
 }
 

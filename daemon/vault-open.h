@@ -85,7 +85,7 @@ typedef struct SyncChange {
         const void *userdata;
         const uint8_t *slots_hash;
         uint64_t epoch;
-        uint64_t forfeit; /* 0, or USES_META_FORFEIT */
+        bool forfeit; /* counted uses, until granted again */
 } SyncChange;
 int vault_job_sync_change(VaultJob *j, const SyncChange *c);
 

@@ -201,7 +201,6 @@ static void fill(const VaultJob *j, AuditLine *line, const void *userdata)
 static int build(VaultJob *j)
 {
         AuditRecovery rec = {0};
-        uint64_t now = clock_wall(), newest = 0;
         uint8_t hash[32];
         AuditNote note;
         Story story;
@@ -216,8 +215,6 @@ static int build(VaultJob *j)
         r = story.continued ? 0 : begin_log(j, &note);
         if (!r)
                 r = io_write_file(j->store_fd, "slots", buffer_bytes(&j->new_slots), 0600);
-        if (!r)
-                r = uses_forfeit_stored(j->store, &newest);
         change_slots_hash(buffer_bytes(&j->new_slots), hash);
         j->daemon->vault.restored_sequence = note.size;
         return r ? r
@@ -231,7 +228,7 @@ static int build(VaultJob *j)
                                                                                             ? rec.checkpoint.epoch
                                                                                             : note.epoch) +
                                                             1,
-                                                   .forfeit = newest > now ? newest : now,
+                                                   .forfeit = true,
                                    });
 }
 

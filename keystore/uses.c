@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/wire.h"
 
 #define BLOCK_MAX 256
 #define BLOCK_SHARE 16
@@ -106,25 +107,33 @@ void uses_set_forfeit(Uses *u, uint64_t created_until)
         u->forfeit = created_until;
 }
 
-typedef struct Forfeiture {
-        Buffer rows; /* StoreUsesRow; the store is read and not written while it is scanned */
-        uint64_t newest;
-} Forfeiture;
-
 static int note_row(void *userdata, const StoreUsesRow *row)
 {
-        Forfeiture *f = userdata;
+        UsesForfeiture *f = userdata;
 
         return row->spent == STORE_USES_FORFEITED ? 0 : buffer_append(&f->rows, row, sizeof(*row));
 }
 
 static int note_key(void *userdata, const StoreKeyRow *row)
 {
-        Forfeiture *f = userdata;
+        UsesForfeiture *f = userdata;
 
-        if (row->attributes->created > f->newest)
-                f->newest = row->attributes->created;
+        if (row->attributes->created > f->until)
+                f->until = row->attributes->created;
         return 0;
+}
+
+int uses_forfeiture_read(Store *store, uint64_t now, UsesForfeiture *ret)
+{
+        static const StoreVisitor visitor = {.key = note_key, .uses = note_row};
+        UsesForfeiture f = {.rows = BUFFER_INIT(SIZE_MAX), .until = now};
+        int r = store_scan(store, &visitor, &f);
+
+        if (r)
+                uses_forfeiture_deinit(&f);
+        else
+                *ret = f;
+        return r;
 }
 
 static int forfeit_row(Store *store, const uint8_t *at)
@@ -139,33 +148,21 @@ static int forfeit_row(Store *store, const uint8_t *at)
         return store_put_uses(store, &row);
 }
 
-static int forfeit_rows(Store *store, Bytes rows)
+int uses_forfeiture_write(Store *store, const UsesForfeiture *forfeiture)
 {
-        int r = store_begin(store);
+        _cleanup_buffer_ Buffer until = BUFFER_INIT(8);
+        int r = wire_put_u64(&until, forfeiture->until);
 
-        if (r)
-                return r;
-        for (size_t at = 0; !r && at < rows.len; at += sizeof(StoreUsesRow))
-                r = forfeit_row(store, rows.data + at);
-        if (r)
-                store_rollback(store);
-        else if (store_commit(store) != STORE_COMMITTED)
-                r = -EIO;
+        if (!r)
+                r = store_put_meta(store, USES_META_FORFEIT, buffer_bytes(&until));
+        for (size_t at = 0; !r && at < forfeiture->rows.len; at += sizeof(StoreUsesRow))
+                r = forfeit_row(store, forfeiture->rows.data + at);
         return r;
 }
 
-int uses_forfeit_stored(Store *store, uint64_t *ret_newest)
+void uses_forfeiture_deinit(UsesForfeiture *forfeiture)
 {
-        static const StoreVisitor visitor = {.key = note_key, .uses = note_row};
-        Forfeiture f = {.rows = BUFFER_INIT(SIZE_MAX)};
-        int r = store_scan(store, &visitor, &f);
-
-        if (!r && f.rows.len)
-                r = forfeit_rows(store, buffer_bytes(&f.rows));
-        buffer_deinit(&f.rows);
-        if (!r)
-                *ret_newest = f.newest;
-        return r;
+        buffer_deinit(&forfeiture->rows);
 }
 
 /* Uses of the limit that no block has reserved yet. */

@@ -33,14 +33,21 @@ DEFINE_CLEANUP(Uses, uses_free)
 
 /* At start. HF_E_STORE_DAMAGED if the pair is there already. */
 int uses_load(Uses *u, const StoreUsesRow *row);
-/* A restore without the newer log: keys created at or before this time have no uses left, whatever the rule,
- * until granted again (microseconds; 0: none). The daemon keeps the value as meta row USES_META_FORFEIT, 8
- * bytes little-endian; keystore_load() reads it. */
+/* Keys created at or before this time have no uses left, whatever the rule, until granted again (microseconds;
+ * 0: none). It is the meta row USES_META_FORFEIT, 8 bytes little-endian; keystore_load() reads it. */
 #define USES_META_FORFEIT "uses.forfeit"
 void uses_set_forfeit(Uses *u, uint64_t created_until);
-/* The same for counts that are stored already, in a transaction of its own. *ret_newest: when the newest key
- * was created; USES_META_FORFEIT must not be before it, however wrong the clock is. */
-int uses_forfeit_stored(Store *store, uint64_t *ret_newest);
+
+/* A store that may be older than what was done with it (restored, or a rollback that was accepted): no key in it
+ * has uses left until granted again, those with a stored count either. Read before the transaction, written in it. */
+typedef struct UsesForfeiture {
+        Buffer rows;    /* StoreUsesRow, as they are */
+        uint64_t until; /* `now`, or when the newest key was created: however wrong the clock is */
+} UsesForfeiture;
+
+int uses_forfeiture_read(Store *store, uint64_t now, UsesForfeiture *ret);
+int uses_forfeiture_write(Store *store, const UsesForfeiture *forfeiture);
+void uses_forfeiture_deinit(UsesForfeiture *forfeiture);
 
 /* `created` is the key's. Takes one use if the verdict is USES_ALLOWED. */
 UsesVerdict uses_take(Uses *u, const Uuid *key, uint64_t created, const char *rule, uint64_t limit);

@@ -128,6 +128,48 @@ def test_an_older_store_beside_the_log_is_rolled_back_and_both_numbers_are_said(
         stack.wait_state("ready")
 
 
+def test_counted_uses_do_not_come_back_by_an_accepted_rollback():
+    rules = (f"allow user={ADMIN} op=operate,manage,audit\n"
+             f"allow user={ADMIN} key=device-* op=sign uses=4 name=counted\n")
+    with Stack(bus=False, rules=rules) as stack:
+        stack.init()
+        with stack.peer(ADMIN) as admin:
+            admin.create("device-a", "p256")
+            admin.create("device-b", "p256")
+            admin.sign("device-b", MESSAGE)
+        stack.stop()
+        saved = copy_of(stack, "older")
+        stack.start()
+        stack.wait_state("ready")
+
+        def nothing_left():
+            with stack.peer(ADMIN) as admin:
+                for name in ("device-a", "device-b"):
+                    try:
+                        admin.sign(name, MESSAGE)
+                        raise AssertionError("was answered")
+                    except Refused as refused:
+                        assert refused.name == "UsesExhausted", refused
+        with stack.peer(ADMIN) as admin:
+            for name, left in (("device-a", 4), ("device-b", 3)):
+                for _ in range(left):
+                    admin.sign(name, MESSAGE)
+        nothing_left()
+        stack.stop()
+        put_back(stack, saved, *DATABASE)
+        refused_with(stack, "StoreRolledBack")
+        stack.cli("recover", "--accept-rollback", "--yes")
+        stack.wait_state("ready")
+        nothing_left()
+        stack.restart()
+        stack.wait_state("ready")
+        nothing_left()
+        with stack.peer(ADMIN) as admin:
+            admin.create("device-c", "p256")
+            for _ in range(4):
+                admin.sign("device-c", MESSAGE)
+
+
 def test_an_older_log_beside_the_store_is_a_truncated_log():
     with ready() as stack:
         stack.stop()
