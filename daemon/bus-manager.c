@@ -595,7 +595,7 @@ const Method manager_methods[] = {
                 {M, "Restore", "ha{sv}", "a{sv}", VAULT_UNINITIALISED | VAULT_FOREIGN | VAULT_REFUSED, 0,
                                 POLICY_OP_RESTORE, backup_handle_restore},
                 {M, "Rekey", "sa{sv}", "a{sv}", VAULT_READY, 0, POLICY_OP_REKEY, backup_handle_rekey},
-                {M, "Recover", "a{sv}", "a{sv}", VAULT_FOREIGN | VAULT_REFUSED, 0, POLICY_OP_RECOVER,
+                {M, "Recover", "a{sv}", "a{sv}", VAULT_FOREIGN | VAULT_REFUSED | VAULT_READY, 0, POLICY_OP_RECOVER,
                                 store_handle_recover},
                 {M, "Explain", "ssa{sv}", "a{sv}", VAULT_ANY, 0, 0, handle_explain},
                 {M, "ReloadPolicy", "a{sv}", "a{sv}", VAULT_ANY, 0, 0, handle_reload},

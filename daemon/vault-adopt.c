@@ -16,7 +16,6 @@
 typedef struct Adoption {
         VaultJob *job;
         void (*then)(VaultJob *j, int result);
-        Bytes slots;
         SlotList list;
         size_t at; /* slots before it are settled */
 } Adoption;
@@ -30,17 +29,8 @@ static void end(Adoption *a, int result)
         then(j, result);
 }
 
-/* The answers of ADOPT and SLOT_REMOVE. */
-static int take_slots(VaultJob *j, int result, Bytes body)
+static int keep_slots(VaultJob *j, Bytes slots)
 {
-        WireReader r = wire_reader(body);
-        Bytes slots;
-
-        if (result)
-                return result;
-        slots = wire_get_block(&r, SLOTS_FILE_MAX);
-        if (wire_done(&r))
-                return HF_E_SIGNER_FAILED;
         buffer_clear(&j->new_slots);
         return buffer_append(&j->new_slots, slots.data, slots.len);
 }
@@ -49,9 +39,14 @@ static void remove_next(Adoption *a);
 
 static void on_removed(void *userdata, int result, Bytes body)
 {
+        WireReader r = wire_reader(body);
         Adoption *a = userdata;
+        Bytes slots;
 
-        result = take_slots(a->job, result, body);
+        if (!result) {
+                slots = wire_get_block(&r, SLOTS_FILE_MAX);
+                result = wire_done(&r) ? HF_E_SIGNER_FAILED : keep_slots(a->job, slots);
+        }
         if (result)
                 end(a, result);
         else
@@ -104,35 +99,30 @@ static int call(Adoption *a, SignerRequest request, Bytes slots, SignerReplyFunc
         return r ? r : signer_call(signer, NULL, 0, reply, a);
 }
 
+/* The signer says whether the identity it wrote is another one: nobody asks the TPM a second time. */
 static void on_adopted(void *userdata, int result, Bytes body)
 {
+        WireReader r = wire_reader(body);
         Adoption *a = userdata;
+        VaultJob *j = a->job;
+        Bytes slots;
 
-        result = take_slots(a->job, result, body);
-        if (!result && a->job->tpm_lost) {
-                result = call(a, SIGNER_SLOTS, buffer_bytes(&a->job->new_slots), on_listed);
+        if (!result) {
+                slots = wire_get_block(&r, SLOTS_FILE_MAX);
+                j->tpm_lost = wire_get_u8(&r) ? "its TPM was cleared or replaced" : NULL;
+                result = wire_done(&r) ? HF_E_SIGNER_FAILED : keep_slots(j, slots);
+        }
+        if (!result && j->tpm_lost) {
+                result = call(a, SIGNER_SLOTS, buffer_bytes(&j->new_slots), on_listed);
                 if (!result)
                         return;
         }
         end(a, result);
 }
 
-static void on_match(void *userdata, int result, Bytes body)
-{
-        WireReader r = wire_reader(body);
-        Adoption *a = userdata;
-
-        if (!result && wire_get_u8(&r) == SIGNER_TPM_OTHER)
-                a->job->tpm_lost = "its TPM was cleared or replaced";
-        result = call(a, SIGNER_ADOPT, a->slots, on_adopted);
-        if (result)
-                end(a, result);
-}
-
 void vault_job_adopt(VaultJob *j, Bytes slots, void (*then)(VaultJob *j, int result))
 {
         Adoption *a = calloc(1, sizeof(*a));
-        Buffer *b;
         int r;
 
         if (!a) {
@@ -141,13 +131,7 @@ void vault_job_adopt(VaultJob *j, Bytes slots, void (*then)(VaultJob *j, int res
         }
         a->job = j;
         a->then = then;
-        a->slots = slots;
-        b = signer_begin(j->daemon->signer, SIGNER_TPM);
-        r = wire_put_block(b, slots);
-        if (!r)
-                r = wire_put_u8(b, 1);
-        if (!r)
-                r = signer_call(j->daemon->signer, NULL, 0, on_match, a);
+        r = call(a, SIGNER_ADOPT, slots, on_adopted);
         if (r)
                 end(a, r);
 }

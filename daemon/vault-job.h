@@ -19,7 +19,7 @@ int vault_read_slots_file(Daemon *d);
  * on with `then` in any case, the answer in j->freshness; perhaps at once. */
 void vault_job_ask_tpm(VaultJob *j, Bytes slots, bool is_it_ours, void (*then)(VaultJob *j));
 /* Makes a slots file out of this one that fits this machine and its TPM, in j->new_slots; j->tpm_lost is set if the keys of
- * the old TPM are lost. The span is needed until `then`. */
+ * the old TPM are lost. */
 void vault_job_adopt(VaultJob *j, Bytes slots, void (*then)(VaultJob *j, int result));
 /* The signatures of PCR policies there are, as a block. */
 int vault_put_signatures(const Daemon *d, Buffer *b);

@@ -332,7 +332,7 @@ static void on_drained(void *userdata)
         int r;
 
         k->counter = anchor_note(d, false);
-        vault_pause(d);
+        vault_pause(d, "the store is being rekeyed");
         r = worker_post(d->worker, build_rows, on_rows_built, k);
         if (r)
                 give_up(k, r);

@@ -93,15 +93,16 @@ typedef struct VaultInitParams {
 int vault_init(Daemon *d, const VaultInitParams *params, const Caller *caller, VaultDoneFunc done,
                 void *userdata);
 int vault_confirm(Daemon *d, int code_fd, VaultDoneFunc done, void *userdata);
+/* HF_E_STORE_INITIALISED: it is open, and the TPM is the one it was made with. */
 int vault_recover(Daemon *d, bool accept_rollback, int secret_fd, const Caller *caller, VaultDoneFunc done,
                 void *userdata);
 
 /* The open store turns out not to be one to go on with: closes it, as a lock does, and says why. */
 void vault_refuse(Daemon *d, VaultState state, int error, const char *reason);
 
-/* For a rekey: closes the store for a moment in which calls get Busy, and opens STATE/store with these keys, which the
- * signer of this life has. */
-void vault_pause(Daemon *d);
+/* Closes the store for a moment in which calls get Busy, for the reason given; for a rekey then opens STATE/store with
+ * these keys, which the signer of this life has. */
+void vault_pause(Daemon *d, const char *why);
 int vault_open_again(Daemon *d, const SignerOpened *keys, const uint8_t life[static 16], VaultDoneFunc done,
                 void *userdata);
 

@@ -45,7 +45,7 @@ typedef enum SignerRequest {
          * slot made anew. tpm2-derived: from the fingerprint given           -> {block slots} */
         SIGNER_SLOT_CHANGE = 9,
         /* {block slots}: write this machine's id and this TPM's identity, and define an NV counter where the TPM is another
-         *                                                                    -> {block slots} */
+         *                                                     -> {block slots, u8 1: their TPM is another than before} */
         SIGNER_ADOPT = 10,
         /* {block slots or empty, u8 fresh}                                   -> {u8 SignerTpmMatch, TpmState} */
         SIGNER_TPM = 11,

@@ -118,6 +118,8 @@ static int adopt_tpm(Call *call, Slots *slots)
                 r = check_counter(call, slots, auth);
         if (r == HF_E_NO_SUCH_KEY)
                 r = call_claim_tpm(call, &keys, auth, slots);
+        if (!r && state.presence == TPM_PRESENCE_READY && !slots_have_tpm(slots))
+                r = HF_E_TPM_UNAVAILABLE; /* went away in between */
         secret_erase(auth, sizeof(auth));
         seal_keys_erase(&keys);
         return r;
@@ -127,21 +129,28 @@ int op_adopt(Call *call)
 {
         WireReader reader = wire_reader(call->body);
         Vault *v = &call->signer->vault;
+        uint8_t before[TPM_NAME_SIZE];
         Slots slots;
+        bool had, other;
         int r;
 
         r = call_get_own_slots(call, &reader, &slots);
         if (wire_done(&reader))
                 return -EPROTO;
-        if (!r)
-                r = adopt_tpm(call, &slots);
         if (r)
                 return r;
+        had = slots_have_tpm(&slots);
+        memcpy(before, slots.tpm, sizeof(before));
+        r = adopt_tpm(call, &slots);
+        if (r)
+                return r;
+        other = had && slots_have_tpm(&slots) && memcmp(before, slots.tpm, sizeof(before)) != 0;
         memcpy(slots.machine, v->machine, sizeof(slots.machine));
         pthread_rwlock_wrlock(&v->lock);
         memcpy(v->tpm, slots.tpm, sizeof(v->tpm));
         pthread_rwlock_unlock(&v->lock);
-        return call_put_slots(call, &slots);
+        r = call_put_slots(call, &slots);
+        return r ? r : wire_put_u8(call->reply, other);
 }
 
 /* The key opens under the lock, the TPM is asked without it. */

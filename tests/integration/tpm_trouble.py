@@ -221,6 +221,37 @@ def test_T06_keys_of_a_cleared_tpm_are_lost_by_name_and_nothing_is_deleted():
         stack.wait_state("ready")
 
 
+def test_T06_a_store_that_is_open_when_its_tpm_is_cleared_is_taken_over_without_being_locked():
+    with sealed() as stack:
+        pids = alive(stack)
+        key = stack.dir / "auditor.key"
+        key.write_text(stack.auditor_key() + "\n")
+        said = stack.cli("recover", "--yes", "--passphrase-file", stack.dir / "code", check=False)
+        assert b"StoreInitialised" in said.stderr, said
+        stack.tpm.clear()
+        assert refused_sign(stack).name == "TpmIdentityChanged"
+        wrong = stack.dir / "wrong"
+        wrong.write_text("not the code\n")
+        assert stack.cli("recover", "--yes", "--passphrase-file", wrong, check=False).returncode != 0
+        assert stack.status()["state"] == "ready"
+        soft_works(stack)
+        with stack.peer(ADMIN) as admin:
+            admin.create("device-more", "p256")  # changes go on after a try that failed
+        stack.cli("recover", "--yes", "--passphrase-file", stack.dir / "code", "--slot", "tpm2", "--pcr", "7")
+        assert stack.status()["state"] == "ready" and alive(stack) == pids
+        soft_works(stack)
+        assert refused_sign(stack).name == "KeyLost"
+        with stack.peer(ADMIN) as admin:
+            log = exported(admin)
+            assert {"store.recover", "key.lost"} <= {r["event"] for r in lines(log)}
+            admin.create("device-new", "p256", protection="tpm")
+        stack.verify(log, key)
+        signs(stack, "device-new")
+        stack.restart()
+        stack.wait_state("ready")
+        soft_works(stack)
+
+
 def test_T06_a_tpm_that_does_not_answer_is_not_given_up():
     with sealed() as stack:
         stack.tpm.clear()

@@ -203,7 +203,7 @@ int chip_slot_verb(Chip *c, SignerRequest verb, uint32_t id, Bytes extra, const 
         return 0;
 }
 
-int chip_adopt(Chip *c)
+int chip_adopt(Chip *c, bool *ret_other)
 {
         _cleanup_buffer_ Buffer b = BUFFER_INIT(SLOTS_FILE_MAX + 16);
         WireReader reader;
@@ -214,6 +214,7 @@ int chip_adopt(Chip *c)
         r = peer_call(&c->peer, SIGNER_ADOPT, buffer_bytes(&b), NULL, 0, &reply);
         if (r)
                 return r;
+        *ret_other = reply.data[--reply.len];
         reader = wire_reader(reply);
         keep_slots(&c->peer, &reader);
         return 0;

@@ -36,7 +36,7 @@ int chip_init(Chip *c, const ChipSlot *slot, SignerOpened *ret);
 int chip_slot_add(Chip *c, const ChipSlot *slot, uint32_t *ret_id);
 /* SLOT_REMOVE, SLOT_CHANGE, SLOT_RESEAL. `extra` is what follows the id, as it is. */
 int chip_slot_verb(Chip *c, SignerRequest verb, uint32_t id, Bytes extra, const char *secret);
-int chip_adopt(Chip *c);
+int chip_adopt(Chip *c, bool *ret_other);
 int chip_rekey(Chip *c, const ChipSlot *slot, Buffer *ret_slots);
 void chip_slots(Chip *c, SlotList *ret);
 int chip_unlock(Chip *c, bool attended, const char *secret, char reasons[static 1024]);

@@ -207,6 +207,7 @@ static void test_slots_of_the_tpm_beside_one_that_needs_none(void **state)
 
 static void test_a_store_knows_its_tpm_and_another_gets_a_counter_of_its_own(void **state)
 {
+        bool other;
         uint64_t first, second, third;
         SignerOpened opened;
         char reasons[1024];
@@ -224,7 +225,8 @@ static void test_a_store_knows_its_tpm_and_another_gets_a_counter_of_its_own(voi
         assert_int_equal(chip_counter(c, TPM_COUNTER_INCREMENT, buffer_bytes(&c->peer.slots), &second), 0);
         assert_int_equal(second, first + 1);
         /* The same TPM keeps it. */
-        assert_int_equal(chip_adopt(c), 0);
+        assert_int_equal(chip_adopt(c, &other), 0);
+        assert_false(other);
         assert_int_equal(chip_counter(c, TPM_COUNTER_READ, buffer_bytes(&c->peer.slots), &third), 0);
         assert_int_equal(third, second);
 
@@ -238,7 +240,8 @@ static void test_a_store_knows_its_tpm_and_another_gets_a_counter_of_its_own(voi
         assert_int_equal(chip_unlock(c, true, "correct horse", reasons), 0);
         assert_int_equal(chip_counter(c, TPM_COUNTER_READ, buffer_bytes(&c->peer.slots), &third), HF_E_NO_SUCH_KEY);
         assert_true(chip_sign(c, &k, SCHEME_ES256) != 0);
-        assert_int_equal(chip_adopt(c), 0);
+        assert_int_equal(chip_adopt(c, &other), 0);
+        assert_true(other);
         assert_int_equal(chip_state(c, &s), SIGNER_TPM_SAME);
         assert_int_equal(chip_counter(c, TPM_COUNTER_INCREMENT, buffer_bytes(&c->peer.slots), &third), 0);
         assert_int_equal(chip_key(c, &k, KEY_P256, PURPOSE_SIGN), 0);
@@ -302,6 +305,7 @@ static void test_a_rekey_keeps_the_counter(void **state)
 
 static void test_a_store_made_without_a_tpm_is_bound_to_none(void **state)
 {
+        bool other;
         SignerOpened opened;
         uint64_t value;
         Chip *c = *state;
@@ -319,13 +323,15 @@ static void test_a_store_made_without_a_tpm_is_bound_to_none(void **state)
         assert_int_equal(chip_state(c, &s), SIGNER_TPM_UNBOUND);
         assert_int_equal(chip_counter(c, TPM_COUNTER_READ, buffer_bytes(&c->peer.slots), &value), HF_E_NOT_SUPPORTED);
         /* Until somebody says that it belongs here. */
-        assert_int_equal(chip_adopt(c), 0);
+        assert_int_equal(chip_adopt(c, &other), 0);
+        assert_false(other);
         assert_int_equal(chip_state(c, &s), SIGNER_TPM_SAME);
         assert_int_equal(chip_counter(c, TPM_COUNTER_READ, buffer_bytes(&c->peer.slots), &value), 0);
 }
 
 static void test_nothing_of_the_tpm_is_for_a_store_that_is_locked_or_foreign(void **state)
 {
+        bool other;
         SignerOpened opened;
         uint64_t value;
         Chip *c = *state;
@@ -336,7 +342,7 @@ static void test_nothing_of_the_tpm_is_for_a_store_that_is_locked_or_foreign(voi
         assert_int_equal(chip_counter(c, TPM_COUNTER_DEFINE, buffer_bytes(&c->peer.slots), &value), HF_E_INVALID_ARGS);
         assert_int_equal(peer_call(&c->peer, SIGNER_LOCK, BYTES_NULL, NULL, 0, &reply), 0);
         assert_int_equal(chip_counter(c, TPM_COUNTER_READ, buffer_bytes(&c->peer.slots), &value), HF_E_STORE_LOCKED);
-        assert_int_equal(chip_adopt(c), HF_E_STORE_LOCKED);
+        assert_int_equal(chip_adopt(c, &other), HF_E_STORE_LOCKED);
         assert_int_equal(chip_slot_add(c, &sealed, &id), HF_E_STORE_LOCKED);
         assert_int_equal(chip_slot_verb(c, SIGNER_SLOT_RESEAL, 1, BYTES("\0\0\0", 4), NULL), HF_E_STORE_LOCKED);
 }
