@@ -112,6 +112,8 @@ static const AuditEvent events[] = {
                 {"undone", AUDIT_EVENT_RESERVE, {U64_REQUIRED("ref"), STR("reason")}},
                 {"unlock.failed", 0, {STR_REQUIRED("reason"), U64("slot"), STR("kind"), CALLER}},
                 {"use.lost", AUDIT_EVENT_USE | AUDIT_EVENT_RESERVE, {STR("reason")}},
+                {"uses.grant", AUDIT_EVENT_CHANGE,
+                                {STATE, KEY, STR_REQUIRED("granted-rule"), U64_REQUIRED("left"), CALLER}},
                 {"uses.reserve", AUDIT_EVENT_CHANGE,
                                 {STATE, KEY, STR_REQUIRED("rule"), U64_REQUIRED("count"), U64("left")}},
 };

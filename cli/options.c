@@ -70,6 +70,7 @@ static const OptionRow rows[] = {
                                 "Go on with an older store; what is newer is lost"),
                 TEXT("user", 'u', user, "USER", "Ask for this user instead of yourself"),
                 TEXT("unit", 0, unit, "UNIT", "Ask as if the caller were this systemd unit"),
+                TEXT("uses", 0, uses, "N", "So many uses; default: as many as the rule has"),
                 TEXT("from", 0, from, "SEQ", "Begin at this record"),
                 TEXT("limit", 'n', limit, "N", "At most N records"),
                 TEXT("event", 0, event, "PATTERN", "Only events like this, such as 'key.*'"),

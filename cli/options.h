@@ -35,7 +35,7 @@ typedef struct Options {
         /* policy */
         const char *user, *unit;
         /* audit */
-        const char *from, *limit, *event, *caller, *since, *key, *expect, *before, *archived;
+        const char *uses, *from, *limit, *event, *caller, *since, *key, *expect, *before, *archived;
         bool follow, list;
 } Options;
 

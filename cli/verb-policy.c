@@ -85,10 +85,29 @@ static int run_reload(Cli *cli)
         return r ? r : show_object(cli, json_array_get(reply, 0), reload_columns);
 }
 
+static int run_grant(Cli *cli)
+{
+        CallArgs args = {0};
+        uint64_t uses;
+        int r;
+
+        args_string(&args, NULL, cli->args[1]);
+        if (cli->options.uses) {
+                if (!cli_number(cli, "--uses", cli->options.uses, 1, UINT64_MAX, &uses))
+                        return EXIT_CODE_USAGE;
+                args_number(&args, "uses", HF_ARG_U64, uses);
+        }
+        r = cli_call(cli, CALL_KEY(cli->args[0], "GrantUses", &args), NULL);
+        if (r == 0)
+                cli_talk(cli, "Key %s may be used again by rule %s.", cli->args[0], cli->args[1]);
+        return r;
+}
+
 const Verb verbs_policy[] = {
                 {"policy", "explain", "OPERATION [KEY]", 1, 2, "user unit algorithm scheme",
                                 "Say which rule would decide, and why", run_explain},
                 {"policy", "reload", "", 0, 0, "accept-accounts", "Load the rules anew; with an error the old ones stay",
                                 run_reload},
+                {"policy", "grant", "KEY RULE", 2, 2, "uses", "Give a key the counted uses (uses=) of a rule anew", run_grant},
                 {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

@@ -635,6 +635,40 @@ static int handle_destroy(Operation *op)
         return r ? r : key_destroy(op);
 }
 
+/* ---- counted uses ---- */
+
+static const OptionSpec grant_options[] = {{"uses", OPTION_U64, 0}, {0}};
+
+static int handle_grant(Operation *op)
+{
+        uint64_t limit, uses = UINT64_MAX; /* all that the rule has */
+        const PolicyRule *rule;
+        const char *name;
+        int r;
+
+        if (sd_bus_message_read_basic(op->call, 's', &name) < 0)
+                return HF_E_INVALID_ARGS;
+        r = read_options(op, grant_options, &uses);
+        if (r)
+                return r;
+        r = operation_authorise(op, &(Question){.operation = POLICY_OP_POLICY_GRANT});
+        if (r)
+                return r;
+        rule = policy_rule_find(op->policy, name);
+        limit = rule ? policy_rule_uses(rule) : 0;
+        if (uses == UINT64_MAX)
+                uses = limit;
+        if (uses >= 1 && uses <= limit)
+                return change_grant_uses(op, name, limit, uses);
+        if (limit > 0)
+                operation_fail_because(op, HF_E_INVALID_ARGS, "Rule '%s' has 1 to %llu uses. Nothing was done.", name,
+                                (unsigned long long)limit);
+        else
+                operation_fail_because(op, HF_E_INVALID_ARGS, "No rule in force has name=%.40s and uses=. Nothing was done.",
+                                name);
+        return OPERATION_ANSWERED;
+}
+
 const Method key_methods[] = {
                 {HF_IFACE_KEY, "Describe", "a{sv}", "a{sv}", 0, METHOD_KEY, POLICY_OP_DESCRIBE,
                                 handle_describe},
@@ -653,5 +687,6 @@ const Method key_methods[] = {
                 {HF_IFACE_KEY, "Freeze", "a{sv}", "", 0, METHOD_KEY, POLICY_OP_FREEZE, handle_freeze},
                 {HF_IFACE_KEY, "Retire", "a{sv}", "", 0, METHOD_KEY, POLICY_OP_DISABLE, handle_retire},
                 {HF_IFACE_KEY, "Destroy", "a{sv}", "", 0, METHOD_KEY, POLICY_OP_DESTROY, handle_destroy},
+                {HF_IFACE_KEY, "GrantUses", "sa{sv}", "", 0, METHOD_KEY, 0, handle_grant},
                 {0},
 };

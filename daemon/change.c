@@ -327,3 +327,77 @@ void change_reserve_uses(Operation *op, void (*done)(void *op, int result))
         };
         change_submit(op->daemon, &v->change);
 }
+
+/* ---- counted uses, granted anew ---- */
+
+typedef struct Grant {
+        Change change;
+        Operation *op;
+        Uuid key;
+        char rule[NAME_SIZE];
+        uint64_t limit, count;
+        UsesChange uses;
+} Grant;
+
+/* Changes wait for each other: by now the key may be gone. */
+static int grant_write(Change *c, AuditLine *line)
+{
+        Grant *g = c->userdata;
+        Vault *v = &c->daemon->vault;
+        KeyEntry *key = catalogue_find_uuid(v->catalogue, &g->key);
+        int r;
+
+        if (!key)
+                return HF_E_NO_SUCH_KEY;
+        r = uses_grant(v->uses, v->store, &g->key, g->rule, g->limit - g->count, &g->uses);
+        if (r)
+                return r;
+        audit_line_uuid(line, "key", &g->key);
+        audit_line_str(line, "name", key_entry_name(key));
+        audit_line_str(line, "granted-rule", g->rule);
+        audit_line_u64(line, "left", g->count);
+        operation_audit_caller(g->op, line);
+        return 0;
+}
+
+static void grant_apply(Change *c)
+{
+        Grant *g = c->userdata;
+
+        uses_apply(c->daemon->vault.uses, &g->uses);
+}
+
+static void grant_finish(Change *c, int result)
+{
+        Grant *g = c->userdata;
+        Operation *op = g->op;
+
+        free(g);
+        if (result)
+                operation_fail(op, result);
+        else
+                operation_done(op);
+}
+
+int change_grant_uses(Operation *op, const char *rule, uint64_t limit, uint64_t count)
+{
+        Grant *g = calloc(1, sizeof(*g));
+
+        if (!g)
+                return -ENOMEM;
+        g->op = op;
+        g->key = op->key->uuid;
+        snprintf(g->rule, sizeof(g->rule), "%s", rule);
+        g->limit = limit;
+        g->count = count;
+        g->change = (Change){
+                        .event = "uses.grant",
+                        .seal = true,
+                        .write = grant_write,
+                        .apply = grant_apply,
+                        .finish = grant_finish,
+                        .userdata = g,
+        };
+        change_submit(op->daemon, &g->change);
+        return 0;
+}

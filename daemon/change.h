@@ -46,6 +46,9 @@ void change_drain(Daemon *d, void (*drained)(void *userdata), void *userdata);
 /* Reserves the next block of counted uses for op's rule, then calls done(op, result). */
 void change_reserve_uses(Operation *op, void (*done)(void *op, int result));
 
+/* Grants `count` uses of the limit of this rule, for op->key; what was used before no longer matters. Answers. */
+int change_grant_uses(Operation *op, const char *rule, uint64_t limit, uint64_t count);
+
 /* SHA-256 of a slots file, as `state` and the meta row have it. */
 void change_slots_hash(Bytes slots, uint8_t ret[static 32]);
 #define META_SLOTS "slots"   /* SHA-256 of the slots file in force */

@@ -261,9 +261,9 @@ int uses_reserve(Uses *u, Store *store, const Uuid *key, uint64_t created, const
         return r;
 }
 
-int uses_grant(Uses *u, Store *store, const Uuid *key, const char *rule, UsesChange *ret)
+int uses_grant(Uses *u, Store *store, const Uuid *key, const char *rule, uint64_t spent, UsesChange *ret)
 {
-        UsesChange change = {.granted = true};
+        UsesChange change = {.row.spent = spent, .granted = true};
         int r = write_change(u, store, key, rule, &change);
 
         if (!r)

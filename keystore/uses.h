@@ -60,8 +60,8 @@ uint64_t uses_remaining(const Uses *u, const Uuid *key, uint64_t created, const 
  * (rule name), -ENOMEM, and what store_put_uses() returns. */
 int uses_reserve(Uses *u, Store *store, const Uuid *key, uint64_t created, const char *rule, uint64_t limit,
                 UsesChange *ret);
-/* Inside a transaction: nothing counts as spent any more. */
-int uses_grant(Uses *u, Store *store, const Uuid *key, const char *rule, UsesChange *ret);
+/* Inside a transaction: so much of the limit counts as spent from now on, 0 for the whole limit anew. */
+int uses_grant(Uses *u, Store *store, const Uuid *key, const char *rule, uint64_t spent, UsesChange *ret);
 /* After COMMIT; cannot fail. */
 void uses_apply(Uses *u, const UsesChange *change);
 /* Forgets a destroyed key. */

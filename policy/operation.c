@@ -108,6 +108,10 @@ static const PolicyOperationInfo table[_POLICY_OP_MAX] = {
                 [POLICY_OP_POLICY_RELOAD] = {.name = "policy-reload",
                                 .mutates = true,
                                 .summary = "load the rules anew"},
+                [POLICY_OP_POLICY_GRANT] = {.name = "policy-grant",
+                                .key = POLICY_KEY_ONE,
+                                .mutates = true,
+                                .summary = "grant the counted uses of keys anew"},
                 [POLICY_OP_CHECK] = {.name = "check", .summary = "have the installation checked"},
 };
 
@@ -123,7 +127,8 @@ static const struct {
                                                 B(DESCRIBE) | B(PUBLIC) | B(CSR)},
                 {"operate", B(UNLOCK) | B(LOCK) | B(INIT) | B(SLOT_LIST) | B(SLOT_ADD) | B(SLOT_REMOVE) |
                                                 B(SLOT_CHANGE) | B(BACKUP) | B(RESTORE) | B(RECOVER) |
-                                                B(REKEY) | B(CHECK) | B(POLICY_READ) | B(POLICY_RELOAD)},
+                                                B(REKEY) | B(CHECK) | B(POLICY_READ) | B(POLICY_RELOAD) |
+                                                B(POLICY_GRANT)},
                 {"audit", B(AUDIT_READ) | B(AUDIT_EXPORT) | B(AUDIT_PRUNE)},
                 {"all", POLICY_OP_BIT(_POLICY_OP_MAX) - 1 - POLICY_OP_BIT(_POLICY_OP_INVALID)},
 };

@@ -48,6 +48,7 @@ typedef enum PolicyOperation {
         POLICY_OP_REKEY,
         POLICY_OP_POLICY_READ, /* explain for other callers than oneself */
         POLICY_OP_POLICY_RELOAD,
+        POLICY_OP_POLICY_GRANT, /* counted uses anew */
         POLICY_OP_CHECK, /* doctor */
         _POLICY_OP_MAX,
 } PolicyOperation;

@@ -173,6 +173,14 @@ const PolicyRule *policy_rule_at(const Policy *p, size_t i)
         return i < p->rules.n ? p->rules.items[i] : NULL;
 }
 
+const PolicyRule *policy_rule_find(const Policy *p, const char *name)
+{
+        for (size_t i = 0; i < p->rules.n; i++)
+                if (p->rules.items[i]->name && strcmp(p->rules.items[i]->name, name) == 0)
+                        return p->rules.items[i];
+        return NULL;
+}
+
 static bool has_somebody(const PolicyRule *rule, RuleWord word, const RuleIds *ids)
 {
         return !(rule->words & WORD_BIT(word)) || ids->any || ids->n > 0;

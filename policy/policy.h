@@ -88,6 +88,8 @@ size_t policy_n_rules(const Policy *p);
 size_t policy_n_files(const Policy *p);
 /* In the order in which they were read; NULL behind the last. */
 const PolicyRule *policy_rule_at(const Policy *p, size_t i);
+/* The one rule with this name=, or NULL. */
+const PolicyRule *policy_rule_find(const Policy *p, const char *name);
 /* Is there an allow rule that gives `op` to somebody who exists? After a load that says no for unlock or
  * create, nobody administers this machine any more. */
 bool policy_grants(const Policy *p, PolicyOperation op);

@@ -226,6 +226,38 @@ def test_each_refusal_names_the_command_and_the_journal_what_would_help():
             assert journal.count(line) == 1, (line, journal)
 
 
+def test_uses_that_are_spent_are_granted_anew_by_an_administrator_alone():
+    rules = admin_and(f"allow user={ALICE} key=device-* op=sign uses=3 name=counted",
+                      f"allow user={ALICE} key=device-* op=public name=uncounted")
+    with ready(rules) as (stack, admin), stack.peer(ALICE) as alice, stack.peer(MALLORY) as mallory:
+        def exhaust(n):
+            for _ in range(n):
+                alice.sign("device-a", MESSAGE)
+            assert refusal(alice.sign, "device-a", MESSAGE).name == "UsesExhausted"
+
+        def grant(peer, rule, key="device-a", **options):
+            return peer.key(key, "GrantUses", "sa{sv}", rule, options)
+        exhaust(3)
+        assert refusal(grant, alice, "counted").name == "PolicyDenied"
+        for key in ("device-a", "device-q"):
+            assert refusal(grant, mallory, "counted", key).name == "NoSuchKey"
+        for rule, options in (("nothing", {}), ("uncounted", {}), ("", {}), ("c" * 5000, {}), ("counted", {"uses": ("t", 4)}),
+                              ("counted", {"uses": ("t", 0)}), ("counted", {"uses": ("u", 1)}), ("counted", {"all": ("b", True)})):
+            assert refusal(grant, admin, rule, **options).name == "InvalidArgs", (rule, options)
+        exhaust(0)
+        grant(admin, "counted", uses=("t", 2))
+        exhaust(2)
+        assert stack.cli("policy", "grant", "device-a", "counted").returncode == 0
+        exhaust(3)
+        assert stack.cli("policy", "grant", "device-a", "counted", "--uses", "1").returncode == 0
+        granted = lines(exported(admin), "uses.grant")
+        assert [(g["left"], g["uid"], g["granted-rule"]) for g in granted] == [(n, ADMIN, "counted") for n in (2, 3, 1)]
+        stack.restart()
+        stack.wait_state("ready")
+        with stack.peer(ALICE) as alice:
+            exhaust(1)
+
+
 def test_nobody_learns_of_a_hidden_key_by_explain_nor_asks_about_others():
     with ready() as (stack, _), stack.peer(MALLORY) as mallory:
         hidden, absent = explained(mallory, "sign", "device-a"), explained(mallory, "sign", "device-q")

@@ -18,7 +18,7 @@ import subprocess
 
 import case
 from judge import exported, lines
-from peer import Refused, plain, secret_fd, variants
+from peer import Refused, plain, refusal, secret_fd, variants
 from stack import ADMIN, DAEMON, ROOT, SIGNER, Stack, wait_for
 
 MESSAGE = b"as it was"
@@ -145,11 +145,7 @@ def test_counted_uses_do_not_come_back_by_an_accepted_rollback():
         def nothing_left():
             with stack.peer(ADMIN) as admin:
                 for name in ("device-a", "device-b"):
-                    try:
-                        admin.sign(name, MESSAGE)
-                        raise AssertionError("was answered")
-                    except Refused as refused:
-                        assert refused.name == "UsesExhausted", refused
+                    assert refusal(admin.sign, name, MESSAGE).name == "UsesExhausted"
         with stack.peer(ADMIN) as admin:
             for name, left in (("device-a", 4), ("device-b", 3)):
                 for _ in range(left):
@@ -164,10 +160,13 @@ def test_counted_uses_do_not_come_back_by_an_accepted_rollback():
         stack.restart()
         stack.wait_state("ready")
         nothing_left()
+        stack.cli("policy", "grant", "device-b", "counted", "--uses", "2")
         with stack.peer(ADMIN) as admin:
             admin.create("device-c", "p256")
-            for _ in range(4):
-                admin.sign("device-c", MESSAGE)
+            for name, left in (("device-b", 2), ("device-c", 4)):
+                for _ in range(left):
+                    admin.sign(name, MESSAGE)
+                assert refusal(admin.sign, name, MESSAGE).name == "UsesExhausted"
 
 
 def test_an_older_log_beside_the_store_is_a_truncated_log():

@@ -332,7 +332,7 @@ static void test_restore_leaves_no_uses_until_granted(void **state)
         assert_int_equal(take_all(b, &old, "r", 10), 0);
         assert_int_equal(take_all(b, &new, "r", 10), 10);
         assert_int_equal(store_begin(b->store), 0);
-        assert_int_equal(uses_grant(b->uses, b->store, &old.uuid, "r", &change), 0);
+        assert_int_equal(uses_grant(b->uses, b->store, &old.uuid, "r", 0, &change), 0);
         assert_int_equal(store_commit(b->store), STORE_COMMITTED);
         uses_apply(b->uses, &change);
         assert_int_equal(take_all(b, &old, "r", 10), 10);
@@ -373,10 +373,10 @@ static void test_restore_leaves_nothing_of_counts_that_are_stored(void **state)
                 assert_int_equal(take_all(b, &old, "two", STORE_USES_FORFEITED), 0);
         }
         assert_int_equal(store_begin(b->store), 0);
-        assert_int_equal(uses_grant(b->uses, b->store, &old.uuid, "one", &change), 0);
+        assert_int_equal(uses_grant(b->uses, b->store, &old.uuid, "one", 3, &change), 0);
         assert_int_equal(store_commit(b->store), STORE_COMMITTED);
         uses_apply(b->uses, &change);
-        assert_int_equal(take_all(b, &old, "one", 10), 10);
+        assert_int_equal(take_all(b, &old, "one", 10), 7);
 }
 
 static void test_destroyed_key_takes_its_counts_along(void **state)

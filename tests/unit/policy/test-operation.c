@@ -43,7 +43,7 @@ static void test_groups_contain_what_the_manual_says(void **state)
                                                    "describe", "public", "csr"}},
                         {"operate", {"unlock", "lock", "init", "slot-list", "slot-add", "slot-remove",
                                                     "slot-change", "backup", "restore", "recover", "rekey",
-                                                    "check", "policy-read", "policy-reload"}},
+                                                    "check", "policy-read", "policy-reload", "policy-grant"}},
                         {"audit", {"audit-read", "audit-export", "audit-prune"}},
         };
         uint64_t all = 0, mask;
