@@ -163,6 +163,25 @@ static void on_generated(void *userdata, int result, Bytes body)
                 change_submit(k->op->daemon, &k->change);
 }
 
+/* Nobody can be asked for the authorisation of a key file; that it was tried without may have counted. */
+static void on_imported(void *userdata, int result, Bytes body)
+{
+        WireReader r = wire_reader(body);
+        KeyChange *k = userdata;
+        char left[TPM_DETAIL_MAX] = "";
+
+        if (result != HF_E_UNLOCK_FAILED) {
+                on_generated(userdata, result, body);
+                return;
+        }
+        wire_get_string(&r, left, sizeof(left));
+        operation_fail_because(k->op, HF_E_NOT_SUPPORTED,
+                        "The key in this file wants an authorisation, and only keys without one are taken in. Nothing was "
+                        "kept%s%s.",
+                        wire_done(&r) || !left[0] ? "" : "; asking cost one of the TPM's tries: ", left);
+        key_change_free(k);
+}
+
 static int put_attributes(Buffer *b, const KeyAttributes *a)
 {
         _cleanup_buffer_ Buffer encoded = BUFFER_INIT(KEY_ATTRIBUTES_MAX);
@@ -217,7 +236,7 @@ int key_import(Operation *op, const KeyAttributes *attributes, bool usual, int p
         if (!r)
                 r = wire_put_u8(b, usual);
         if (!r)
-                r = signer_call(signer, &near, 1, on_generated, k);
+                r = signer_call(signer, &near, 1, on_imported, k);
         if (r)
                 key_change_free(k);
         return r;

@@ -60,7 +60,8 @@ typedef enum SignerRequest {
         SIGNER_GENERATE = 16,
         /* {block attributes without public half, KEY_FLAG_IMPORTED set, u8 usual}; fd: SOCK_SEQPACKET socket the raw key
          * arrives on from holdfast-signer --import. The key's own algorithm takes the place of the one given, with
-         * usual = 1 its usual purpose too                                    -> as GENERATE, or the importer's error */
+         * usual = 1 its usual purpose too                                    -> as GENERATE, or the importer's error
+         * HF_E_UNLOCK_FAILED: a key file of the TPM whose key wants an authorisation; {string tries left, or empty} follows. */
         SIGNER_IMPORT = 17,
         /* {block old attributes, block wrapped, block new attributes}        -> {block wrapped} */
         SIGNER_REWRAP = 18,

@@ -38,7 +38,7 @@ typedef struct Call {
         const SignerOperation *operation; /* OPERATE: decoded by the frame */
         const KeyAttributes *attributes;  /* and its attributes */
         Buffer *reply;
-        char reasons[1024]; /* after HF_E_UNLOCK_FAILED */
+        char reasons[1024]; /* sent after HF_E_UNLOCK_FAILED */
 } Call;
 
 typedef enum CallLock {

@@ -116,7 +116,7 @@ static int take_imported(Call *call, const uint8_t *parent, bool usual, KeyAttri
         if ((a->protection == PROTECTION_TPM) != !found.key)
                 return HF_E_NOT_SUPPORTED;
         if (!found.key)
-                return tpm_key_adopt(call->signer->tpm, &found.tss2, parent, usual, a, ret);
+                return tpm_key_adopt(call->signer->tpm, &found.tss2, parent, usual, a, ret, call->reasons);
         r = adopt_kind(a, privkey_algorithm(found.key), usual);
         if (!r)
                 *ret = TAKE_PTR(found.key);

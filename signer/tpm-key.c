@@ -279,7 +279,7 @@ static int take_adopted(TpmLink *l, Bytes reply, bool usual, KeyAttributes *a, T
 
 int tpm_key_adopt(
         TpmLink *l, const Tss2Key *file, const uint8_t parent[static TPM_NAME_SIZE], bool usual, KeyAttributes *a,
-        PrivKey **ret)
+        PrivKey **ret, char ret_detail[static TPM_DETAIL_MAX])
 {
         TpmKey k = {};
         TpmExchange x;
@@ -295,8 +295,9 @@ int tpm_key_adopt(
                         !(r = wire_put_block(&x.request, parent_or_any(parent))))
                 r = tpm_call(l, &x, TPM_TIMEOUT_MS);
         if (r == HF_E_UNLOCK_FAILED)
-                r = HF_E_NOT_SUPPORTED; /* it has an authorisation after all */
-        r = use_result(r);
+                strcpy(ret_detail, x.detail);
+        else
+                r = use_result(r);
         if (!r)
                 r = take_adopted(l, x.reply, usual, a, &k, ret);
         tpm_end(&x);

@@ -88,12 +88,13 @@ int tpm_look_at_lockout(Device *d, TpmState *s)
 int tpm_wrong_secret(Device *d)
 {
         TpmState s = {};
+        uint32_t left;
 
         if (tpm_look_at_lockout(d, &s))
                 return device_handled(d, HF_E_UNLOCK_FAILED);
         (void)device_handled(d, 0);
-        device_detail(d, "%u tries left, then locked for %u s",
-                        s.lockout_counter < s.lockout_max ? s.lockout_max - s.lockout_counter : 0, s.lockout_interval);
+        left = s.lockout_counter < s.lockout_max ? s.lockout_max - s.lockout_counter : 0;
+        device_detail(d, "%u %s left, then locked for %u s", left, left == 1 ? "try" : "tries", s.lockout_interval);
         return HF_E_UNLOCK_FAILED;
 }
 

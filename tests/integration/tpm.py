@@ -191,6 +191,24 @@ def test_a_key_of_another_program_is_taken_in_and_signs():
             assert admin.describe("device-in")["protection"] == "tpm"
 
 
+def test_a_key_file_that_wants_an_authorisation_is_refused_in_words_that_name_the_try_it_cost():
+    with ready(daemon_args=["--import=yes"]) as stack:
+        tool, d = stack.tpm.tool, stack.dir
+        stack.tpm.allow_tries(5)
+        tool("createprimary", "-Q", "-C", "o", "-g", "sha256", "-G", "ecc:null:aes128cfb", "-c", d / "primary", "-a",
+             "restricted|decrypt|fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda")
+        stack.tpm.flush()
+        for noda, words in (("", b"one of the TPM's tries: 4 tries left"), ("|noda", b"Nothing was kept.")):
+            tool("create", "-Q", "-C", d / "primary", "-G", "ecc256", "-p", "secret", "-u", d / "public", "-r", d / "private",
+                 "-a", "sign|fixedtpm|fixedparent|sensitivedataorigin|userwithauth" + noda)
+            stack.tpm.flush()
+            (d / "key.pem").unlink(missing_ok=True)
+            tool("encodeobject", "-Q", "-C", d / "primary", "-u", d / "public", "-r", d / "private", "-o", d / "key.pem")
+            stack.tpm.flush()
+            said = stack.cli("key", "import", "device-in", d / "key.pem", "--protection", "tpm", check=False)
+            assert b"NotSupported" in said.stderr and b"authorisation" in said.stderr and words in said.stderr, said
+
+
 def test_a_key_of_another_program_that_cannot_do_a_scheme_says_so_and_stands_in_nobodys_way():
     with ready(daemon_args=["--import=yes"]) as stack:
         tool, d = stack.tpm.tool, stack.dir

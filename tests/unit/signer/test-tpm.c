@@ -330,7 +330,7 @@ static void test_a_key_file_with_a_password_or_of_another_tpm_is_refused(void **
         assert_int_equal(chip_init(c, &credential, &opened), 0);
         assert_int_equal(chip_state(c, &s), SIGNER_TPM_SAME);
         fd = foreign_key(c, "-algorithm EC", "-pkeyopt group:P-256 -pkeyopt user-auth:abcd");
-        assert_int_equal(import_foreign(c, fd, &k, PURPOSE_SIGN, PROTECTION_TPM, false), HF_E_NOT_SUPPORTED);
+        assert_int_equal(import_foreign(c, fd, &k, PURPOSE_SIGN, PROTECTION_TPM, false), HF_E_UNLOCK_FAILED);
         close(fd);
         fd = foreign_key(c, "-algorithm EC", "-pkeyopt group:P-256");
         chip_end_program(c, SIGTERM);
