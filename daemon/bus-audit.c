@@ -224,7 +224,7 @@ static int handle_read(Operation *op)
         if (limit < 1 || limit > READ_LINES_MAX)
                 return HF_E_INVALID_ARGS;
         if (v->audit_fd < 0)
-                return HF_E_STORE_UNINITIALISED;
+                return vault_state_error(v);
         return begin_read(op,
                         &(AuditFilter){
                                         .from = from,

@@ -81,6 +81,8 @@ static int open_dirs(VaultJob *j, const char *name)
         if (j->store_fd < 0)
                 return vault_job_because(
                                 j, -errno, "the store directory cannot be opened: %s", strerror(errno));
+        if (j->repair == VAULT_REPAIR_ROLLBACK && mkdirat(j->store_fd, "audit", 0700) < 0 && errno != EEXIST)
+                return vault_job_because(j, -errno, "the audit log's directory cannot be made: %s", strerror(errno));
         j->audit_fd = openat(j->store_fd, "audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (j->audit_fd < 0)
                 return vault_job_because(j, errno == ENOENT ? HF_E_LOG_TRUNCATED : -errno,

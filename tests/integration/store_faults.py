@@ -185,6 +185,26 @@ def test_an_older_log_beside_the_store_is_a_truncated_log():
         stack.wait_state("ready")
 
 
+def test_a_log_that_is_gone_with_its_directory_is_begun_anew_by_the_remedy_named():
+    with ready() as stack:
+        stack.stop()
+        shutil.rmtree(store(stack) / "audit")
+        refused_with(stack, "LogTruncated")
+        shown = stack.cli("audit", "show", check=False)
+        assert shown.returncode != 0 and b"no store yet" not in shown.stderr, shown
+        found = stack.cli("doctor", check=False).stdout
+        assert b"holdfast recover --accept-rollback" in found, found
+        stack.cli("recover", "--accept-rollback", "--yes")
+        stack.wait_state("ready")
+        with stack.peer(ADMIN) as admin:
+            assert admin.sign("device-a", MESSAGE)
+            log = exported(admin)
+        assert len(lines(log, "store.recover")) == 1
+        stack.verify(log, stack.auditor_key())
+        stack.restart()
+        stack.wait_state("ready")
+
+
 def test_an_older_slots_file_is_refused_so_an_old_passphrase_opens_nothing():
     with ready() as stack:
         stack.stop()
