@@ -54,6 +54,7 @@ struct Daemon {
         struct Accounts *accounts; /* who the names of its rules were */
         PolicyLimits *limits;
         char policy_hash[65];
+        char policy_problem[POLICY_PROBLEM_TEXT_SIZE]; /* why the last load was refused, or empty */
 
         /* daemon/connection.c */
         Listener *listeners[DAEMON_LISTENERS_MAX];

@@ -306,9 +306,9 @@ static int check_space(Daemon *d, sd_bus_message *m)
         low = room < ROOM_WARNING || days < DAYS_WARNING;
         return ADD(m, low ? "warning" : "ok", "space",
                         low ? "holdfast audit export, archive it, then holdfast audit prune" : "",
-                        "room for about %llu more lines of the log, %llu days at the pace since the store "
+                        "room for about %llu more lines of the log, %llu %s at the pace since the store "
                         "was opened",
-                        (unsigned long long)(room / LINE_USUAL), (unsigned long long)days);
+                        (unsigned long long)(room / LINE_USUAL), (unsigned long long)days, days == 1 ? "day" : "days");
 }
 
 static int check_policy(Daemon *d, sd_bus_message *m)
@@ -320,6 +320,9 @@ static int check_policy(Daemon *d, sd_bus_message *m)
                 return ADD(m, "error", "accounts", "look at the journal, then holdfast policy reload --accept-accounts",
                                 "IdentityChanged: %zu users or groups of the policy are other accounts than they were",
                                 accounts_changed(d->accounts));
+        if (d->policy_problem[0])
+                return ADD(m, "warning", "policy", "mend it, then holdfast policy reload",
+                                "what is in force is older than the files, which were refused: %.900s", d->policy_problem);
         if (!policy_grants(d->policy, POLICY_OP_CREATE))
                 return ADD(m, "warning", "policy", "add somebody to group holdfast-admin",
                                 "no rule lets anybody create keys");

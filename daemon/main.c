@@ -155,10 +155,9 @@ int daemon_load_policy(Daemon *d, const Caller *caller, bool accept, PolicyProbl
                 digest_sha256(policy_source(p), hash);
                 hex_encode(hash, sizeof(hash), d->policy_hash);
                 log_info("policy: %zu rules of %zu files are in force", policy_n_rules(p), policy_n_files(p));
+                d->policy_problem[0] = '\0';
         } else if (r == HF_E_POLICY_INVALID) {
-                char problem[POLICY_PROBLEM_TEXT_SIZE];
-
-                log_error("policy: %s", policy_problem_format(ret_problem, problem, sizeof(problem)));
+                log_error("policy: %s", policy_problem_format(ret_problem, d->policy_problem, sizeof(d->policy_problem)));
         }
         if (r == 0 || r == HF_E_POLICY_INVALID)
                 note_policy(d, caller, r, accept, ret_problem);

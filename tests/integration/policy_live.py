@@ -94,6 +94,9 @@ def test_a_broken_reload_names_line_and_column_and_the_old_policy_stays():
                 assert f"10-test.conf:{line}:{column}" in refused.sentence, (text, refused.sentence)
                 assert admin.status()["policy"] == before
                 assert alice.sign("device-a", MESSAGE)
+                warned = [f for f in map(plain, admin.manager("Check")) if f["code"] == "policy"]
+                assert [f["severity"] for f in warned] == ["warning"], warned
+                assert f"10-test.conf:{line}:{column}" in warned[0]["detail"], warned
         refused_lines = lines(exported(admin), "policy.refused")
         assert len(refused_lines) == len(broken)
         assert [(r["line"], r["column"]) for r in refused_lines] == list(broken.values())
