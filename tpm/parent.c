@@ -74,20 +74,24 @@ static int try_primary(Kept *k, size_t template, Parent *ret)
         return r;
 }
 
-static int keep(Kept *k, const Parent *p, const Parent **ret)
-{
-        if (k->n_parents == PARENTS_MAX)
-                return HF_E_LIMIT_EXCEEDED;
-        k->parents[k->n_parents] = *p;
-        *ret = &k->parents[k->n_parents++];
-        return 0;
-}
-
 static void discard(Kept *k, Parent *p)
 {
         if (p->tr != ESYS_TR_NONE)
                 (void)Esys_TR_Close(k->device->esys, &p->tr);
         Esys_Free(p->saved);
+}
+
+/* Where there is no place the oldest goes, but never the one for new blobs: who needs it finds it again. */
+static int keep(Kept *k, const Parent *p, const Parent **ret)
+{
+        if (k->n_parents == PARENTS_MAX) {
+                discard(k, &k->parents[1]);
+                memmove(&k->parents[1], &k->parents[2], (PARENTS_MAX - 2) * sizeof(k->parents[0]));
+                k->n_parents--;
+        }
+        k->parents[k->n_parents] = *p;
+        *ret = &k->parents[k->n_parents++];
+        return 0;
 }
 
 static const Parent *known(const Kept *k, const uint8_t *name)

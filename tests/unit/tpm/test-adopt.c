@@ -12,9 +12,11 @@
 #include <cmocka.h>
 #include <openssl/rsa.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/io.h"
 #include "rig.h"
+#include "tpm/kept.h"
 
 #define OWNER 0x40000001u
 #define SRK "restricted|decrypt|fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda"
@@ -137,9 +139,38 @@ static void test_an_rsa_key_under_a_persistent_rsa_parent_signs_for_us(void **st
         run(rig, "tpm2_flushcontext -t");
         assert_int_equal(adopt(rig, 0x81000042, "wrong", NULL, &key), HF_E_UNLOCK_FAILED);
         assert_string_equal(rig->detail, "2 tries left, then locked for 1000 s");
+        assert_int_equal(adopt(rig, 0x81000042, "wrong", NULL, &key), HF_E_UNLOCK_FAILED);
+        assert_string_equal(rig->detail, "1 try left, then locked for 1000 s");
         assert_int_equal(adopt(rig, 0x81000042, "rsakey", NULL, &key), 0);
         assert_int_equal(rig_operate(rig, &key, TPM_OP_RSASSA, BYTES_ARRAY(digest), out, &n), 0);
         assert_true(judge_rsa(&key, RSA_PKCS1_PADDING, BYTES_ARRAY(digest), BYTES(out, n)));
+}
+
+static void test_keys_under_more_parents_than_there_are_places_for_are_all_found(void **state)
+{
+        Rig *rig = *state;
+        _cleanup_close_ int dir = open(rig->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        RigKey keys[PARENTS_MAX + 1];
+        uint8_t out[1024];
+        size_t n;
+
+        for (unsigned i = 0; i < ELEMENTSOF(keys); i++) {
+                uint8_t unique[2 * (2 + 32)] = {32, 0, [34] = 32, [36] = (uint8_t)i}; /* x and y as tpm2-tools want them */
+                char primary[256];
+
+                (void)unlinkat(dir, "unique", 0);
+                assert_int_equal(io_write_file(dir, "unique", BYTES_ARRAY(unique), 0600), 0);
+                snprintf(primary, sizeof(primary), "-G ecc -a " SRK " -u %s/unique", rig->dir);
+                make(rig, primary, "-G ecc -a sign|fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda", &keys[i]);
+                run(rig, "tpm2_evictcontrol -C o -c %s/primary 0x%08x", rig->dir, 0x81000100 + i);
+                run(rig, "tpm2_flushcontext -t");
+                assert_int_equal(adopt(rig, 0x81000100 + i, "", NULL, &keys[i]), 0);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
+                assert_int_equal(rig_operate(rig, &keys[i], TPM_OP_ECDSA, BYTES_ARRAY(digest), out, &n), 0);
+                assert_true(judge_ecdsa(&keys[i], BYTES_ARRAY(digest), BYTES(out, n)));
+        }
+        assert_int_equal(rig_handles(rig, "handles-transient"), 0);
 }
 
 static void test_what_the_key_can_is_what_it_is_for(void **state)
@@ -220,6 +251,7 @@ int main(void)
                         TEST(test_an_ecc_key_under_the_usual_primary_signs_for_us),
                         TEST(test_a_key_under_the_other_usual_primary_is_found_too),
                         TEST(test_an_rsa_key_under_a_persistent_rsa_parent_signs_for_us),
+                        TEST(test_keys_under_more_parents_than_there_are_places_for_are_all_found),
                         TEST(test_what_the_key_can_is_what_it_is_for),
                         TEST(test_what_we_have_no_word_for_is_refused),
                         TEST(test_a_wrong_authorisation_or_parent_is_refused),
