@@ -423,12 +423,13 @@ static int append_rule(sd_bus_message *m, const PolicyRule *rule)
         return r >= 0 ? reply_append_string(m, "source", source) : r;
 }
 
-static const char *verdict_name(int result)
+static const char *verdict_name(const PolicyDecision *d)
 {
-        return result == 0                     ? "allow"
-               : result == HF_E_RATE_LIMITED   ? "rate-limited"
-               : result == HF_E_USES_EXHAUSTED ? "uses-exhausted"
-                                               : "deny";
+        return d->result == 0                            ? "allow"
+               : d->result == HF_E_RATE_LIMITED          ? "rate-limited"
+               : d->reason == POLICY_REASON_USES_UNKNOWN ? "unknown"
+               : d->result == HF_E_USES_EXHAUSTED        ? "uses-exhausted"
+                                                         : "deny";
 }
 
 static int append_explanation(Operation *op, sd_bus_message *m, const PolicyRequest *request)
@@ -447,7 +448,7 @@ static int append_explanation(Operation *op, sd_bus_message *m, const PolicyRequ
                 return r < 0 ? r : -EINVAL;
         r = sd_bus_message_open_container(m, 'a', "{sv}");
         if (r >= 0)
-                r = reply_append_string(m, "verdict", verdict_name(decision.result));
+                r = reply_append_string(m, "verdict", verdict_name(&decision));
         if (r >= 0)
                 r = append_rule(m, decision.rule);
         if (r >= 0)
@@ -482,6 +483,7 @@ static void explain_request(Operation *op, const ExplainOptions *o, PolicyOperat
         ret->user = o->name && name_is_valid(o->name) ? o->name : NULL;
         ret->uses_available = uses_left;
         ret->uses_userdata = v;
+        ret->uses_unknown = !v->catalogue;
         if (o->user == op->caller->uid && !o->unit && !o->groups.len)
                 return;
         ret->uid = o->user;

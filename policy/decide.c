@@ -51,7 +51,7 @@ static PolicyDecision consult(
                 return d;
         }
         if (rule->uses && !has_uses(rule, request)) {
-                d.reason = POLICY_REASON_USES;
+                d.reason = request->uses_unknown ? POLICY_REASON_USES_UNKNOWN : POLICY_REASON_USES;
                 return d;
         }
         wait = policy_limits_wait(limits, &key, &rule->rate, count_of(request), request->now_monotonic);
@@ -78,6 +78,7 @@ static int result_of(PolicyReason reason)
         case POLICY_REASON_ALLOWED:
                 return 0;
         case POLICY_REASON_USES:
+        case POLICY_REASON_USES_UNKNOWN:
                 return HF_E_USES_EXHAUSTED;
         case POLICY_REASON_BURST:
         case POLICY_REASON_RATE:
@@ -169,6 +170,7 @@ const char *policy_reason_to_string(PolicyReason reason)
                         [POLICY_REASON_NO_RULE] = "no-rule",
                         [POLICY_REASON_OUTSIDE_WINDOW] = "outside-window",
                         [POLICY_REASON_USES] = "uses-exhausted",
+                        [POLICY_REASON_USES_UNKNOWN] = "uses-unknown",
                         [POLICY_REASON_BURST] = "above-burst",
                         [POLICY_REASON_RATE] = "rate-limited",
         };

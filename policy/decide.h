@@ -35,6 +35,7 @@ typedef struct PolicyRequest {
         bool (*uses_available)(void *userdata, const char *rule_name, const Uuid *uuid, uint64_t limit,
                         uint32_t count);
         void *uses_userdata;
+        bool uses_unknown; /* explain: nobody can be asked, the store is closed */
         bool own_rules_only; /* explain: rules for other users and groups are not shown as near */
 } PolicyRequest;
 
@@ -45,6 +46,7 @@ typedef enum PolicyReason {
         POLICY_REASON_NO_RULE,        /* nothing allows it; `rule` is NULL */
         POLICY_REASON_OUTSIDE_WINDOW, /* `rule` would, at another time (between=, days=) */
         POLICY_REASON_USES,           /* `rule` would, but its uses=N are spent for this key */
+        POLICY_REASON_USES_UNKNOWN,   /* `rule` would if uses are left; request.uses_unknown */
         POLICY_REASON_BURST,          /* `rule` would, but never this many at once */
         POLICY_REASON_RATE,           /* `rule` would, in `retry_after` */
         _POLICY_REASON_MAX,

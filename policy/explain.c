@@ -67,6 +67,8 @@ static int put_reason(const PolicyDecision *d, Buffer *ret)
                 return buffer_printf(ret, "not at this time (UTC) by ");
         case POLICY_REASON_USES:
                 return buffer_printf(ret, "the uses of this key are spent by ");
+        case POLICY_REASON_USES_UNKNOWN:
+                return buffer_printf(ret, "the store is closed, so whether uses are left is not known, by ");
         case POLICY_REASON_BURST:
                 return buffer_printf(ret, "more at once than the burst of ");
         case POLICY_REASON_RATE:

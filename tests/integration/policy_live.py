@@ -255,10 +255,16 @@ def test_uses_that_are_spent_are_granted_anew_by_an_administrator_alone():
         assert stack.cli("policy", "grant", "device-a", "counted", "--uses", "1").returncode == 0
         granted = lines(exported(admin), "uses.grant")
         assert [(g["left"], g["uid"], g["granted-rule"]) for g in granted] == [(n, ADMIN, "counted") for n in (2, 3, 1)]
+        assert explained(alice, "sign", "device-a")["verdict"] == "allow"
         stack.restart()
         stack.wait_state("ready")
         with stack.peer(ALICE) as alice:
             exhaust(1)
+            assert explained(alice, "sign", "device-a")["verdict"] == "uses-exhausted"
+        with stack.peer(ADMIN) as admin, stack.peer(ALICE) as alice:
+            admin.manager("Lock")
+            locked = explained(alice, "sign", "device-a")
+            assert locked["verdict"] == "unknown" and "store is closed" in locked["text"], locked
 
 
 def test_nobody_learns_of_a_hidden_key_by_explain_nor_asks_about_others():
