@@ -169,6 +169,8 @@ static int write_out(Cli *cli, BytesKind kind, HfSpan bytes)
                         return cli_fail_file(cli, path, errno);
         }
         r = io_write_full(opened >= 0 ? opened : STDOUT_FILENO, bytes.data, bytes.len);
+        if (!r && kind == BYTES_TEXT && (bytes.len == 0 || ((const char *)bytes.data)[bytes.len - 1] != '\n'))
+                r = io_write_full(opened >= 0 ? opened : STDOUT_FILENO, "\n", 1); /* a JWK has none of its own */
         return r ? cli_fail_file(cli, opened >= 0 ? path : "standard output", r) : 0;
 }
 

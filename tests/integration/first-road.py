@@ -131,6 +131,7 @@ def test_the_same_road_by_the_command_line():
         stack.cli("key", "create", "device-cli", "--algorithm", "p256")
         signature = stack.cli("sign", "device-cli", uid=ALICE, input=MESSAGE).stdout
         public = stack.cli("key", "public", "device-cli", uid=ALICE).stdout
+        assert stack.cli("key", "public", "device-cli", "--format", "jwk", uid=ALICE).stdout.endswith(b"}\n")
         assert signature_is_good(public, MESSAGE, signature)
         assert b"device-cli" in stack.cli("key", "list").stdout
         if ROOT:
