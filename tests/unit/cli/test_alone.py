@@ -44,7 +44,8 @@ def test_usage_errors_exit_with_2_and_say_so_once():
 def test_without_a_daemon_every_verb_that_needs_one_exits_with_7():
     needs_none = (["help"], ["version"], ["audit", "verify"], ["attest", "verify"])
     arguments = {"key create": ["k"], "key import": ["k", "/dev/null"], "random": ["1"], "slot add": ["credential"],
-                 "slot change": ["1"], "slot reseal": ["1"], "key attest": ["k", "--nonce", "00"], "slot remove": ["1"], "policy explain": ["sign"], "backup": ["/tmp/none"],
+                 "slot change": ["1"], "slot reseal": ["1"], "key attest": ["k", "--nonce", "00"], "slot remove": ["1"], "policy explain": ["sign"],
+                 "policy grant": ["k", "r"], "backup": ["/tmp/none"],
                  "restore": ["/dev/null"], "init": ["--unattended"], "rekey": ["--unattended"],
                  "recover": ["--accept-rollback"], "audit prune": ["--before", "5", "--archived", "/dev/null"]}
     count = 0

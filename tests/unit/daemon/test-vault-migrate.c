@@ -93,7 +93,7 @@ static void make_old(Stage *p)
         stage_crash(j);
 }
 
-static void expect_keys(const VaultJob *j)
+static void expect_keys_and_uses(const VaultJob *j, uint64_t uses)
 {
         KeyAttributes first = key_number(0);
         uint8_t wrapped[104];
@@ -110,7 +110,12 @@ static void expect_keys(const VaultJob *j)
                 assert_string_equal(found.name, a.name);
                 assert_memory_equal(found.public, a.public, a.public_len);
         }
-        assert_int_equal(uses_remaining(j->uses, &first.uuid, first.created, "r", 12), 7);
+        assert_int_equal(uses_remaining(j->uses, &first.uuid, first.created, "r", 12), uses);
+}
+
+static void expect_keys(const VaultJob *j)
+{
+        expect_keys_and_uses(j, 7);
 }
 
 static bool is_there(Stage *p, const char *path)
@@ -205,7 +210,7 @@ static void test_going_back_is_a_rollback_that_an_operator_accepts(void **state)
         p->repair = VAULT_REPAIR_ROLLBACK;
         j = stage_open(p);
         assert_int_equal(store_schema(j->store), STORE_SCHEMA);
-        expect_keys(j);
+        expect_keys_and_uses(j, 0); /* nobody knows how many were spent since */
         stage_crash(j);
         expect_tail(p, "store.recover", "done", "store.start", "store.unlock");
 }
