@@ -49,6 +49,7 @@ WAITING = {
     "poll": "as epoll_wait",
     "ppoll": "as epoll_wait",
     "epoll_ctl": "what is waited for changes with what has come already",
+    "sched_setattr": "a thread's slice changes with the kind of job it happens to take",
     "sched_yield": "the signer looks for the next job for a moment before it sleeps",
     "recvmsg": "read until there is nothing: in one go or in two",
     "recvfrom": "as recvmsg",
