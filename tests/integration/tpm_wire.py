@@ -199,7 +199,7 @@ def test_T3_spoiled_answers_kill_at_most_holdfast_tpm():
             (_, sign), (_, unseal), *_ = asks
             wait_for(lambda: process.ask(OPERATE, sign)[0] == 0, "a signature again", 10)
             # Who spoils nonces makes right PINs wrong; and sessions whose handle never came through are in others' way for a moment.
-            wait_for(lambda: tpm.tool("dictionarylockout", "-c", check=False).returncode == 0, "room for another user of the TPM", 20)
+            wait_for(lambda: tpm.tool("dictionarylockout", "-c", check=False).returncode == 0, "room for another user of the TPM", 5)
             wait_for(lambda: process.ask(UNSEAL, unseal)[0] == 0, "what was sealed again", 10)
             counts["deaths"] += process.deaths
     fuzz = Fuzz()
