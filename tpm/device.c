@@ -61,6 +61,7 @@ int device_result(Device *d, TSS2_RC code)
         row = error_find(code);
         d->last = code;
         d->reaction = row->reaction;
+        d->doubtful = true;
         error_text(code, d->detail, sizeof(d->detail));
         log_debug("the TPM: %s", d->detail);
         return row->result;
@@ -181,6 +182,7 @@ void loaded_release(Loaded *l)
                         break;
         }
         if (code) {
+                l->device->doubtful = true;
                 strand(l->device, l->tr);
                 (void)Esys_TR_Close(l->device->esys, &l->tr);
         }

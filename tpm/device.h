@@ -29,6 +29,7 @@ typedef struct Device {
         TPM2_HANDLE stranded[STRANDED_MAX]; /* ours, still loaded when the road broke: flushed on the next one */
         size_t n_stranded;
         ESYS_TR later; /* to be flushed; ESYS_TR_NONE: nothing */
+        bool doubtful; /* a command failed: what it loaded, or was to flush, may still be there */
         char detail[TPM_DETAIL_MAX];
 } Device;
 

@@ -30,39 +30,55 @@ static bool is_own(const Kept *k, TPM2_HANDLE handle)
         return k->session.tr != ESYS_TR_NONE && Esys_TR_GetTpmHandle(k->device->esys, k->session.tr, &own) == 0 && handle == own;
 }
 
-static void list(const Kept *k, TPM2_HANDLE first, Leftovers *l)
+/* Among the loaded sessions a policy session has the type that elsewhere says "saved" (TCG Part 2, 9.4). */
+static bool is_of(TPM2_HANDLE handle, TPM2_HT type)
+{
+        TPM2_HT its = (TPM2_HT)(handle >> TPM2_HR_SHIFT);
+
+        return its == type || (type == TPM2_HT_LOADED_SESSION && its == TPM2_HT_POLICY_SESSION);
+}
+
+/* False: there may be more. */
+static bool list(const Kept *k, TPM2_HT type, Leftovers *l)
 {
         Device *d = k->device;
         _cleanup_esys_ TPMS_CAPABILITY_DATA *data = NULL;
         const TPML_HANDLE *handles;
         TPMI_YES_NO more;
+        bool whole = true;
 
-        if (Esys_GetCapability(d->esys, NO_SESSION, TPM2_CAP_HANDLES, first, LEFTOVERS_MAX, &more, &data) ||
+        if (Esys_GetCapability(d->esys, NO_SESSION, TPM2_CAP_HANDLES, HANDLES_OF(type), LEFTOVERS_MAX, &more, &data) ||
                         data->capability != TPM2_CAP_HANDLES)
-                return;
+                return false;
         handles = &data->data.handles;
         for (size_t i = 0; i < handles->count && i < LEFTOVERS_MAX && l->n < LEFTOVERS_MAX; i++) {
                 Leftover *o = &l->all[l->n];
                 ESYS_TR tr;
 
-                if (handles->handle[i] >> TPM2_HR_SHIFT != first >> TPM2_HR_SHIFT)
+                if (!is_of(handles->handle[i], type))
                         break;
                 if (is_own(k, handles->handle[i]))
                         continue;
                 o->handle = handles->handle[i];
                 tr = take_up(d, o->handle, o->name);
-                if (tr == ESYS_TR_NONE)
+                if (tr == ESYS_TR_NONE) {
+                        whole = false;
                         continue;
+                }
                 (void)Esys_TR_Close(d->esys, &tr);
                 l->n++;
         }
+        return whole;
 }
 
-static void loaded_now(const Kept *k, Leftovers *ret)
+static bool loaded_now(const Kept *k, Leftovers *ret)
 {
+        bool objects, sessions;
+
         *ret = (Leftovers){};
-        list(k, HANDLES_OF(TPM2_HT_TRANSIENT), ret);
-        list(k, HANDLES_OF(TPM2_HT_LOADED_SESSION), ret);
+        objects = list(k, TPM2_HT_TRANSIENT, ret);
+        sessions = list(k, TPM2_HT_LOADED_SESSION, ret);
+        return objects && sessions;
 }
 
 static const Leftover *find(const Leftovers *l, const Leftover *o)
@@ -78,8 +94,8 @@ static void renew(Leftovers *l, const Kept *k, bool add)
 {
         Leftovers now;
         size_t n = 0;
+        bool whole = loaded_now(k, &now);
 
-        loaded_now(k, &now);
         for (size_t i = 0; i < now.n; i++) {
                 const Leftover *before = find(l, &now.all[i]);
                 Leftover o = before ? *before : now.all[i];
@@ -93,13 +109,27 @@ static void renew(Leftovers *l, const Kept *k, bool add)
         }
         now.n = n;
         now.looked = clock_monotonic();
+        now.doubts = whole || l->doubts == 0 ? 0 : l->doubts - 1;
         *l = now;
+}
+
+static bool is_seen(const Kept *k)
+{
+        return !k->device->managed && k->device->esys;
 }
 
 void leftovers_begin(Leftovers *l, const Kept *k)
 {
-        if (!k->device->managed && k->device->esys)
-                renew(l, k, true);
+        if (!is_seen(k))
+                return;
+        l->doubts = LEFTOVERS_DOUBTS;
+        renew(l, k, true);
+}
+
+void leftovers_doubt(Leftovers *l, const Kept *k)
+{
+        if (is_seen(k))
+                l->doubts = LEFTOVERS_DOUBTS;
 }
 
 static bool is_old(const Leftover *o, uint64_t now)
@@ -123,9 +153,13 @@ void leftovers_look(Leftovers *l, const Kept *k)
 {
         size_t n = 0;
 
-        if (l->n == 0 || !k->device->esys || leftovers_due(l) > 0)
+        if (leftovers_due(l) != 0)
                 return;
-        renew(l, k, false);
+        if (!k->device->esys) { /* begun anew when it opens */
+                *l = (Leftovers){};
+                return;
+        }
+        renew(l, k, l->doubts > 0);
         for (size_t i = 0; i < l->n; i++) {
                 if (is_old(&l->all[i], l->looked))
                         flush(k->device, &l->all[i]);
@@ -139,7 +173,7 @@ int leftovers_due(const Leftovers *l)
 {
         uint64_t since = (clock_monotonic() - l->looked) / 1000;
 
-        if (l->n == 0)
+        if (l->n == 0 && l->doubts == 0)
                 return -1;
         return since >= PAUSE_MS ? 0 : (int)(PAUSE_MS - since);
 }

@@ -14,6 +14,7 @@
 #define LEFTOVERS_MAX 16
 #define LEFTOVERS_AGE_MS 2000
 #define LEFTOVERS_LOOKS 5 /* at least: what comes and goes is not there each time */
+#define LEFTOVERS_DOUBTS 16 /* looks at a TPM that does not say what is loaded */
 
 typedef struct Leftover {
         TPM2_HANDLE handle;
@@ -25,12 +26,15 @@ typedef struct Leftover {
 typedef struct Leftovers {
         Leftover all[LEFTOVERS_MAX];
         size_t n; /* 0: nothing to watch */
+        unsigned doubts; /* there may be more than is known: so many more looks at everything */
         uint64_t looked;
 } Leftovers;
 
 /* Watches what is loaded now, but for our own session; what it watched already is not younger for it. */
 void leftovers_begin(Leftovers *l, const Kept *k);
-/* Strikes out what has moved, and flushes what is old enough. */
+/* A command failed: what it loaded, or was to flush, may be there. All is looked at when the next look is due. */
+void leftovers_doubt(Leftovers *l, const Kept *k);
+/* If a look is due: strikes out what has moved, and flushes what is old enough. */
 void leftovers_look(Leftovers *l, const Kept *k);
 /* Milliseconds until the next look, -1: none is needed. */
 int leftovers_due(const Leftovers *l);

@@ -130,6 +130,16 @@ static int run(Tpm *t, const LinkMessage *m, Buffer *body, Traces *traces)
         return r;
 }
 
+/* What could wait until the answer was out. */
+static void look_after(Tpm *t)
+{
+        device_tidy(&t->device);
+        if (t->device.doubtful)
+                leftovers_doubt(&t->leftovers, &t->kept);
+        t->device.doubtful = false;
+        leftovers_look(&t->leftovers, &t->kept);
+}
+
 /* 0, or the connection is over. */
 static int answer(Tpm *t, int fd)
 {
@@ -144,7 +154,7 @@ static int answer(Tpm *t, int fd)
                 return r == -EAGAIN ? 0 : r;
         r = run(t, &m, &body, &traces);
         r = reply(fd, &m, r, r ? t->device.detail : "", &body, &packet);
-        device_tidy(&t->device);
+        look_after(t);
         limit(0);
         traces_erase(&traces, &t->device, t->kept.sessions, m.header.type == TPM_OPERATE);
         secret_erase(room.request, m.body.len + LINK_HEADER_SIZE);

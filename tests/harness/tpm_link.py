@@ -58,7 +58,9 @@ class TpmProcess:
     def __init__(self, tpm):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-link-"))
         self.dir.chmod(0o755)
-        self.program = shutil.copy(BUILD / "tpm/holdfast-tpm", self.dir / "holdfast-tpm")
+        self.program = self.dir / "holdfast-tpm"
+        # By a program: a descriptor of ours that is open for writing would be in what other threads fork meanwhile (ETXTBSY).
+        subprocess.run(["cp", BUILD / "tpm/holdfast-tpm", self.program], check=True)
         self.tpm, self.process, self.connection, self.job = tpm, None, None, 0
         self.deaths = 0
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)

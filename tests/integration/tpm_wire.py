@@ -17,7 +17,7 @@ import case
 from judge import signature_is_good
 from peer import Refused
 from stack import ADMIN, Stack, wait_for
-from swtpm import CODES, Hostile, Swtpm, TpmProxy, code_of, flipped, only, sealed, signs
+from swtpm import CODES, LOADED_SESSIONS, Hostile, Swtpm, TpmProxy, code_of, flipped, once, only, packet, sealed, signs
 from tpm_link import (COUNTER, CREATE, DEFINE, ECDSA, HMAC, HMAC256, INCREMENT, OPERATE, P256, REMOVE, STATE, UNSEAL, USE_MAC,
                       USE_SIGN, Gone, TpmProcess, block)
 
@@ -142,6 +142,45 @@ def test_T2_another_tpm_behind_the_same_socket_is_refused_by_name():
         signs(stack, "device-tpm")
 
 
+def room_for_another_user(tpm):
+    """Within the time that is promised for what was left behind."""
+    wait_for(lambda: tpm.tool("dictionarylockout", "-c", check=False).returncode == 0, "room for another user of the TPM", 5)
+
+
+def test_T3_policy_sessions_that_a_killed_one_left_behind_go():
+    """Among the loaded sessions they are listed with the type which elsewhere says "saved"."""
+    with Swtpm() as tpm, TpmProxy(tpm) as proxy, TpmProcess(proxy) as process:
+        blob, values = process.seal(b"s" * 32, mask=1 << 7)
+        for _ in range(3):
+            process.restart()
+            proxy.rule = only("PolicyPCR", lambda command, forward: process.process.kill() or forward(command))
+            try:
+                process.ask(UNSEAL, process.unsealing(blob, values))
+                raise AssertionError("answered")
+            except Gone:
+                proxy.rule = None
+        process.restart()
+        wait_for(lambda: process.ask(UNSEAL, process.unsealing(blob, values))[0] == 0, "what was sealed", 5)
+        room_for_another_user(tpm)
+        wait_for(lambda: len(tpm.handles(LOADED_SESSIONS)) <= 1, "what was left behind to go", 10)
+
+
+def test_T3_sessions_whose_handle_never_came_through_go_also_when_nothing_broke():
+    with Swtpm() as tpm, TpmProxy(tpm) as proxy, TpmProcess(proxy) as process:
+        auth = os.urandom(32)
+        sign = process.operation(process.create(P256, USE_SIGN, auth), auth, ECDSA, os.urandom(32))
+        blob, values = process.seal(b"s" * 32, mask=1 << 7)
+        for _ in range(2):
+            def lost(command, forward):
+                forward(command)
+                return packet(0x921)
+            proxy.rule = only("StartAuthSession", once(lost))
+            process.ask(UNSEAL, process.unsealing(blob, values))
+        proxy.rule = None
+        assert process.ask(OPERATE, sign)[0] == 0
+        room_for_another_user(tpm)
+
+
 class Fuzz:
     """Workers share the number; what they wait for most is holdfast-tpm's own patience, so several at once are faster."""
 
@@ -199,7 +238,7 @@ def test_T3_spoiled_answers_kill_at_most_holdfast_tpm():
             (_, sign), (_, unseal), *_ = asks
             wait_for(lambda: process.ask(OPERATE, sign)[0] == 0, "a signature again", 10)
             # Who spoils nonces makes right PINs wrong; and sessions whose handle never came through are in others' way for a moment.
-            wait_for(lambda: tpm.tool("dictionarylockout", "-c", check=False).returncode == 0, "room for another user of the TPM", 5)
+            room_for_another_user(tpm)
             wait_for(lambda: process.ask(UNSEAL, unseal)[0] == 0, "what was sealed again", 10)
             counts["deaths"] += process.deaths
     fuzz = Fuzz()
