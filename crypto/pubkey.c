@@ -221,6 +221,16 @@ void pubkey_fingerprint(Bytes spki, uint8_t ret[static 32])
         digest_sha256(spki, ret);
 }
 
+int pubkey_inner_fingerprint(Bytes spki, uint8_t ret[static 32])
+{
+        Bytes bits;
+        int r = spki_bits(spki, &bits);
+
+        if (!r)
+                digest_sha256(bits, ret);
+        return r;
+}
+
 static bool scheme_is_pss(Scheme s)
 {
         return s == SCHEME_PS256 || s == SCHEME_PS384 || s == SCHEME_PS512;

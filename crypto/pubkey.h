@@ -16,6 +16,9 @@ int pubkey_build(KeyAlgorithm algorithm, Bytes number, uint8_t *ret, size_t size
 int pubkey_export(Bytes spki, const char *format, const char *comment, Buffer *ret);
 /* SHA-256 of the SPKI. */
 void pubkey_fingerprint(Bytes spki, uint8_t ret[static 32]);
+/* SHA-256 of what the SPKI holds, without the algorithm before it: the fingerprint systemd knows a policy key by (`pkfp`).
+ * HF_E_INVALID_ARGS: none of our forms. */
+int pubkey_inner_fingerprint(Bytes spki, uint8_t ret[static 32]);
 /* ECDSA signatures in DER. 0, HF_E_KEY_MISMATCH if the signature is not of this key and message. */
 int pubkey_verify(Bytes spki, Scheme scheme, Bytes message, Bytes signature);
 /* r || s (p1363) to DER and back, RFC 7518 section 3.4. */

@@ -65,6 +65,21 @@ int spki_parse(Bytes spki, KeyAlgorithm *ret, Bytes *ret_body)
         return HF_E_INVALID_ARGS;
 }
 
+int spki_bits(Bytes spki, Bytes *ret)
+{
+        KeyAlgorithm a;
+        size_t before;
+        Bytes body;
+        int r = spki_parse(spki, &a, &body);
+
+        if (r)
+                return r;
+        /* The point's form; or the heads of a sequence and of n, and the zero that keeps n positive. */
+        before = forms[a].group ? 1 : forms[a].tail_len ? 9 : 0;
+        *ret = BYTES(body.data - before, spki.len - (size_t)(body.data - spki.data) + before);
+        return 0;
+}
+
 int spki_build(KeyAlgorithm algorithm, Bytes body, uint8_t *ret, size_t size, size_t *ret_len)
 {
         const SpkiForm *f = key_algorithm_info(algorithm) ? &forms[algorithm] : NULL;

@@ -632,8 +632,6 @@ static int change_existing(Operation *op, const char *event, SignerRequest reque
         r = wire_put_block(b, buffer_bytes(&d->vault.slots));
         if (!r)
                 r = wire_put_u32(b, id);
-        if (!r && request == SIGNER_SLOT_RESEAL)
-                r = vault_put_signatures(d, b);
         return call_for_slots_then(s, r, &o, made);
 }
 

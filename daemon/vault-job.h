@@ -21,8 +21,6 @@ void vault_job_ask_tpm(VaultJob *j, Bytes slots, bool is_it_ours, void (*then)(V
 /* Makes a slots file out of this one that fits this machine and its TPM, in j->new_slots; j->tpm_lost is set if the keys of
  * the old TPM are lost. */
 void vault_job_adopt(VaultJob *j, Bytes slots, void (*then)(VaultJob *j, int result));
-/* The signatures of PCR policies there are, as a block. */
-int vault_put_signatures(const Daemon *d, Buffer *b);
 /* The body of SIGNER_UNLOCK. */
 int vault_put_unlock(const Daemon *d, Buffer *b, Bytes slots, bool attended);
 /* In the log, or beside it while the store is locked. job->reason is in words afterwards. */

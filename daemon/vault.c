@@ -377,7 +377,7 @@ static void on_unlocked(void *userdata, int result, Bytes body)
         vault_job_tell(j, result);
 }
 
-int vault_put_signatures(const Daemon *d, Buffer *b)
+static int put_signatures(const Daemon *d, Buffer *b)
 {
         _cleanup_buffer_ Buffer encoded = BUFFER_INIT(SIGNER_SIGNATURES_MAX);
         _cleanup_free_ PcrSignatures *s = calloc(1, sizeof(*s));
@@ -396,7 +396,7 @@ int vault_put_unlock(const Daemon *d, Buffer *b, Bytes slots, bool attended)
 
         if (!r)
                 r = wire_put_u8(b, attended);
-        return r ? r : vault_put_signatures(d, b);
+        return r ? r : put_signatures(d, b);
 }
 
 static int ask_unlock(VaultJob *j, bool attended, int secret_fd)

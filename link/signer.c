@@ -118,26 +118,32 @@ int signer_slot_tpm_decode(Bytes body, SignerSlotTpm *ret)
         return wire_done(&r);
 }
 
-int signer_signatures_encode(const TpmPolicySignature *s, size_t n, Buffer *b)
+int signer_signatures_encode(const SignerSignature *s, size_t n, Buffer *b)
 {
         PUT(wire_put_u32(b, (uint32_t)n));
         for (size_t i = 0; i < n; i++) {
-                PUT(wire_put_raw(b, s[i].digest, sizeof(s[i].digest)));
-                PUT(wire_put_block(b, s[i].signature));
+                PUT(wire_put_u8(b, s[i].bank));
+                PUT(wire_put_u32(b, s[i].mask));
+                PUT(wire_put_raw(b, s[i].key_fingerprint, sizeof(s[i].key_fingerprint)));
+                PUT(wire_put_raw(b, s[i].approval.digest, sizeof(s[i].approval.digest)));
+                PUT(wire_put_block(b, s[i].approval.signature));
         }
         return 0;
 }
 
-int signer_signatures_decode(Bytes body, TpmPolicySignature ret[static TPM_POLICY_SIGNATURES_MAX], size_t *ret_n)
+int signer_signatures_decode(Bytes body, SignerSignature ret[static SIGNER_SIGNATURES], size_t *ret_n)
 {
         WireReader r = wire_reader(body);
         size_t n = body.len ? wire_get_u32(&r) : 0;
 
-        if (n > TPM_POLICY_SIGNATURES_MAX)
+        if (n > SIGNER_SIGNATURES)
                 return HF_E_INVALID_ARGS;
         for (size_t i = 0; i < n; i++) {
-                wire_get_raw(&r, ret[i].digest, sizeof(ret[i].digest));
-                ret[i].signature = wire_get_block(&r, TPM_NUMBER_MAX);
+                ret[i].bank = wire_get_u8(&r);
+                ret[i].mask = wire_get_u32(&r);
+                wire_get_raw(&r, ret[i].key_fingerprint, sizeof(ret[i].key_fingerprint));
+                wire_get_raw(&r, ret[i].approval.digest, sizeof(ret[i].approval.digest));
+                ret[i].approval.signature = wire_get_block(&r, TPM_NUMBER_MAX);
         }
         *ret_n = n;
         return wire_done(&r);

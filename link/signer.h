@@ -28,7 +28,7 @@ typedef enum SignerRequest {
          * SIGNER_LOCK and on another machine (HF_E_STORE_FOREIGN). Where the master is open already: without a secret
          * the same keys again; with one it is checked. While one store is open, the slots of another are HF_E_STORE_FOREIGN
          * and those of the same store's former master HF_E_STORE_ROLLED_BACK. Policy signatures: signer_signatures_encode(), or
-         * empty. Reasons of TPM slots: no-tpm, pcr-changed PCRS, wrong (and tries left), tpm-lockout, tpm-identity-changed,
+         * empty; each counts for tpm2 slots of its PCRs and policy key. Reasons of TPM slots: no-tpm, pcr-changed PCRS, wrong (and tries left), tpm-lockout, tpm-identity-changed,
          * tpm-failed. */
         SIGNER_UNLOCK = 4,
         /* {}                                                                 -> {} */
@@ -52,8 +52,8 @@ typedef enum SignerRequest {
         /* {block slots, u8 TpmCounterAction: READ, INCREMENT or REMOVE}: the counter named in the slots file -> {u64 value}
          * HF_E_NOT_SUPPORTED: it names none. */
         SIGNER_COUNTER = 12,
-        /* {block slots, u32 id, block policy signatures}; fd: the PIN, only if it has one: seals a tpm2 slot to the PCRs as they
-         * are now                                                                -> {block slots}
+        /* {block slots, u32 id}; fd: the PIN, only if it has one: seals a tpm2 slot to the PCRs as they are now
+         *                                                                    -> {block slots}
          * HF_E_NOTHING_TO_DO: it is bound to no values. */
         SIGNER_SLOT_RESEAL = 13,
         /* {block attributes without public half}                             -> {block attributes, block wrapped} */
@@ -178,6 +178,15 @@ typedef struct SignerSlotTpm {
         uint8_t device_key[32]; /* tpm2-derived: SHA-256 of the SPKI it is made from */
 } SignerSlotTpm;
 
+/* Somebody approved of a PCR policy: what it is for, and the approval. */
+#define SIGNER_SIGNATURES 256
+typedef struct SignerSignature {
+        TpmBank bank;
+        uint32_t mask;             /* bit n: PCR n */
+        uint8_t key_fingerprint[32]; /* of the policy key: pubkey_inner_fingerprint() */
+        TpmPolicySignature approval;
+} SignerSignature;
+
 typedef enum SignerTpmMatch {
         SIGNER_TPM_UNKNOWN = 0, /* no TPM answers, or no slots were given */
         SIGNER_TPM_SAME = 1,
@@ -215,11 +224,11 @@ int signer_init_encode(const SignerInit *i, Buffer *b);
 int signer_init_decode(Bytes body, SignerInit *ret);
 int signer_slot_tpm_encode(const SignerSlotTpm *t, Buffer *b);
 int signer_slot_tpm_decode(Bytes body, SignerSlotTpm *ret); /* spans borrowed from body */
-/* At most TPM_POLICY_SIGNATURES_MAX; an empty body is none. */
-int signer_signatures_encode(const TpmPolicySignature *s, size_t n, Buffer *b);
-int signer_signatures_decode(Bytes body, TpmPolicySignature ret[static TPM_POLICY_SIGNATURES_MAX], size_t *ret_n);
+/* At most SIGNER_SIGNATURES; an empty body is none. */
+int signer_signatures_encode(const SignerSignature *s, size_t n, Buffer *b);
+int signer_signatures_decode(Bytes body, SignerSignature ret[static SIGNER_SIGNATURES], size_t *ret_n);
 #define SIGNER_SLOT_TPM_MAX 1024
-#define SIGNER_SIGNATURES_MAX 8192
+#define SIGNER_SIGNATURES_MAX 81920 /* bytes */
 int signer_checkpoint_encode(const SignerCheckpoint *c, Buffer *b);
 int signer_checkpoint_decode(Bytes body, SignerCheckpoint *ret);
 int slot_list_encode(const SlotList *l, Buffer *b);

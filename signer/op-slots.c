@@ -164,7 +164,6 @@ int op_slot_reseal(Call *call)
         int r;
 
         r = get_slots_and_id(call, &reader, &slots, &slot);
-        (void)wire_get_block(&reader, SIGNER_SIGNATURES_MAX);
         if (wire_done(&reader))
                 return -EPROTO;
         if (r)

@@ -19,7 +19,7 @@ typedef struct Attempt {
         size_t len;
         uint8_t secret[SECRET_FD_MAX];
         size_t n_signatures;
-        TpmPolicySignature signatures[TPM_POLICY_SIGNATURES_MAX];
+        SignerSignature signatures[SIGNER_SIGNATURES];
 } Attempt;
 
 static void __attribute__((format(printf, 2, 3))) reason(Call *call, const char *format, ...)

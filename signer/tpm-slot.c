@@ -6,7 +6,9 @@
 
 #include "base/error.h"
 #include "base/secret.h"
+#include "crypto/pubkey.h"
 #include "crypto/random.h"
+#include "crypto/spki.h"
 #include "seal/counter.h"
 
 #define COUNTER_ATTEMPTS 16
@@ -123,6 +125,33 @@ int tpm_slot_make(
         return kind == SLOT_TPM2 ? make_sealed(l, asked, pin, parent, ret) : make_derived(l, asked, parent, ret);
 }
 
+static int policy_key_fingerprint(const TpmPolicyKey *key, uint8_t ret[static 32])
+{
+        static const KeyAlgorithm algorithms[_TPM_ALGORITHM_MAX] = {
+                [TPM_P256] = KEY_P256, [TPM_RSA2048] = KEY_RSA2048, [TPM_RSA3072] = KEY_RSA3072};
+        uint8_t spki[640];
+        size_t len;
+        int r = spki_build(algorithms[key->algorithm], key->number, spki, sizeof(spki), &len);
+
+        return r ? HF_E_STORE_DAMAGED : pubkey_inner_fingerprint(BYTES(spki, len), ret);
+}
+
+/* Those made for these PCRs by this slot's policy key, whatever else the file they come from has. */
+static int choose_signatures(const SlotTpm *tpm, const TpmAttempt *attempt, TpmUnsealing *u)
+{
+        uint8_t fingerprint[32];
+        int r = policy_key_fingerprint(&tpm->policy, fingerprint);
+
+        for (size_t i = 0; !r && i < attempt->n_signatures && u->n_signatures < TPM_POLICY_SIGNATURES_MAX; i++) {
+                const SignerSignature *s = &attempt->signatures[i];
+
+                if (s->bank == tpm->pcrs.bank && s->mask == tpm->pcrs.mask &&
+                                memcmp(s->key_fingerprint, fingerprint, sizeof(fingerprint)) == 0)
+                        u->signatures[u->n_signatures++] = s->approval;
+        }
+        return r;
+}
+
 static int unseal(TpmLink *l, const Slot *slot, const SlotTpm *tpm, const TpmAttempt *attempt, TpmExchange *x, uint8_t *ret)
 {
         TpmUnsealing u = {.blob = tpm->blob, .pcrs = tpm->pcrs, .policy = tpm->policy, .has_pin = tpm->pin};
@@ -130,12 +159,9 @@ static int unseal(TpmLink *l, const Slot *slot, const SlotTpm *tpm, const TpmAtt
         Bytes secret;
         int r = 0;
 
-        if (tpm->policy.algorithm) {
-                u.n_signatures = attempt->n_signatures;
-                for (size_t i = 0; i < u.n_signatures; i++)
-                        u.signatures[i] = attempt->signatures[i];
-        }
-        if (tpm->pin)
+        if (tpm->policy.algorithm)
+                r = choose_signatures(tpm, attempt, &u);
+        if (!r && tpm->pin)
                 r = slot_pin(slot, slot->salt, attempt->pin, u.pin);
         tpm_begin(x, TPM_UNSEAL);
         if (!r)

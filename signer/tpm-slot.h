@@ -29,7 +29,7 @@ void tpm_slot_erase(TpmSlot *s);
 
 typedef struct TpmAttempt {
         Bytes pin; /* or empty */
-        const TpmPolicySignature *signatures;
+        const SignerSignature *signatures; /* of any slot: those that are for this one are taken */
         size_t n_signatures;
 } TpmAttempt;
 /* The secret again. Results of TPM_UNSEAL and of tpm_call(); `ret_detail` is their detail. */

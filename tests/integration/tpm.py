@@ -5,6 +5,7 @@ Keys that are made and used in the TPM, and a store that is sealed to it.
 
 A real TPM in software (swtpm), one a test. Judges are openssl and tpm2-tools.
 """
+import base64
 import contextlib
 import hashlib
 import json
@@ -336,16 +337,18 @@ def policy_key(stack):
 
 
 def sign_pcrs(stack, pcr, values):
-    """What systemd-measure(1) writes: for a PCR and each value it may have, PolicyPCR's digest and its signature."""
+    """
+    What systemd-measure(1) writes: for a PCR and each value it may have, PolicyPCR's digest and its signature. Before them
+    many of another key, which are none of this slot's business.
+    """
     selection = bytes.fromhex("00000001000b03") + (1 << pcr).to_bytes(3, "little")
-    entries = []
+    entries = [{"pcrs": [pcr], "pkfp": "5a" * 32, "pol": bytes([i] * 32).hex(), "sig": "AAEC"} for i in range(40)]
     for value in values:
         policy = hashlib.sha256(bytes(32) + bytes.fromhex("0000017f") + selection + hashlib.sha256(value).digest()).digest()
         (stack.dir / "policy.bin").write_bytes(policy)
         signature = openssl("dgst", "-sha256", "-sign", stack.dir / "policy.pem", stack.dir / "policy.bin").stdout
-        spki = openssl("pkey", "-in", stack.dir / "policy.pem", "-pubout", "-outform", "DER").stdout
-        import base64
-        entries.append({"pcrs": [pcr], "pkfp": hashlib.sha256(spki).hexdigest(), "pol": policy.hex(),
+        key = openssl("rsa", "-in", stack.dir / "policy.pem", "-RSAPublicKey_out", "-outform", "DER").stdout
+        entries.append({"pcrs": [pcr], "pkfp": hashlib.sha256(key).hexdigest(), "pol": policy.hex(),
                         "sig": base64.b64encode(signature).decode()})
     path = stack.dir / "signature.json"
     path.write_text(json.dumps({"sha256": entries}))

@@ -31,6 +31,31 @@ static void test_pem_is_what_openssl_writes(void **state)
         }
 }
 
+/* systemd's `pkfp` is of i2d_PublicKey(): what `openssl rsa` calls RSAPublicKey, and the last 65 bytes of a P-256 key. */
+static void test_the_inner_fingerprint_is_that_of_the_key_without_its_algorithm(void **state)
+{
+        static const struct {
+                KeyAlgorithm algorithm;
+                const char *command;
+        } keys[] = {{KEY_RSA2048, "openssl rsa -pubin -inform der -in k.der -RSAPublicKey_out -outform der 2>/dev/null"},
+                        {KEY_RSA3072, "openssl rsa -pubin -inform der -in k.der -RSAPublicKey_out -outform der 2>/dev/null"},
+                        {KEY_P256, "tail -c 65 k.der"}, {KEY_P384, "tail -c 97 k.der"}, {KEY_ED25519, "tail -c 32 k.der"}};
+        uint8_t fingerprint[32];
+        char hex[65];
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
+                _cleanup_(privkey_freep) PrivKey *k = make(keys[i].algorithm);
+                Public p;
+
+                export_to(public_of(k, &p), "spki", "k.der");
+                assert_int_equal(pubkey_inner_fingerprint(public_of(k, &p), fingerprint), 0);
+                hex_encode(fingerprint, sizeof(fingerprint), hex);
+                assert_int_equal(run("test \"$(%s | openssl dgst -sha256 -r)\" = '%s *stdin'", keys[i].command, hex), 0);
+        }
+        assert_int_equal(pubkey_inner_fingerprint(bytes_str("no key"), fingerprint), HF_E_INVALID_ARGS);
+}
+
 static void test_ssh_keygen_reads_our_line(void **state)
 {
         static const struct {
@@ -290,6 +315,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_pem_is_what_openssl_writes),
+                        cmocka_unit_test(test_the_inner_fingerprint_is_that_of_the_key_without_its_algorithm),
                         cmocka_unit_test(test_ssh_keygen_reads_our_line),
                         cmocka_unit_test(test_jose_and_rfc7638_agree_with_our_jwk),
                         cmocka_unit_test(test_ed25519_jwk_is_the_published_one),

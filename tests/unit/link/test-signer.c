@@ -115,6 +115,32 @@ static void test_a_slot_list_is_bounded(void **state)
         buffer_deinit(&b);
 }
 
+static void test_signatures_of_policies_read_back_and_are_bounded(void **state)
+{
+        static const uint8_t signature[TPM_NUMBER_MAX] = {9};
+        static SignerSignature given[SIGNER_SIGNATURES], back[SIGNER_SIGNATURES];
+        Buffer b = BUFFER_INIT(2 * SIGNER_SIGNATURES_MAX);
+        size_t n = 7;
+
+        (void)state;
+        assert_int_equal(signer_signatures_decode(BYTES_NULL, back, &n), 0);
+        assert_int_equal(n, 0);
+        for (size_t i = 0; i < SIGNER_SIGNATURES; i++)
+                given[i] = (SignerSignature){.bank = TPM_BANK_SHA384, .mask = 1u << i % 24, .key_fingerprint = {(uint8_t)i},
+                        .approval = {.digest = {2}, .signature = BYTES(signature, 1 + i % 256)}};
+        assert_int_equal(signer_signatures_encode(given, SIGNER_SIGNATURES, &b), 0);
+        assert_int_equal(signer_signatures_decode(buffer_bytes(&b), back, &n), 0);
+        assert_int_equal(n, SIGNER_SIGNATURES);
+        assert_int_equal(back[3].mask, 1u << 3);
+        assert_int_equal(back[3].key_fingerprint[0], 3);
+        assert_true(bytes_equal(back[255].approval.signature, given[255].approval.signature));
+        for (size_t cut = 1; cut < 400; cut++)
+                assert_int_equal(signer_signatures_decode(BYTES(b.data, b.len - cut), back, &n), HF_E_INVALID_ARGS);
+        b.data[0]++, b.data[1] = 1;
+        assert_int_equal(signer_signatures_decode(buffer_bytes(&b), back, &n), HF_E_INVALID_ARGS);
+        buffer_deinit(&b);
+}
+
 static void test_kinds_have_names(void **state)
 {
         (void)state;
@@ -132,6 +158,7 @@ int main(void)
                         cmocka_unit_test(test_an_unknown_operation_is_refused),
                         cmocka_unit_test(test_a_checkpoint_and_an_init_read_back),
                         cmocka_unit_test(test_a_slot_list_is_bounded),
+                        cmocka_unit_test(test_signatures_of_policies_read_back_and_are_bounded),
                         cmocka_unit_test(test_kinds_have_names),
         };
 

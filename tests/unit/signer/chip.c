@@ -283,7 +283,7 @@ int chip_unlock(Chip *c, bool attended, const char *secret, char reasons[static 
         return unlock(c, attended, fd, BYTES_NULL, reasons);
 }
 
-int chip_unlock_signed(Chip *c, const TpmPolicySignature *signatures, size_t n, char reasons[static 1024])
+int chip_unlock_signed(Chip *c, const SignerSignature *signatures, size_t n, char reasons[static 1024])
 {
         _cleanup_buffer_ Buffer b = BUFFER_INIT(SIGNER_SIGNATURES_MAX);
 

@@ -41,7 +41,7 @@ int chip_rekey(Chip *c, const ChipSlot *slot, Buffer *ret_slots);
 void chip_slots(Chip *c, SlotList *ret);
 int chip_unlock(Chip *c, bool attended, const char *secret, char reasons[static 1024]);
 /* By itself, with what a policy key has approved. */
-int chip_unlock_signed(Chip *c, const TpmPolicySignature *signatures, size_t n, char reasons[static 1024]);
+int chip_unlock_signed(Chip *c, const SignerSignature *signatures, size_t n, char reasons[static 1024]);
 SignerTpmMatch chip_state(Chip *c, TpmState *ret);
 int chip_counter(Chip *c, TpmCounterAction action, Bytes slots, uint64_t *ret);
 /* A key of the TPM, generated. */

@@ -17,6 +17,7 @@
 #include "chip.h"
 #include "crypto/digest.h"
 #include "crypto/privkey.h"
+#include "crypto/pubkey.h"
 #include "crypto/spki.h"
 #include "seal/counter.h"
 
@@ -53,9 +54,9 @@ static void test_a_sealed_slot_opens_by_itself_until_a_pcr_changes(void **state)
         assert_string_equal(reasons, "2 passphrase: needs-secret; 1 tpm2: pcr-changed sha256:7");
         assert_int_equal(chip_unlock(c, true, "correct horse", reasons), 0);
 
-        assert_int_equal(chip_slot_verb(c, SIGNER_SLOT_RESEAL, 2, BYTES("\0\0\0", 4), NULL), HF_E_NOTHING_TO_DO);
-        assert_int_equal(chip_slot_verb(c, SIGNER_SLOT_RESEAL, 9, BYTES("\0\0\0", 4), NULL), HF_E_NO_SUCH_SLOT);
-        assert_int_equal(chip_slot_verb(c, SIGNER_SLOT_RESEAL, 1, BYTES("\0\0\0", 4), NULL), 0);
+        assert_int_equal(chip_slot_verb(c, SIGNER_SLOT_RESEAL, 2, BYTES_NULL, NULL), HF_E_NOTHING_TO_DO);
+        assert_int_equal(chip_slot_verb(c, SIGNER_SLOT_RESEAL, 9, BYTES_NULL, NULL), HF_E_NO_SUCH_SLOT);
+        assert_int_equal(chip_slot_verb(c, SIGNER_SLOT_RESEAL, 1, BYTES_NULL, NULL), 0);
         peer_kill(&c->peer);
         peer_start(&c->peer);
         chip_end_program(c, SIGTERM);
@@ -94,8 +95,9 @@ static void test_a_pin_opens_and_a_wrong_one_tells_how_many_tries_are_left(void 
 }
 
 /* As who announces an update would: TPM2_PolicyPCR over these values, signed (TCG TPM 2.0 Part 3, PolicyPCR). */
-static void approve(PrivKey *key, const TpmPcrs *p, TpmPolicySignature *ret, uint8_t space[static SIGNATURE_MAX])
+static void approve(PrivKey *key, const TpmPcrs *p, SignerSignature *ret, uint8_t space[static SIGNATURE_MAX])
 {
+        uint8_t spki[640];
         uint8_t text[32 + 4 + 10 + 32] = {[32] = 0, 0, 1, 0x7f, 0, 0, 0, 1, 0, 11, 3}, values[TPM_PCRS * 32], *at = values;
         SignParams params = {.scheme = SCHEME_RS256};
         size_t len;
@@ -107,9 +109,12 @@ static void approve(PrivKey *key, const TpmPcrs *p, TpmPolicySignature *ret, uin
                         text[43 + i / 8] |= (uint8_t)(1 << i % 8);
                 }
         digest_sha256(BYTES(values, (size_t)(at - values)), text + 46);
-        digest_sha256(BYTES_ARRAY(text), ret->digest);
-        assert_int_equal(privkey_sign(key, &params, BYTES_ARRAY(ret->digest), space, &len), 0);
-        ret->signature = BYTES(space, len);
+        *ret = (SignerSignature){.bank = p->bank, .mask = p->mask};
+        digest_sha256(BYTES_ARRAY(text), ret->approval.digest);
+        assert_int_equal(privkey_sign(key, &params, BYTES_ARRAY(ret->approval.digest), space, &len), 0);
+        ret->approval.signature = BYTES(space, len);
+        assert_int_equal(privkey_public(key, spki, sizeof(spki), &len), 0);
+        assert_int_equal(pubkey_inner_fingerprint(BYTES(spki, len), ret->key_fingerprint), 0);
 }
 
 static void test_a_slot_under_a_policy_key_survives_the_update_that_was_announced(void **state)
@@ -117,7 +122,7 @@ static void test_a_slot_under_a_policy_key_survives_the_update_that_was_announce
         _cleanup_(privkey_freep) PrivKey *vendor = NULL;
         ChipSlot announced = {.kind = SLOT_TPM2, .label = "announced", .pcrs = "11"};
         uint8_t spki[640], space[2][SIGNATURE_MAX], extended[64] = {};
-        TpmPolicySignature signatures[2];
+        SignerSignature signatures[SIGNER_SIGNATURES];
         SignerOpened opened;
         char reasons[1024];
         KeyAlgorithm a;
@@ -136,7 +141,7 @@ static void test_a_slot_under_a_policy_key_survives_the_update_that_was_announce
         assert_int_equal(chip_slot_add(c, &announced, &id), 0);
         assert_int_equal(slots_parse(buffer_bytes(&c->peer.slots), &slots), 0);
         assert_int_equal(slot_tpm_decode(SLOT_TPM2, slot_extra(slots_find(&slots, id)), &tpm), 0);
-        assert_int_equal(chip_slot_verb(c, SIGNER_SLOT_RESEAL, id, BYTES("\0\0\0", 4), NULL), HF_E_NOTHING_TO_DO);
+        assert_int_equal(chip_slot_verb(c, SIGNER_SLOT_RESEAL, id, BYTES_NULL, NULL), HF_E_NOTHING_TO_DO);
 
         approve(vendor, &tpm.pcrs, &signatures[0], space[0]);
         chip_reboot(c);
@@ -152,6 +157,21 @@ static void test_a_slot_under_a_policy_key_survives_the_update_that_was_announce
         digest_sha256(BYTES_ARRAY(extended), tpm.pcrs.values[11]);
         approve(vendor, &tpm.pcrs, &signatures[1], space[1]);
         assert_int_equal(chip_unlock_signed(c, signatures, 2, reasons), 0);
+
+        /* What is for others hides nothing: other PCRs, another bank, another key. */
+        signatures[SIGNER_SIGNATURES - 1] = signatures[1];
+        for (size_t i = 0; i < SIGNER_SIGNATURES - 1; i++) {
+                signatures[i] = signatures[SIGNER_SIGNATURES - 1];
+                signatures[i].bank = i % 3 ? TPM_BANK_SHA256 : TPM_BANK_SHA384;
+                signatures[i].mask = i % 3 == 1 ? 1u << 7 : 1u << 11;
+                signatures[i].key_fingerprint[0] ^= i % 3 == 2;
+                signatures[i].approval.signature = BYTES(space[1], 3);
+        }
+        chip_reboot(c);
+        assert_int_equal(chip_state(c, &s), SIGNER_TPM_SAME);
+        chip_tool(c, "tpm2_pcrextend 11:sha256=" ZEROS);
+        assert_int_equal(chip_unlock_signed(c, signatures, SIGNER_SIGNATURES - 1, reasons), HF_E_UNLOCK_FAILED);
+        assert_int_equal(chip_unlock_signed(c, signatures, SIGNER_SIGNATURES, reasons), 0);
 }
 
 static void test_a_derived_slot_stands_on_the_device_key_and_never_alone(void **state)
@@ -344,7 +364,7 @@ static void test_nothing_of_the_tpm_is_for_a_store_that_is_locked_or_foreign(voi
         assert_int_equal(chip_counter(c, TPM_COUNTER_READ, buffer_bytes(&c->peer.slots), &value), HF_E_STORE_LOCKED);
         assert_int_equal(chip_adopt(c, &other), HF_E_STORE_LOCKED);
         assert_int_equal(chip_slot_add(c, &sealed, &id), HF_E_STORE_LOCKED);
-        assert_int_equal(chip_slot_verb(c, SIGNER_SLOT_RESEAL, 1, BYTES("\0\0\0", 4), NULL), HF_E_STORE_LOCKED);
+        assert_int_equal(chip_slot_verb(c, SIGNER_SLOT_RESEAL, 1, BYTES_NULL, NULL), HF_E_STORE_LOCKED);
 }
 
 int main(void)
