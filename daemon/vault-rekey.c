@@ -250,6 +250,13 @@ static int copy_uses(void *userdata, const StoreUsesRow *row)
         return store_put_uses(k->job->store, row);
 }
 
+static int copy_identity(void *userdata, const StoreIdentityRow *row)
+{
+        Rekey *k = userdata;
+
+        return store_put_identity(k->job->store, row);
+}
+
 static int copy_meta(void *userdata, const char *key, Bytes value)
 {
         Rekey *k = userdata;
@@ -259,7 +266,8 @@ static int copy_meta(void *userdata, const char *key, Bytes value)
 
 static int copy_rows_open(Rekey *k)
 {
-        static const StoreVisitor visitor = {.meta = copy_meta, .key = copy_key, .uses = copy_uses};
+        static const StoreVisitor visitor = {
+                        .meta = copy_meta, .key = copy_key, .uses = copy_uses, .identity = copy_identity};
         VaultJob *j = k->job;
         StoreParams params = vault_job_store_params(j);
         StoreParams old = {.database_key = k->old_keys.database_key,

@@ -272,6 +272,38 @@ int store_put_uses(Store *s, const StoreUsesRow *row)
         return put_row(s, TABLE_USES, cells);
 }
 
+static bool identity_is_valid(const StoreIdentityRow *row)
+{
+        return name_is_valid(row->name) && name_is_valid(row->issuer) && (!row->state[0] || name_is_valid(row->state)) &&
+               name_is_valid(row->layout) && row->created <= INT64_MAX && row->changed <= INT64_MAX &&
+               row->not_before <= INT64_MAX && row->not_after <= INT64_MAX && row->chain.len <= STORE_CHAIN_MAX &&
+               row->trust.len <= STORE_CHAIN_MAX && row->pins.len <= STORE_PINS_MAX * STORE_PIN_SIZE &&
+               row->pins.len % STORE_PIN_SIZE == 0 && row->plan.len <= STORE_PLAN_MAX;
+}
+
+int store_put_identity(Store *s, const StoreIdentityRow *row)
+{
+        Cell cells[STORE_CELLS_MAX + 1] = {
+                        cell_text(row->name),
+                        cell_integer(row->version),
+                        cell_blob(BYTES_ARRAY(row->key.b)),
+                        cell_text(row->issuer),
+                        cell_text(row->state),
+                        cell_text(row->layout),
+                        cell_integer(row->created),
+                        cell_integer(row->changed),
+                        cell_integer(row->not_before),
+                        cell_integer(row->not_after),
+                        cell_blob(row->chain),
+                        cell_blob(row->trust),
+                        cell_blob(row->pins),
+                        cell_blob(row->plan),
+        };
+
+        assert(row->version > 0);
+        return identity_is_valid(row) ? put_row(s, TABLE_IDENTITIES, cells) : HF_E_INVALID_ARGS;
+}
+
 static bool meta_key_is_valid(const char *key)
 {
         return name_is_valid(key) && strlen(key) <= STORE_META_KEY_MAX;
@@ -322,24 +354,35 @@ int store_get_meta(Store *s, const char *key, Buffer *ret)
         return buffer_append(ret, value.bytes.data, value.bytes.len);
 }
 
-int store_delete_meta(Store *s, const char *key)
+/* The row of a table whose id is one text. */
+static int delete_row(Store *s, TableId table, const char *text)
 {
-        const Cell id = cell_text(key);
+        const Cell id = cell_text(text);
         OldRow old;
         int r = may_write(s);
 
         if (r)
                 return r;
-        r = find_row(s, TABLE_META, &id, &old);
+        r = find_row(s, table, &id, &old);
         if (!r && !old.exists)
                 return HF_E_NOTHING_TO_DO;
         if (!r)
-                r = run(s, s->delete[TABLE_META], &id, 1);
+                r = run(s, s->delete[table], &id, 1);
         if (r)
                 s->change_failed = true;
         else
                 sum_subtract(&s->sum, old.tag);
         return r;
+}
+
+int store_delete_meta(Store *s, const char *key)
+{
+        return delete_row(s, TABLE_META, key);
+}
+
+int store_delete_identity(Store *s, const char *name)
+{
+        return delete_row(s, TABLE_IDENTITIES, name);
 }
 
 /* The tags of a key's uses rows, each checked, summed up. */

@@ -18,11 +18,14 @@ static const char *const meta_columns[] = {"key", "version", "value"};
 static const char *const keys_columns[] = {"uuid", "version", "state", "name", "algorithm", "purpose",
                 "protection", "flags", "created", "public", "wrapped"};
 static const char *const uses_columns[] = {"key", "rule", "version", "spent"};
+static const char *const identities_columns[] = {"name", "version", "key", "issuer", "state", "layout", "created", "changed",
+                "not_before", "not_after", "chain", "trust", "pins", "plan"};
 
 const TableInfo store_tables[_TABLE_MAX] = {
                 [TABLE_META] = {"meta", meta_columns, ELEMENTSOF(meta_columns), 1},
                 [TABLE_KEYS] = {"keys", keys_columns, ELEMENTSOF(keys_columns), 1},
                 [TABLE_USES] = {"uses", uses_columns, ELEMENTSOF(uses_columns), 2},
+                [TABLE_IDENTITIES] = {"identities", identities_columns, ELEMENTSOF(identities_columns), 1},
 };
 
 static int cell_encode(const Cell *cell, Buffer *ret)
@@ -227,6 +230,41 @@ int row_decode_uses(const Cell *cells, StoreUsesRow *ret)
                 return HF_E_STORE_DAMAGED;
         row.version = (uint32_t)cells[2].integer;
         row.spent = (uint64_t)cells[3].integer;
+        *ret = row;
+        return 0;
+}
+
+/* A word that may be missing. */
+static bool take_word(const Cell *cell, char ret[static NAME_SIZE])
+{
+        ret[0] = 0;
+        return (cell->kind == CELL_TEXT && cell->bytes.len == 0) || take_name(cell, ret);
+}
+
+static bool take_blob(const Cell *cell, size_t max, Bytes *ret)
+{
+        *ret = cell->bytes;
+        return cell->kind == CELL_BLOB && cell->bytes.len <= max;
+}
+
+int row_decode_identity(const Cell *cells, StoreIdentityRow *ret)
+{
+        StoreIdentityRow row = {};
+
+        if (!take_name(&cells[0], row.name) || !is_integer(&cells[1], UINT32_MAX) || !take_uuid(&cells[2], &row.key) ||
+                        !take_name(&cells[3], row.issuer) || !take_word(&cells[4], row.state) ||
+                        !take_name(&cells[5], row.layout) || !is_integer(&cells[6], INT64_MAX) ||
+                        !is_integer(&cells[7], INT64_MAX) || !is_integer(&cells[8], INT64_MAX) ||
+                        !is_integer(&cells[9], INT64_MAX) || !take_blob(&cells[10], STORE_CHAIN_MAX, &row.chain) ||
+                        !take_blob(&cells[11], STORE_CHAIN_MAX, &row.trust) ||
+                        !take_blob(&cells[12], STORE_PINS_MAX * STORE_PIN_SIZE, &row.pins) ||
+                        row.pins.len % STORE_PIN_SIZE || !take_blob(&cells[13], STORE_PLAN_MAX, &row.plan))
+                return HF_E_STORE_DAMAGED;
+        row.version = (uint32_t)cells[1].integer;
+        row.created = (uint64_t)cells[6].integer;
+        row.changed = (uint64_t)cells[7].integer;
+        row.not_before = (uint64_t)cells[8].integer;
+        row.not_after = (uint64_t)cells[9].integer;
         *ret = row;
         return 0;
 }

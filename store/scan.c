@@ -70,6 +70,16 @@ static int visit_uses(Scan *scan, const Cell *cells)
         return scan->visitor && scan->visitor->uses ? scan->visitor->uses(scan->userdata, &row) : 0;
 }
 
+static int visit_identity(Scan *scan, const Cell *cells)
+{
+        StoreIdentityRow row;
+
+        if (row_decode_identity(cells, &row))
+                return row_damaged(scan->s, "identities", cells, store_tables[TABLE_IDENTITIES].n_columns,
+                                "not in its form");
+        return scan->visitor && scan->visitor->identity ? scan->visitor->identity(scan->userdata, &row) : 0;
+}
+
 static int visit(Scan *scan, TableId id, const Cell *cells)
 {
         switch (id) {
@@ -79,6 +89,8 @@ static int visit(Scan *scan, TableId id, const Cell *cells)
                 return visit_key(scan, cells);
         case TABLE_USES:
                 return visit_uses(scan, cells);
+        case TABLE_IDENTITIES:
+                return visit_identity(scan, cells);
         case _TABLE_MAX:
                 return 0;
         }

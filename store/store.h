@@ -27,10 +27,14 @@
 
 #define STORE_FILE "store.db"
 #define STORE_LOCK_FILE "lock"
-#define STORE_SCHEMA 1 /* the newest schema this program knows */
+#define STORE_SCHEMA 2 /* the newest schema this program knows */
 #define STORE_DIGEST_SIZE 32
 #define STORE_META_KEY_MAX 64
 #define STORE_META_VALUE_MAX 4096
+#define STORE_CHAIN_MAX 49152 /* bytes of PEM: certificates of an identity, and as many of its trust anchors */
+#define STORE_PINS_MAX 16
+#define STORE_PIN_SIZE 32
+#define STORE_PLAN_MAX 4096
 
 typedef struct Store Store;
 typedef struct StoreBackup StoreBackup;
@@ -108,6 +112,19 @@ typedef struct StoreUsesRow {
         uint32_t version; /* 1 for a new row, +1 with each change */
 } StoreUsesRow;
 
+typedef struct StoreIdentityRow {
+        char name[NAME_SIZE];
+        uint32_t version; /* 1 for a new row, +1 with each change */
+        Uuid key;
+        char issuer[NAME_SIZE]; /* "manual" */
+        char state[NAME_SIZE];  /* "" for manual */
+        char layout[NAME_SIZE];
+        uint64_t created, changed, not_before, not_after; /* microseconds since 1970 */
+        Bytes chain, trust; /* PEM, the leaf first; at most STORE_CHAIN_MAX each */
+        Bytes pins;         /* STORE_PIN_SIZE bytes each, at most STORE_PINS_MAX */
+        Bytes plan;         /* empty for manual; at most STORE_PLAN_MAX */
+} StoreIdentityRow;
+
 #define STORE_USES_FORFEITED ((uint64_t)INT64_MAX)
 
 /* What store_scan() calls back with; a NULL function skips that table's rows (their tags are checked all the
@@ -117,6 +134,7 @@ typedef struct StoreVisitor {
         int (*meta)(void *userdata, const char *key, Bytes value);
         int (*key)(void *userdata, const StoreKeyRow *row); /* destroyed ones too */
         int (*uses)(void *userdata, const StoreUsesRow *row);
+        int (*identity)(void *userdata, const StoreIdentityRow *row);
 } StoreVisitor;
 
 /*
@@ -160,10 +178,12 @@ int store_begin(Store *s);
  */
 int store_put_key(Store *s, const StoreKeyRow *row);
 int store_put_uses(Store *s, const StoreUsesRow *row);
+int store_put_identity(Store *s, const StoreIdentityRow *row);
 int store_put_meta(Store *s, const char *key, Bytes value);
 /* HF_E_NOTHING_TO_DO if there is no such row. Deletes all uses rows of a key (those of a destroyed one). */
 int store_delete_uses(Store *s, const Uuid *key);
 int store_delete_meta(Store *s, const char *key);
+int store_delete_identity(Store *s, const char *name);
 /* meta.seq = N, the number of the log line that stands for this transaction. */
 int store_set_seq(Store *s, uint64_t seq);
 StoreOutcome store_commit(Store *s);

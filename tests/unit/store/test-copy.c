@@ -20,14 +20,35 @@
         " version INTEGER NOT NULL, spent INTEGER NOT NULL CHECK (spent >= 0), tag BLOB NOT NULL,"           \
         " PRIMARY KEY (key, rule)); INSERT INTO uses SELECT * FROM uses_old; DROP TABLE uses_old;"
 
+static StoreIdentityRow sample_identity(uint32_t version)
+{
+        static const uint8_t pins[2 * STORE_PIN_SIZE] = {1};
+
+        return (StoreIdentityRow){
+                        .name = "web",
+                        .version = version,
+                        .key = sample_key(1).uuid,
+                        .issuer = "manual",
+                        .layout = "pem",
+                        .created = 1700000000000000ULL,
+                        .changed = 1700000000000000ULL + version,
+                        .not_before = 1700000000000000ULL,
+                        .not_after = 1800000000000000ULL,
+                        .chain = bytes_str("-----BEGIN CERTIFICATE-----\n"),
+                        .pins = BYTES_ARRAY(pins),
+        };
+}
+
 static Store *filled(Place *p, unsigned keys)
 {
+        StoreIdentityRow identity = sample_identity(1);
         StoreUsesRow uses = {.key = sample_key(1).uuid, .rule = "r", .spent = 5, .version = 1};
         Store *s = place_create(p);
 
         add_samples(s, keys);
         assert_int_equal(store_begin(s), 0);
         assert_int_equal(store_put_uses(s, &uses), 0);
+        assert_int_equal(store_put_identity(s, &identity), 0);
         assert_int_equal(store_commit(s), STORE_COMMITTED);
         return s;
 }
@@ -152,9 +173,9 @@ static void test_old_store_migrates_and_the_previous_one_stays(void **state)
         store_close(s);
         store_migration_set_extra(NEXT_SCHEMA);
         s = place_open(p);
-        assert_int_equal(store_schema(s), 1);
+        assert_int_equal(store_schema(s), STORE_SCHEMA);
         migrate(&s, 99);
-        assert_int_equal(store_schema(s), 2);
+        assert_int_equal(store_schema(s), STORE_SCHEMA + 1);
         assert_false(store_needs_migration(s));
         store_digest(s, new);
         assert_memory_not_equal(old, new, 32);
@@ -170,7 +191,7 @@ static void test_old_store_migrates_and_the_previous_one_stays(void **state)
         /* Going back: this release again, with the copy it left. */
         store_migration_set_extra(NULL);
         assert_int_equal(check(p, "store.db", &info), HF_E_STORE_TOO_NEW);
-        assert_int_equal(check(p, "store.db.1", &info), 0);
+        assert_int_equal(check(p, "store.db.2", &info), 0);
         assert_memory_equal(info.digest, old, 32);
         assert_int_equal(info.keys, 20);
 }
@@ -235,39 +256,65 @@ static int count(void *userdata, const StoreKeyRow *row)
         return 0;
 }
 
-static void test_store_of_schema_1_still_opens_and_migrates(void **state)
+static int count_identity(void *userdata, const StoreIdentityRow *row)
 {
-        static const StoreVisitor visitor = {.key = count};
-        Place *p = *state;
-        const StoreParams params = place_params(p);
-        unsigned counts[4] = {};
-        int vectors = open(VECTORS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        Store *s;
+        const StoreIdentityRow expected = sample_identity(1);
+        unsigned *counts = userdata;
 
-        assert_true(vectors >= 0);
-        Buffer b = file_read(vectors, "schema-1.db");
-        close(vectors);
-        file_write(p->fd, STORE_FILE, b.data, b.len, 0600);
-        buffer_deinit(&b);
-        assert_int_equal(store_open(p->fd, &params, &p->reason, &s), 0);
+        counts[4]++;
+        assert_string_equal(row->name, expected.name);
+        assert_true(bytes_equal(row->chain, expected.chain) && bytes_equal(row->pins, expected.pins));
+        return 0;
+}
+
+static void expect_fixture(Store *s, unsigned identities)
+{
+        static const StoreVisitor visitor = {.key = count, .identity = count_identity};
+        unsigned counts[5] = {};
+
         assert_int_equal(store_scan(s, &visitor, counts), 0);
         assert_int_equal(store_check(s), 0);
         assert_int_equal(counts[STORE_KEY_LIVE], 5);
         assert_int_equal(counts[STORE_KEY_DESTROYED], 1);
         assert_int_equal(counts[3], 1);
+        assert_int_equal(counts[4], identities);
+}
+
+/* The store that a release of that schema made opens as it is, and migrates to the next schema there is. */
+static void expect_old_store(Place *p, const char *file, uint32_t schema, unsigned identities)
+{
+        const StoreParams params = place_params(p);
+        int vectors = open(VECTORS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        Store *s;
+
+        assert_true(vectors >= 0);
+        Buffer b = file_read(vectors, file);
+        close(vectors);
+        file_write(p->fd, STORE_FILE, b.data, b.len, 0600);
+        buffer_deinit(&b);
+        assert_int_equal(store_open(p->fd, &params, &p->reason, &s), 0);
+        assert_int_equal(store_schema(s), schema);
+        expect_fixture(s, identities);
         assert_int_equal(store_seq(s), 5);
         store_close(s);
 
-        store_migration_set_extra(NEXT_SCHEMA);
+        store_migration_set_extra(schema == STORE_SCHEMA ? NEXT_SCHEMA : NULL);
         s = place_open(p);
         migrate(&s, 6);
-        memset(counts, 0, sizeof(counts));
-        assert_int_equal(store_scan(s, &visitor, counts), 0);
-        assert_int_equal(counts[STORE_KEY_LIVE], 5);
-        assert_int_equal(counts[STORE_KEY_DESTROYED], 1);
-        assert_int_equal(counts[3], 1);
+        assert_int_equal(store_schema(s), schema == STORE_SCHEMA ? STORE_SCHEMA + 1 : STORE_SCHEMA);
+        expect_fixture(s, identities);
         store_close(s);
         store_migration_set_extra(NULL);
+}
+
+static void test_store_of_schema_1_still_opens_and_migrates(void **state)
+{
+        expect_old_store(*state, "schema-1.db", 1, 0);
+}
+
+static void test_store_of_schema_2_still_opens_and_migrates(void **state)
+{
+        expect_old_store(*state, "schema-2.db", 2, 1);
 }
 
 #define WITH_PLACE(f) cmocka_unit_test_setup_teardown(f, place_setup, place_teardown)
@@ -315,6 +362,7 @@ int main(int argc, char **argv)
                         WITH_PLACE(test_migration_not_committed_changes_nothing),
                         WITH_PLACE(test_migration_that_fails_changes_nothing),
                         WITH_PLACE(test_store_of_schema_1_still_opens_and_migrates),
+                        WITH_PLACE(test_store_of_schema_2_still_opens_and_migrates),
         };
 
         if (argc == 3 && strcmp(argv[1], "--make-fixture") == 0)

@@ -14,11 +14,13 @@
 #include "store/store.h"
 
 typedef struct Seen {
-        unsigned live, destroyed, uses, meta;
+        unsigned live, destroyed, uses, meta, identities;
         KeyAttributes last;
         uint8_t wrapped[256];
         size_t wrapped_len;
         StoreUsesRow last_uses;
+        StoreIdentityRow last_identity; /* its spans are gone */
+        char chain[64], plan[64];
 } Seen;
 
 static int see_key(void *userdata, const StoreKeyRow *row)
@@ -52,7 +54,18 @@ static int see_meta(void *userdata, const char *key, Bytes value)
         return 0;
 }
 
-static const StoreVisitor see = {.meta = see_meta, .key = see_key, .uses = see_uses};
+static int see_identity(void *userdata, const StoreIdentityRow *row)
+{
+        Seen *seen = userdata;
+
+        seen->identities++;
+        seen->last_identity = *row;
+        (void)snprintf(seen->chain, sizeof(seen->chain), "%.*s", (int)row->chain.len, (const char *)row->chain.data);
+        (void)snprintf(seen->plan, sizeof(seen->plan), "%.*s", (int)row->plan.len, (const char *)row->plan.data);
+        return 0;
+}
+
+static const StoreVisitor see = {.meta = see_meta, .key = see_key, .uses = see_uses, .identity = see_identity};
 
 static int open_result(Place *p)
 {
@@ -105,6 +118,102 @@ static void test_what_was_committed_is_there_after_reopening(void **state)
         assert_int_equal(store_get_meta(s, "nothing", &value), HF_E_NOTHING_TO_DO);
         assert_int_equal(store_check(s), 0);
         buffer_deinit(&value);
+        store_close(s);
+}
+
+static StoreIdentityRow identity(const char *name, uint32_t version, const char *chain)
+{
+        StoreIdentityRow row = {
+                        .version = version,
+                        .key = sample_key(3).uuid,
+                        .issuer = "manual",
+                        .layout = "named",
+                        .created = 1,
+                        .changed = 2,
+                        .not_before = 3,
+                        .not_after = INT64_MAX,
+                        .chain = bytes_str(chain),
+                        .trust = bytes_str("anchor"),
+                        .plan = bytes_str("later"),
+        };
+
+        (void)snprintf(row.name, sizeof(row.name), "%s", name);
+        return row;
+}
+
+static int put_identity(Store *s, const StoreIdentityRow *row)
+{
+        int r;
+
+        assert_int_equal(store_begin(s), 0);
+        r = store_put_identity(s, row);
+        if (r)
+                store_rollback(s);
+        else
+                assert_int_equal(store_commit(s), STORE_COMMITTED);
+        return r;
+}
+
+static void test_an_identity_is_put_changed_and_deleted(void **state)
+{
+        Place *p = *state;
+        Store *s = place_create(p);
+        StoreIdentityRow row = identity("web", 1, "first");
+        uint8_t before[32], after[32];
+        Seen seen = {};
+
+        store_digest(s, before);
+        assert_int_equal(put_identity(s, &row), 0);
+        row = identity("web", 2, "second");
+        assert_int_equal(put_identity(s, &row), 0);
+        s = store_close(s);
+        s = place_open(p);
+        assert_int_equal(store_scan(s, &see, &seen), 0);
+        assert_int_equal(seen.identities, 1);
+        assert_string_equal(seen.last_identity.name, "web");
+        assert_string_equal(seen.last_identity.layout, "named");
+        assert_string_equal(seen.last_identity.state, "");
+        assert_int_equal(seen.last_identity.version, 2);
+        assert_int_equal(seen.last_identity.not_after, INT64_MAX);
+        assert_true(uuid_equal(&seen.last_identity.key, &row.key));
+        assert_string_equal(seen.chain, "second");
+        assert_string_equal(seen.plan, "later");
+        assert_int_equal(store_begin(s), 0);
+        assert_int_equal(store_delete_identity(s, "web"), 0);
+        assert_int_equal(store_commit(s), STORE_COMMITTED);
+        store_digest(s, after);
+        assert_memory_equal(before, after, 32);
+        assert_int_equal(store_begin(s), 0);
+        assert_int_equal(store_delete_identity(s, "web"), HF_E_NOTHING_TO_DO);
+        store_rollback(s);
+        store_close(s);
+}
+
+static void test_an_identity_beyond_its_bounds_is_refused(void **state)
+{
+        static uint8_t large[STORE_CHAIN_MAX + 1], pins[(STORE_PINS_MAX + 1) * STORE_PIN_SIZE];
+        StoreIdentityRow rows[8];
+        Place *p = *state;
+        Store *s = place_create(p);
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                rows[i] = identity("web", 1, "chain");
+        rows[0].chain = BYTES_ARRAY(large);
+        rows[1].trust = BYTES_ARRAY(large);
+        rows[2].pins = BYTES_ARRAY(pins);
+        rows[3].pins = BYTES(pins, STORE_PIN_SIZE + 1);
+        rows[4].plan = BYTES(large, STORE_PLAN_MAX + 1);
+        rows[5].not_after = (uint64_t)INT64_MAX + 1;
+        rows[6].issuer[0] = 0;
+        strcpy(rows[7].name, "../web");
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                assert_int_equal(put_identity(s, &rows[i]), HF_E_INVALID_ARGS);
+        rows[0].chain = rows[1].trust = BYTES(large, STORE_CHAIN_MAX);
+        rows[0].trust = rows[1].trust;
+        rows[0].pins = BYTES(pins, STORE_PINS_MAX * STORE_PIN_SIZE);
+        assert_int_equal(put_identity(s, &rows[0]), 0); /* the largest there can be */
+        rows[0].version = 3;
+        assert_int_equal(put_identity(s, &rows[0]), HF_E_STORE_DAMAGED); /* there was never a second */
         store_close(s);
 }
 
@@ -362,6 +471,8 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                         WITH_PLACE(test_what_was_committed_is_there_after_reopening),
+                        WITH_PLACE(test_an_identity_is_put_changed_and_deleted),
+                        WITH_PLACE(test_an_identity_beyond_its_bounds_is_refused),
                         WITH_PLACE(test_rollback_brings_rows_sum_and_seq_back),
                         WITH_PLACE(test_sum_does_not_depend_on_the_road),
                         WITH_PLACE(test_destroyed_key_keeps_its_uuid_and_loses_its_blob),

@@ -101,6 +101,34 @@ static void test_edited_row_is_named(void **state)
         buffer_deinit(&whole);
 }
 
+/* Certificates are public, but whose key they stand on and whom their owner trusts is not for others to choose. */
+static void test_edited_identity_is_named(void **state)
+{
+        static const char *const edits[] = {
+                        "UPDATE identities SET chain=x'41'", "UPDATE identities SET trust=chain, chain=trust",
+                        "UPDATE identities SET key=x'00112233445546778899aabbccddeeff'",
+                        "UPDATE identities SET not_after=not_after + 1", "UPDATE identities SET pins=x''",
+                        "UPDATE identities SET layout='local'", "UPDATE identities SET issuer='acme'",
+        };
+        static const uint8_t pin[STORE_PIN_SIZE] = {1};
+        const StoreIdentityRow row = {.name = "web", .version = 1, .issuer = "manual", .layout = "pem",
+                        .chain = bytes_str("leaf"), .trust = bytes_str("anchor"), .pins = BYTES_ARRAY(pin)};
+        Place *p = *state;
+        Store *s = place_create(p);
+
+        assert_int_equal(store_begin(s), 0);
+        assert_int_equal(store_put_identity(s, &row), 0);
+        assert_int_equal(store_commit(s), STORE_COMMITTED);
+        store_close(s);
+        Buffer whole = file_read(p->fd, STORE_FILE);
+        for (size_t i = 0; i < ELEMENTSOF(edits); i++) {
+                file_write(p->fd, STORE_FILE, whole.data, whole.len, 0600);
+                edit(p, edits[i]);
+                refused(p, HF_E_STORE_DAMAGED, "table identities, row web");
+        }
+        buffer_deinit(&whole);
+}
+
 static void test_swapped_rows_are_named(void **state)
 {
         Place *p = *state;
@@ -379,17 +407,17 @@ static void test_newer_schema_is_left_untouched(void **state)
         sqlite3 *db;
 
         closed_store(p, 3, digest);
-        edit(p, "PRAGMA user_version=2");
-        refused(p, HF_E_STORE_TOO_NEW, "schema 2");
+        edit(p, "PRAGMA user_version=3");
+        refused(p, HF_E_STORE_TOO_NEW, "schema 3");
 
         /* The same while the newer program's last changes are still in the WAL. */
         db = place_sql(p, STORE_FILE);
-        sql_run(db, "PRAGMA user_version=3; CREATE TABLE novelty (a, tag)");
+        sql_run(db, "PRAGMA user_version=4; CREATE TABLE novelty (a, tag)");
         Buffer file = file_read(p->fd, STORE_FILE), wal = file_read(p->fd, "store.db-wal");
         assert_int_equal(sqlite3_close(db), SQLITE_OK);
         file_write(p->fd, STORE_FILE, file.data, file.len, 0600);
         file_write(p->fd, "store.db-wal", wal.data, wal.len, 0600);
-        refused(p, HF_E_STORE_TOO_NEW, "schema 3");
+        refused(p, HF_E_STORE_TOO_NEW, "schema 4");
         buffer_deinit(&file);
         buffer_deinit(&wal);
 }
@@ -471,6 +499,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                         WITH_PLACE(test_edited_row_is_named),
+                        WITH_PLACE(test_edited_identity_is_named),
                         WITH_PLACE(test_swapped_rows_are_named),
                         WITH_PLACE(test_row_moved_to_another_table_or_id_is_named),
                         WITH_PLACE(test_removed_and_copied_rows_change_the_sum),
