@@ -71,7 +71,15 @@
         X(TPM_IDENTITY_CHANGED, TpmIdentityChanged)                                                          \
         X(PCR_CHANGED, PcrChanged)                                                                           \
         X(KEY_LOST, KeyLost)                                                                                 \
-        X(KEY_NEEDED, KeyNeeded)
+        X(KEY_NEEDED, KeyNeeded)                                                                             \
+        X(NO_SUCH_IDENTITY, NoSuchIdentity)                                                                  \
+        X(KEY_IN_USE, KeyInUse)                                                                              \
+        X(CERTIFICATE_UNUSABLE, CertificateUnusable)                                                         \
+        X(REQUEST_REFUSED, RequestRefused)                                                                   \
+        X(CA_NOT_INITIALISED, CaNotInitialised)                                                              \
+        X(CA_EXISTS, CaExists)                                                                               \
+        X(CA_AT_REST, CaAtRest)                                                                              \
+        X(NO_SUCH_CERTIFICATE, NoSuchCertificate)
 
 enum HfError {
         _HF_E_OK = 0,

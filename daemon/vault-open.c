@@ -44,6 +44,7 @@ void vault_job_close(VaultJob *j)
 {
         j->log = audit_log_free(j->log);
         j->store = store_close(j->store);
+        j->identities = identities_free(j->identities);
         j->uses = uses_free(j->uses);
         j->catalogue = catalogue_free(j->catalogue);
         j->audit_fd = safe_close(j->audit_fd);
@@ -353,13 +354,16 @@ int vault_job_load(VaultJob *j)
 {
         int r;
 
+        j->identities = identities_free(j->identities);
         j->uses = uses_free(j->uses);
         j->catalogue = catalogue_free(j->catalogue);
         r = catalogue_new(j->keys_max, &j->catalogue);
         if (!r)
                 r = uses_new(&j->uses);
         if (!r)
-                r = keystore_load(j->store, j->catalogue, j->uses);
+                r = identities_new(&j->identities);
+        if (!r)
+                r = keystore_load(j->store, j->catalogue, j->uses, j->identities);
         if (!r)
                 r = get_meta_u64(j->store, META_EPOCH, &j->epoch);
         if (!r)

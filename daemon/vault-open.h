@@ -51,6 +51,7 @@ typedef struct VaultJob {
         AuditLog *log;
         Catalogue *catalogue;
         Uses *uses;
+        Identities *identities;
         Buffer slots;
         uint8_t slots_hash[32];
         uint64_t epoch;

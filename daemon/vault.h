@@ -51,6 +51,7 @@ typedef struct Vault {
         sd_event_source *log_source;
         Catalogue *catalogue;
         Uses *uses;
+        Identities *identities;
         Uuid store_id;
         uint8_t checkpoint_public[32];
         uint64_t epoch;

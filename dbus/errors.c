@@ -150,6 +150,28 @@ static const ErrorRow rows[_HF_E_MAX] = {
         [HF_E_KEY_NEEDED] = {NAME(KeyNeeded), EXIT_CODE_FAILED,
                 "A key slot of the store is made from this key. Nothing was changed; give the slot another key first: "
                 "`holdfast slot change ID --key NAME`."},
+        [HF_E_NO_SUCH_IDENTITY] = {NAME(NoSuchIdentity), EXIT_CODE_NOT_FOUND,
+                "There is no such identity, or you may not know of its key. Nothing was done. `holdfast policy explain` tells "
+                "an administrator which of the two."},
+        [HF_E_KEY_IN_USE] = {NAME(KeyInUse), EXIT_CODE_FAILED,
+                "A certificate stands on this key. Nothing was changed; remove it first: `holdfast cert remove NAME`."},
+        [HF_E_CERTIFICATE_UNUSABLE] = {NAME(CertificateUnusable), EXIT_CODE_VERIFICATION,
+                "The certificate cannot be used with this key as it is. Nothing was changed; what is said here names the "
+                "finding and what to do."},
+        [HF_E_REQUEST_REFUSED] = {NAME(RequestRefused), EXIT_CODE_VERIFICATION,
+                "The CA does not issue what was asked for. Nothing was issued; what is said here names what the request has "
+                "to be without."},
+        [HF_E_CA_NOT_INITIALISED] = {NAME(CaNotInitialised), EXIT_CODE_NOT_FOUND,
+                "There is no CA of this name, or you may not know of it. Nothing was done. Make one: `holdfast ca init root --set "
+                "CN=...`, then `holdfast ca init intermediate --set CN=...`."},
+        [HF_E_CA_EXISTS] = {NAME(CaExists), EXIT_CODE_FAILED,
+                "There is a CA of this name already. Nothing was changed; see it: `holdfast ca show --ca NAME`."},
+        [HF_E_CA_AT_REST] = {NAME(CaAtRest), EXIT_CODE_NOT_PERMITTED,
+                "This root is at rest: it signs nothing until somebody wakes it. Nothing was issued. For an hour: `holdfast ca "
+                "enable NAME`."},
+        [HF_E_NO_SUCH_CERTIFICATE] = {NAME(NoSuchCertificate), EXIT_CODE_NOT_FOUND,
+                "No certificate of this CA has that name, serial or fingerprint. Nothing was done. Those there are: `holdfast ca "
+                "list`."},
 };
 
 _Static_assert(ELEMENTSOF(rows) == _HF_E_MAX, "every error has a row");

@@ -19,6 +19,7 @@ void keystore_change_deinit(KeystoreChange *change)
 typedef struct Load {
         Catalogue *catalogue;
         Uses *uses;
+        Identities *identities;
 } Load;
 
 static int load_key(void *userdata, const StoreKeyRow *row)
@@ -58,10 +59,18 @@ static int load_meta(void *userdata, const char *key, Bytes value)
         return 0;
 }
 
-int keystore_load(Store *store, Catalogue *catalogue, Uses *uses)
+static int load_identity(void *userdata, const StoreIdentityRow *row)
 {
-        static const StoreVisitor visitor = {.meta = load_meta, .key = load_key, .uses = load_uses};
-        Load load = {.catalogue = catalogue, .uses = uses};
+        Load *load = userdata;
+
+        return load->identities ? identities_load(load->identities, row) : 0;
+}
+
+int keystore_load(Store *store, Catalogue *catalogue, Uses *uses, Identities *identities)
+{
+        static const StoreVisitor visitor = {
+                        .meta = load_meta, .key = load_key, .uses = load_uses, .identity = load_identity};
+        Load load = {.catalogue = catalogue, .uses = uses, .identities = identities};
 
         return store_scan(store, &visitor, &load);
 }

@@ -11,6 +11,7 @@
  *         store_begin, keystore_put, store_set_seq, ... log line ..., store_commit, keystore_apply
  */
 #include "keystore/catalogue.h"
+#include "keystore/identity.h"
 #include "keystore/uses.h"
 #include "store/store.h"
 
@@ -27,8 +28,8 @@ typedef struct KeystoreChange {
 void keystore_change_deinit(KeystoreChange *change);
 #define _cleanup_keystore_change_ __attribute__((cleanup(keystore_change_deinit)))
 
-/* Fills catalogue and uses from the store: its one scan. Both must be empty. Either may be NULL. */
-int keystore_load(Store *store, Catalogue *catalogue, Uses *uses);
+/* Fills catalogue, uses and identities from the store: its one scan. All must be empty. Each may be NULL. */
+int keystore_load(Store *store, Catalogue *catalogue, Uses *uses, Identities *identities);
 /*
  * Writes the row of a new key (attributes->version 1, name free) or of the next version of one that is there
  * (version one more, same UUID, algorithm, purpose, protection and public key; not frozen before).

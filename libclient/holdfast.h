@@ -95,6 +95,9 @@ typedef enum HfResult {
         HF_ERROR_PCR_CHANGED = 55,
         HF_ERROR_KEY_LOST = 56,
         HF_ERROR_KEY_NEEDED = 57,
+        HF_ERROR_NO_SUCH_IDENTITY = 58,
+        HF_ERROR_KEY_IN_USE = 59,
+        HF_ERROR_CERTIFICATE_UNUSABLE = 60,
 } HfResult;
 
 /* Signature schemes, by their JOSE names (RFC 7518, RFC 8037). One of these, or'ed with the flags below. */
