@@ -12,6 +12,8 @@ PUBLIC = ["libclient/holdfast.h", "libclient/holdfast-admin.h"]
 MAP = {
     "base": [],
     "crypto": ["base"],
+    "x509": ["base"],
+    "ca": ["base", "crypto"],
     "link": ["base"],
     "dbus": ["base"],
     "policy": ["base"],
@@ -21,16 +23,16 @@ MAP = {
     "keystore": ["base", "crypto", "store"],
     "signer": ["base", "crypto", "seal", "link"],
     "tpm": ["base", "link"],
-    "daemon": ["base", "crypto", "store", "audit", "policy", "keystore", "dbus", "link"],
+    "daemon": ["base", "crypto", "x509", "ca", "store", "audit", "policy", "keystore", "dbus", "link"],
     "launch": ["base", "link"],
     "libclient": ["base", "dbus"],
     "provider": [*PUBLIC, "base/cleanup.h"],
-    "cli": [*PUBLIC, "base", "crypto", "dbus", "audit/verify.h", "audit/note.h", "audit/reader.h", "audit/line.h", "audit/event.h"],
+    "cli": [*PUBLIC, "base", "crypto", "x509", "dbus", "audit/verify.h", "audit/note.h", "audit/reader.h", "audit/line.h", "audit/event.h"],
 }
 
 # Libraries that have one home each: header pattern, rooms that may name it.
 LIBRARIES = {
-    r"openssl/": ["crypto", "provider", "signer", "tpm"],  # signer, tpm: the heap and warm-up of their own process
+    r"openssl/": ["ca", "crypto", "provider", "signer", "tpm", "x509"],  # signer, tpm: the heap and warm-up of their own process
     r"sodium": ["crypto", "seal", "keystore"],
     r"sqlcipher/|sqlite3\.h": ["store"],
     r"systemd/sd-bus": ["daemon", "libclient", "cli"],
