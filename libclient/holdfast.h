@@ -98,6 +98,11 @@ typedef enum HfResult {
         HF_ERROR_NO_SUCH_IDENTITY = 58,
         HF_ERROR_KEY_IN_USE = 59,
         HF_ERROR_CERTIFICATE_UNUSABLE = 60,
+        HF_ERROR_REQUEST_REFUSED = 61,
+        HF_ERROR_CA_NOT_INITIALISED = 62,
+        HF_ERROR_CA_EXISTS = 63,
+        HF_ERROR_CA_AT_REST = 64,
+        HF_ERROR_NO_SUCH_CERTIFICATE = 65,
 } HfResult;
 
 /* Signature schemes, by their JOSE names (RFC 7518, RFC 8037). One of these, or'ed with the flags below. */
