@@ -6,6 +6,7 @@
 #include "libclient/error.h"
 
 #include <errno.h>
+#include <holdfast-admin.h>
 #include <holdfast.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -25,10 +26,12 @@ _Static_assert(HF_SIGN_MANY_LIMIT == HF_SIGN_MANY_MAX && HF_MESSAGE_LIMIT == HF_
 #define SENTENCE_SIZE 1024
 
 static __thread char last_sentence[SENTENCE_SIZE];
+static __thread int last_result;
 
 int error_set(int result, const char *sentence)
 {
         snprintf(last_sentence, sizeof(last_sentence), "%s", sentence ? sentence : errors_sentence(result));
+        last_result = result;
         return result;
 }
 
@@ -89,6 +92,16 @@ int error_from_bus(int r, const sd_bus_error *error)
 const char *hf_error_sentence(void)
 {
         return last_sentence;
+}
+
+int hf_error(void)
+{
+        return last_result;
+}
+
+int hf_error_set(int result, const char *sentence)
+{
+        return error_set(result, sentence);
 }
 
 const char *hf_strerror(int result)

@@ -24,6 +24,10 @@ extern "C" {
 #define HF_ADMIN_MANAGER "/org/holdfast/Keystore1/Manager"
 #define HF_ADMIN_AUDIT "/org/holdfast/Keystore1/Audit"
 
+/* For libraries that stand on this one: the sentence (NULL: the general one) becomes that of the thread's last failed call.
+ * Returns result, which is not HF_OK. */
+HF_EXPORT int hf_error_set(int result, const char *sentence);
+
 typedef enum HfArgType {
         HF_ARG_STRING = 's',
         HF_ARG_BOOL = 'b',

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <holdfast-admin.h>
 #include <holdfast.h>
 #include <pthread.h>
 #include <string.h>
@@ -74,6 +75,17 @@ static void test_names_that_are_none_are_refused_at_once(void **state)
         assert_null(hf_key_close(key));
 }
 
+static void test_the_last_result_stays_with_its_sentence(void **state)
+{
+        (void)state;
+        assert_int_equal(hf_error_set(HF_ERROR_KEY_DISABLED, NULL), HF_ERROR_KEY_DISABLED);
+        assert_int_equal(hf_error(), HF_ERROR_KEY_DISABLED);
+        assert_string_equal(hf_error_sentence(), hf_strerror(HF_ERROR_KEY_DISABLED));
+        assert_int_equal(hf_error_set(HF_ERROR_BUSY, "Not now."), HF_ERROR_BUSY);
+        assert_int_equal(hf_error(), HF_ERROR_BUSY);
+        assert_string_equal(hf_error_sentence(), "Not now.");
+}
+
 static void test_what_is_too_large_is_refused_before_it_is_sent(void **state)
 {
         static uint8_t message[HF_MESSAGE_LIMIT + 1];
@@ -121,6 +133,7 @@ int main(void)
                         cmocka_unit_test(test_an_error_of_the_bus_gets_our_sentence),
                         cmocka_unit_test(test_a_missing_socket_is_an_unavailable_daemon),
                         cmocka_unit_test(test_names_that_are_none_are_refused_at_once),
+                        cmocka_unit_test(test_the_last_result_stays_with_its_sentence),
                         cmocka_unit_test(test_what_is_too_large_is_refused_before_it_is_sent),
                         cmocka_unit_test(test_the_sentence_belongs_to_the_thread),
         };
