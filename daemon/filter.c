@@ -49,6 +49,7 @@ static const Rule rules[] = {
         ANY("mkdirat", "a new store"),
         ANY("rmdir", "an abandoned store"),
         ANY("linkat", "the store before a migration"),
+        ANY("symlinkat", "generations of the TLS directory"),
         ANY("unlink", "WAL, old socket"),
         ANY("unlinkat", "segments, slots"),
         ANY("rename", "whole files"),
