@@ -37,7 +37,7 @@ static const OptionRow rows[] = {
                                 "Print the rule that lets USER use it; as root, write it and reload"),
                 TEXT("format", 'f', format, "FORMAT", "pem (default) spki jwk ssh"),
                 TEXT("scheme", 's', scheme, "SCHEME",
-                                "ES256 ES384 EdDSA RS256 RS384 RS512 PS256 PS384 PS512"),
+                                "ES256 ES384 EdDSA RS256 RS384 RS512 PS256 PS384 PS512 ECDSA-SHA256 ECDSA-SHA384 ECDSA-SHA512"),
                 TEXT("encoding", 'e', encoding, "ENCODING", "ECDSA signatures as der (default) or p1363"),
                 TEXT("output", 'o', output, "FILE", "Write the result there instead of to standard output"),
                 FLAG("digest", 'd', digest,

@@ -53,6 +53,11 @@ typedef enum Scheme {
         SCHEME_ECDH_HKDF_256 = 11, /* "ECDH-HKDF-256": ECDH or X25519, then HKDF-SHA256 (RFC 5869) */
         SCHEME_HS256 = 12,       /* HMAC-SHA256 */
         SCHEME_A256GCM = 13,     /* AES-256-GCM with a random 96-bit nonce in front */
+        /* Hashes that are not the curve's own, which JOSE has no names for and TLS 1.2 (RFC 5246 section 7.4.1.4.1) and
+         * X.509 (RFC 5758) do have. Where the digest is longer than the curve's order, its left part is signed. */
+        SCHEME_ECDSA_SHA256 = 14, /* "ECDSA-SHA256", P-384 */
+        SCHEME_ECDSA_SHA384 = 15, /* "ECDSA-SHA384", P-256 */
+        SCHEME_ECDSA_SHA512 = 16, /* "ECDSA-SHA512", both */
         _SCHEME_MAX,
 } Scheme;
 

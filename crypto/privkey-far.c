@@ -141,13 +141,14 @@ static int verify(const PrivKey *k, Scheme s, Bytes digest, Bytes signature)
         return EVP_PKEY_verify(ctx, signature.data, signature.len, digest.data, digest.len) == 1 ? 0 : HF_E_TPM_FAILED;
 }
 
+/* Of a digest longer than the order the left part is signed (SEC 1 section 4.1.3); not every TPM knows the longer hash. */
 static int sign_ecdsa(const PrivKey *k, Bytes digest, uint8_t *ret, size_t *ret_len)
 {
         uint8_t flat[2 * 48];
         size_t size = 2 * key_bytes(k);
         int r;
 
-        r = ask(k, FAR_ECDSA, digest, flat, size);
+        r = ask(k, FAR_ECDSA, BYTES(digest.data, digest.len < size / 2 ? digest.len : size / 2), flat, size);
         if (!r && ecdsa_p1363_to_der(BYTES(flat, size), ret, SIGNATURE_MAX, ret_len))
                 r = HF_E_TPM_FAILED;
         return r;

@@ -105,7 +105,8 @@ typedef enum HfResult {
         HF_ERROR_NO_SUCH_CERTIFICATE = 65,
 } HfResult;
 
-/* Signature schemes, by their JOSE names (RFC 7518, RFC 8037). One of these, or'ed with the flags below. */
+/* Signature schemes, by their JOSE names (RFC 7518, RFC 8037) where they have one. One of these, or'ed with the flags
+ * below. */
 typedef enum HfScheme {
         HF_SCHEME_USUAL = 0, /* the key's usual one */
         HF_ES256,
@@ -117,6 +118,9 @@ typedef enum HfScheme {
         HF_PS256,
         HF_PS384,
         HF_PS512,
+        HF_ECDSA_SHA256, /* with P-384 */
+        HF_ECDSA_SHA384, /* with P-256 */
+        HF_ECDSA_SHA512, /* with either */
 } HfScheme;
 
 #define HF_INPUT_DIGEST 0x100u   /* the input is the scheme's digest; only for keys made for it */
@@ -143,8 +147,6 @@ typedef struct HfSignature {
 /* The sentence of this thread's last failed call, as the daemon sent it where it was the daemon that refused.
  */
 HF_EXPORT const char *hf_error_sentence(void);
-/* Its result, for functions that return a pointer. HF_OK: none failed yet. */
-HF_EXPORT int hf_error(void);
 /* The general sentence of a result; never NULL. */
 HF_EXPORT const char *hf_strerror(int result);
 /* "StoreLocked": the bus error's name without its prefix; "Internal" for what is none. Never NULL. */

@@ -26,6 +26,9 @@ static const char *const scheme_names[] = {
                 [HF_PS256] = "PS256",
                 [HF_PS384] = "PS384",
                 [HF_PS512] = "PS512",
+                [HF_ECDSA_SHA256] = "ECDSA-SHA256",
+                [HF_ECDSA_SHA384] = "ECDSA-SHA384",
+                [HF_ECDSA_SHA512] = "ECDSA-SHA512",
 };
 
 #define FLAGS (HF_INPUT_DIGEST | HF_ENCODING_P1363)

@@ -81,6 +81,8 @@ static void test_a_key_does_only_what_it_was_made_for(void **state)
         assert_int_equal(scheme_check(SCHEME_RSA_OAEP_256, KEY_RSA2048, PURPOSE_SIGN), HF_E_PURPOSE_NOT_PERMITTED);
         assert_int_equal(scheme_check(SCHEME_ES384, KEY_P256, PURPOSE_SIGN), HF_E_SCHEME_NOT_SUPPORTED);
         assert_int_equal(scheme_check(SCHEME_EDDSA, KEY_X25519, PURPOSE_SIGN), HF_E_SCHEME_NOT_SUPPORTED);
+        assert_int_equal(scheme_check(SCHEME_ECDSA_SHA384, KEY_P256, PURPOSE_SIGN), 0);
+        assert_int_equal(scheme_check(SCHEME_ECDSA_SHA384, KEY_P384, PURPOSE_SIGN), HF_E_SCHEME_NOT_SUPPORTED);
 }
 
 int main(void)

@@ -53,7 +53,8 @@ static int bare_signature(PrivKey *k, FarOp op, Bytes digest, uint8_t *ret)
         size_t len;
 
         if (op == FAR_ECDSA)
-                params.scheme = scheme_usual(k->algorithm, PURPOSE_SIGN);
+                params.scheme = k->algorithm == KEY_P384 && digest.len == 32 ? SCHEME_ECDSA_SHA256
+                                                                            : scheme_usual(k->algorithm, PURPOSE_SIGN);
         else
                 params.scheme = digest.len == 32 ? SCHEME_RS256 : digest.len == 48 ? SCHEME_RS384 : SCHEME_RS512;
         return privkey_sign(k, &params, digest, ret, &len);
@@ -97,6 +98,8 @@ static const struct {
         {KEY_P256, SCHEME_ES256},    {KEY_P384, SCHEME_ES384},    {KEY_RSA2048, SCHEME_RS256},
         {KEY_RSA2048, SCHEME_RS512}, {KEY_RSA2048, SCHEME_PS256}, {KEY_RSA2048, SCHEME_PS384},
         {KEY_RSA3072, SCHEME_PS512}, {KEY_RSA3072, SCHEME_RS384},
+        {KEY_P384, SCHEME_ECDSA_SHA256}, {KEY_P256, SCHEME_ECDSA_SHA384}, {KEY_P256, SCHEME_ECDSA_SHA512},
+        {KEY_P384, SCHEME_ECDSA_SHA512},
 };
 
 #define N_SIGNING (sizeof(signing) / sizeof(signing[0]))

@@ -35,8 +35,8 @@ static const struct {
         KeyAlgorithm algorithm;
         Scheme schemes[4];
 } signing[] = {
-        {KEY_P256, {SCHEME_ES256}},
-        {KEY_P384, {SCHEME_ES384}},
+        {KEY_P256, {SCHEME_ES256, SCHEME_ECDSA_SHA384, SCHEME_ECDSA_SHA512}},
+        {KEY_P384, {SCHEME_ES384, SCHEME_ECDSA_SHA256, SCHEME_ECDSA_SHA512}},
         {KEY_RSA2048, {SCHEME_RS256, SCHEME_RS512, SCHEME_PS256, SCHEME_PS384}},
 };
 
