@@ -147,6 +147,8 @@ typedef struct HfSignature {
 /* The sentence of this thread's last failed call, as the daemon sent it where it was the daemon that refused.
  */
 HF_EXPORT const char *hf_error_sentence(void);
+/* Its result, for functions that return a pointer. HF_OK: none failed yet. */
+HF_EXPORT int hf_error(void);
 /* The general sentence of a result; never NULL. */
 HF_EXPORT const char *hf_strerror(int result);
 /* "StoreLocked": the bus error's name without its prefix; "Internal" for what is none. Never NULL. */
