@@ -246,21 +246,33 @@ static int check_tpm(Daemon *d, sd_bus_message *m)
         return ADD(m, "ok", "tpm", "", "%s", words);
 }
 
+/* What gives a store without a counter one: its first slot of the TPM, or the one it has already, made anew. */
+static void bind_command(const SlotList *l, char *ret, size_t size)
+{
+        snprintf(ret, size, "holdfast slot add tpm2");
+        for (size_t i = 0; i < l->n; i++)
+                if (l->slots[i].kind == SLOT_TPM2) {
+                        snprintf(ret, size, "holdfast slot change %u", l->slots[i].id);
+                        return;
+                }
+}
+
 static int check_anchor(Daemon *d, sd_bus_message *m)
 {
-        char words[TPM_WORDS_MAX];
+        bool unbound = d->anchor.state == ANCHOR_NONE && tpm_is_ready(d);
+        char words[TPM_WORDS_MAX], remedy[64] = "";
 
         if (!d->vault.log)
                 return 0;
         rollback_words(d, words);
-        return ADD(m, d->anchor.state == ANCHOR_WRONG                                                         ? "error"
-                      : d->anchor.state == ANCHOR_GOOD || (d->anchor.state == ANCHOR_NONE && !tpm_is_ready(d)) ? "ok"
-                                                                                                               : "warning",
-                        "rollback",
-                        d->anchor.state == ANCHOR_WRONG                          ? "holdfast recover"
-                        : d->anchor.state == ANCHOR_NONE && tpm_is_ready(d) ? "holdfast slot add tpm2"
-                                                                                 : "",
-                        "an older copy is noticed: %.900s", words);
+        if (d->anchor.state == ANCHOR_WRONG)
+                snprintf(remedy, sizeof(remedy), "holdfast recover");
+        else if (unbound)
+                bind_command(&d->vault.slot_list, remedy, sizeof(remedy));
+        return ADD(m, d->anchor.state == ANCHOR_WRONG                                            ? "error"
+                      : d->anchor.state == ANCHOR_GOOD || (d->anchor.state == ANCHOR_NONE && !unbound) ? "ok"
+                                                                                                       : "warning",
+                        "rollback", remedy, "an older copy is noticed: %.900s", words);
 }
 
 static int check_backup(Daemon *d, sd_bus_message *m)

@@ -128,7 +128,8 @@ void rollback_words(const Daemon *d, char ret[static TPM_WORDS_MAX])
         switch (d->tpm.match == SIGNER_TPM_OTHER && a->state == ANCHOR_GOOD ? ANCHOR_WRONG : a->state) {
         case ANCHOR_NONE:
                 snprintf(ret, TPM_WORDS_MAX,
-                                "store against log; not when store, log and slots are put back together (no TPM)");
+                                "store against log; not when store, log and slots are put back together (%s)",
+                                tpm_is_ready(d) ? "the store has no counter in the TPM" : "no TPM");
                 return;
         case ANCHOR_GOOD:
                 snprintf(ret, TPM_WORDS_MAX,

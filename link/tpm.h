@@ -57,7 +57,8 @@ typedef enum TpmRequest {
         TPM_UNSEAL = 7,
         /* {TpmPcrs without values}                                           -> {TpmPcrs with values} */
         TPM_PCR_READ = 8,
-        /* {u8 TpmCounterAction, u32 index, raw auth}                         -> {u64 value, 0 after REMOVE}
+        /* {u8 TpmCounterAction, u32 index, raw auth, raw parent's name}      -> {u64 value, 0 after REMOVE}
+         * The authorisation travels in a session that is salted to this parent and to no other.
          * DEFINE: HF_E_KEY_EXISTS where the index is taken; else HF_E_NO_SUCH_KEY where it is not there, HF_E_KEY_MISMATCH
          * where it is no counter of ours. */
         TPM_COUNTER = 9,

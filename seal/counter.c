@@ -36,9 +36,6 @@ void slots_set_counter(Slots *s, uint32_t index, const uint8_t auth[static COUNT
         uint8_t ad[AD_SIZE];
 
         s->counter = index;
-        memset(s->counter_auth, 0, sizeof(s->counter_auth));
-        if (index == 0)
-                return;
         make_ad(s, ad);
         randombytes_buf(s->counter_auth, NONCE_SIZE);
         crypto_aead_xchacha20poly1305_ietf_encrypt(s->counter_auth + NONCE_SIZE, NULL, auth, COUNTER_AUTH_SIZE, ad, sizeof(ad),
@@ -49,8 +46,6 @@ int slots_counter_auth(const Slots *s, const SealKeys *keys, uint8_t ret[static 
 {
         uint8_t ad[AD_SIZE];
 
-        if (s->counter == 0)
-                return HF_E_NOT_SUPPORTED;
         make_ad(s, ad);
         if (crypto_aead_xchacha20poly1305_ietf_decrypt(ret, NULL, NULL, s->counter_auth + NONCE_SIZE,
                     sizeof(s->counter_auth) - NONCE_SIZE, ad, sizeof(ad), s->counter_auth, keys->counter) < 0)

@@ -93,10 +93,11 @@ int call_prepare_slot(Call *call, SlotKind kind, const SignerSlotTpm *asked, con
                 size_t *at, SlotMaking *ret);
 void slot_making_erase(SlotMaking *m);
 /* Removes a counter that nobody will ask for. */
-void call_drop_counter(Call *call, uint32_t index, const uint8_t auth[static COUNTER_AUTH_SIZE]);
-/* This TPM's identity and a counter of its own for the store, where a TPM answers; else neither. `auth` stays the
- * store's, if it has one. */
-int call_claim_tpm(Call *call, const SealKeys *keys, uint8_t auth[static COUNTER_AUTH_SIZE], Slots *slots);
+void call_drop_counter(Call *call, const TpmCounter *c);
+/* This TPM's identity and a counter of its own for the store, where a TPM answers; else neither, and `ret` has no index. */
+int call_claim_tpm(Call *call, const SealKeys *keys, const uint8_t auth[static COUNTER_AUTH_SIZE], Slots *slots, TpmCounter *ret);
+/* The same for the store that is open, with the authorisation it has had from the beginning. */
+int call_bind_tpm(Call *call, Slots *slots, TpmCounter *ret);
 /* A key out of its envelope, or out of the cache. The lock is held. HF_E_KEY_MISMATCH: the envelope is not that of these
  * attributes. */
 int call_open_key(Call *call, const KeyAttributes *a, Bytes encoded, Bytes wrapped, CacheLease *ret);

@@ -46,35 +46,37 @@ int call_make_slots(Call *call, const SignerInit *init, const uint8_t master[sta
         return r;
 }
 
-void call_drop_counter(Call *call, uint32_t index, const uint8_t auth[static COUNTER_AUTH_SIZE])
+void call_drop_counter(Call *call, const TpmCounter *c)
 {
         uint64_t value;
 
-        if (index)
-                (void)tpm_counter(call->signer->tpm, TPM_COUNTER_REMOVE, index, auth, &value);
+        if (c->index)
+                (void)tpm_counter(call->signer->tpm, TPM_COUNTER_REMOVE, c, &value);
 }
 
-int call_claim_tpm(Call *call, const SealKeys *keys, uint8_t auth[static COUNTER_AUTH_SIZE], Slots *slots)
+int call_claim_tpm(Call *call, const SealKeys *keys, const uint8_t auth[static COUNTER_AUTH_SIZE], Slots *slots, TpmCounter *ret)
 {
-        uint32_t index;
         TpmState state;
         int r;
 
+        *ret = (TpmCounter){};
         memset(slots->tpm, 0, sizeof(slots->tpm));
         slots_set_counter(slots, 0, auth, keys);
         (void)tpm_state(call->signer->tpm, true, slots->tpm, &state); /* none yet: the usual one */
         if (state.presence != TPM_PRESENCE_READY)
                 return 0;
-        r = tpm_counter_define(call->signer->tpm, &slots->store_id, auth, &index);
+        memcpy(ret->tpm, state.parent, sizeof(ret->tpm));
+        memcpy(ret->auth, auth, sizeof(ret->auth));
+        r = tpm_counter_define(call->signer->tpm, &slots->store_id, ret);
         if (r)
                 return r;
-        memcpy(slots->tpm, state.parent, sizeof(slots->tpm));
-        slots_set_counter(slots, index, auth, keys);
+        memcpy(slots->tpm, ret->tpm, sizeof(slots->tpm));
+        slots_set_counter(slots, ret->index, auth, keys);
         return 0;
 }
 
 /* A store that is fresh may be made once more; `ret` is then the counter of the one before. */
-static int may_init(Call *call, FreshCounter *ret)
+static int may_init(Call *call, TpmCounter *ret)
 {
         Vault *v = &call->signer->vault;
         int r = 0;
@@ -89,7 +91,7 @@ static int may_init(Call *call, FreshCounter *ret)
 }
 
 static int install(Call *call, const Slots *slots, uint32_t slot, const uint8_t master[static MASTER_SIZE],
-                const uint8_t auth[static COUNTER_AUTH_SIZE])
+                const TpmCounter *counter)
 {
         Vault *v = &call->signer->vault;
         int r = HF_E_STORE_INITIALISED;
@@ -100,8 +102,7 @@ static int install(Call *call, const Slots *slots, uint32_t slot, const uint8_t 
                 cache_clear(call->signer->cache);
                 vault_open(v, slots, slot, master);
                 v->fresh = true;
-                v->secrets->fresh_counter.index = slots->counter;
-                memcpy(v->secrets->fresh_counter.auth, auth, COUNTER_AUTH_SIZE);
+                v->secrets->fresh_counter = *counter;
                 pthread_mutex_lock(&call->signer->ledger_lock);
                 ledger_begin(&call->signer->ledger, &slots->store_id);
                 pthread_mutex_unlock(&call->signer->ledger_lock);
@@ -116,7 +117,7 @@ typedef struct Making {
         uint8_t master[MASTER_SIZE];
         uint8_t auth[COUNTER_AUTH_SIZE]; /* of its counter */
         SealKeys keys;
-        FreshCounter former;
+        TpmCounter counter, former;
 } Making;
 
 int op_init(Call *call)
@@ -136,15 +137,12 @@ int op_init(Call *call)
         random_bytes(m.master, sizeof(m.master));
         random_bytes(m.auth, sizeof(m.auth));
         seal_keys_derive(m.master, &m.keys);
-        r = call_claim_tpm(call, &m.keys, m.auth, &slots);
+        r = call_claim_tpm(call, &m.keys, m.auth, &slots, &m.counter);
         if (!r)
                 r = call_make_slots(call, &init, m.master, &slots, &slot);
         if (!r)
-                r = install(call, &slots, slot, m.master, m.auth);
-        if (r)
-                call_drop_counter(call, slots.counter, m.auth);
-        else
-                call_drop_counter(call, m.former.index, m.former.auth);
+                r = install(call, &slots, slot, m.master, &m.counter);
+        call_drop_counter(call, r ? &m.counter : &m.former);
         secret_erase(&m, sizeof(m));
         return r;
 }

@@ -10,14 +10,12 @@
 #include "crypto/random.h"
 #include "signer/call.h"
 
-/* The counter is the store's and stays, with its authorisation wrapped for the new master. */
+/* The counter is the store's and stays, with its authorisation wrapped for the new master; without one there may be none. */
 static int keep_counter(Call *call, const Slots *former, const SealKeys *keys, Slots *slots)
 {
         uint8_t auth[COUNTER_AUTH_SIZE];
         int r;
 
-        if (former->counter == 0)
-                return 0;
         r = call_lock_open(call);
         if (r)
                 return r;
@@ -26,7 +24,7 @@ static int keep_counter(Call *call, const Slots *former, const SealKeys *keys, S
         if (!r)
                 slots_set_counter(slots, former->counter, auth, keys);
         secret_erase(auth, sizeof(auth));
-        return r;
+        return former->counter ? r : 0;
 }
 
 static int install(Call *call, const Slots *slots, uint32_t slot, const uint8_t master[static MASTER_SIZE])

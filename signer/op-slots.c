@@ -53,13 +53,42 @@ static int put_slot(Call *call, Slots *slots, uint32_t id, const SlotParams *par
         return r;
 }
 
+/* Of a TPM the store is bound to, which it becomes with the first such slot: `ret` is its new counter. */
+static int prepare_slot(Call *call, SlotKind kind, const SignerSlotTpm *asked, Slots *slots, TpmCounter *ret, SlotMaking *ret_slot)
+{
+        size_t fd = 0;
+        int r = 0;
+
+        if ((kind == SLOT_TPM2 || kind == SLOT_TPM2_DERIVED) && !slots_have_tpm(slots))
+                r = call_bind_tpm(call, slots, ret);
+        return r ? r : call_prepare_slot(call, kind, asked, slots->tpm, &fd, ret_slot);
+}
+
+/* A new slot (`id` 0, with this label), or the same one made anew. */
+static int make_slot(Call *call, Slots *slots, uint32_t id, SlotKind kind, const char *label, const SignerSlotTpm *asked,
+                uint32_t *ret_id)
+{
+        TpmCounter counter = {};
+        SlotMaking m = {};
+        int r;
+
+        r = prepare_slot(call, kind, asked, slots, &counter, &m);
+        m.params.label = label;
+        m.params.created = clock_wall();
+        if (!r)
+                r = put_slot(call, slots, id, &m.params, ret_id);
+        if (r)
+                call_drop_counter(call, &counter);
+        secret_erase(&counter, sizeof(counter));
+        slot_making_erase(&m);
+        return r;
+}
+
 int op_slot_add(Call *call)
 {
         WireReader reader = wire_reader(call->body);
         char label[NAME_SIZE];
-        SlotMaking m = {};
         SignerSlotTpm asked;
-        size_t fd = 0;
         SlotKind kind;
         uint32_t id;
         Slots slots;
@@ -72,12 +101,7 @@ int op_slot_add(Call *call)
         if (wire_done(&reader) || s)
                 return -EPROTO;
         if (!r)
-                r = call_prepare_slot(call, kind, &asked, slots.tpm, &fd, &m);
-        m.params.label = label;
-        m.params.created = clock_wall();
-        if (!r)
-                r = put_slot(call, &slots, 0, &m.params, &id);
-        slot_making_erase(&m);
+                r = make_slot(call, &slots, 0, kind, label, &asked, &id);
         if (!r)
                 r = wire_put_u32(call->reply, id);
         return r ? r : call_put_slots(call, &slots);
@@ -110,17 +134,10 @@ int op_slot_remove(Call *call)
         return r ? r : call_put_slots(call, &slots);
 }
 
-/* The same slot made anew, with what is asked for. */
 static int make_anew(Call *call, Slots *slots, const Slot *slot, const SignerSlotTpm *asked)
 {
-        SlotMaking m = {};
-        size_t fd = 0;
-        int r;
+        int r = make_slot(call, slots, slot->id, slot->kind, NULL, asked, NULL);
 
-        r = call_prepare_slot(call, slot->kind, asked, slots->tpm, &fd, &m);
-        if (!r)
-                r = put_slot(call, slots, slot->id, &m.params, NULL);
-        slot_making_erase(&m);
         return r ? r : call_put_slots(call, slots);
 }
 

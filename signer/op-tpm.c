@@ -39,16 +39,18 @@ int op_tpm(Call *call)
 }
 
 /* Under the master in use, or under the one a rekey is about to bring. */
-static int counter_auth(Call *call, const Slots *slots, uint8_t ret[static COUNTER_AUTH_SIZE])
+static int get_counter(Call *call, const Slots *slots, TpmCounter *ret)
 {
         const Vault *v = &call->signer->vault;
         int r = call_lock_open(call);
 
         if (r)
                 return r;
-        r = slots_counter_auth(slots, &v->secrets->keys, ret);
+        ret->index = slots->counter;
+        memcpy(ret->tpm, slots->tpm, sizeof(ret->tpm));
+        r = slots->counter ? slots_counter_auth(slots, &v->secrets->keys, ret->auth) : HF_E_NOT_SUPPORTED;
         if (r == HF_E_KEY_MISMATCH && v->has_next)
-                r = slots_counter_auth(slots, &v->secrets->next, ret);
+                r = slots_counter_auth(slots, &v->secrets->next, ret->auth);
         call_unlock(call);
         return r;
 }
@@ -56,8 +58,8 @@ static int counter_auth(Call *call, const Slots *slots, uint8_t ret[static COUNT
 int op_counter(Call *call)
 {
         WireReader reader = wire_reader(call->body);
-        uint8_t auth[COUNTER_AUTH_SIZE];
         TpmCounterAction action;
+        TpmCounter counter = {};
         uint64_t value = 0;
         Slots slots;
         int r;
@@ -69,33 +71,53 @@ int op_counter(Call *call)
         if (!r && action != TPM_COUNTER_READ && action != TPM_COUNTER_INCREMENT && action != TPM_COUNTER_REMOVE)
                 r = HF_E_INVALID_ARGS;
         if (!r)
-                r = counter_auth(call, &slots, auth);
+                r = get_counter(call, &slots, &counter);
         if (!r)
-                r = tpm_counter(call->signer->tpm, action, slots.counter, auth, &value);
-        secret_erase(auth, sizeof(auth));
+                r = tpm_counter(call->signer->tpm, action, &counter, &value);
+        secret_erase(&counter, sizeof(counter));
         if (r)
                 return r == HF_E_UNLOCK_FAILED ? HF_E_KEY_MISMATCH : r; /* not with our authorisation */
         return wire_put_u64(call->reply, value);
 }
 
 /* Whether the counter the file names is still there. HF_E_NO_SUCH_KEY: it needs a new one. */
-static int check_counter(Call *call, const Slots *slots, const uint8_t auth[static COUNTER_AUTH_SIZE])
+static int check_counter(Call *call, const Slots *slots)
 {
+        TpmCounter counter = {};
         uint64_t value;
-        int r = tpm_counter(call->signer->tpm, TPM_COUNTER_READ, slots->counter, auth, &value);
+        int r = get_counter(call, slots, &counter);
 
-        return r == HF_E_KEY_MISMATCH || r == HF_E_UNLOCK_FAILED ? HF_E_NO_SUCH_KEY : r;
+        if (!r)
+                r = tpm_counter(call->signer->tpm, TPM_COUNTER_READ, &counter, &value);
+        secret_erase(&counter, sizeof(counter));
+        return r == HF_E_KEY_MISMATCH || r == HF_E_UNLOCK_FAILED || r == HF_E_NOT_SUPPORTED ? HF_E_NO_SUCH_KEY : r;
+}
+
+int call_bind_tpm(Call *call, Slots *slots, TpmCounter *ret)
+{
+        uint8_t auth[COUNTER_AUTH_SIZE];
+        SealKeys keys;
+        int r = call_lock_open(call);
+
+        if (r)
+                return r;
+        keys = call->signer->vault.secrets->keys;
+        call_unlock(call);
+        if (slots_counter_auth(slots, &keys, auth))
+                random_bytes(auth, sizeof(auth));
+        r = call_claim_tpm(call, &keys, auth, slots, ret);
+        secret_erase(auth, sizeof(auth));
+        seal_keys_erase(&keys);
+        return r;
 }
 
 /*
  * A TPM that is known keeps its counter. Another one, or one that lost it, gets a new one; where there is none the store
- * is without. The authorisation stays the store's own.
+ * is without.
  */
 static int adopt_tpm(Call *call, Slots *slots)
 {
-        Vault *v = &call->signer->vault;
-        uint8_t auth[COUNTER_AUTH_SIZE];
-        SealKeys keys;
+        TpmCounter counter = {};
         TpmState state;
         int r;
 
@@ -106,22 +128,14 @@ static int adopt_tpm(Call *call, Slots *slots)
                 r = HF_E_TPM_UNAVAILABLE;
         if (r && slots_have_tpm(slots))
                 return r; /* it is there: a bad moment of it is no reason to give it up */
-        r = call_lock_open(call);
-        if (r)
-                return r;
-        keys = v->secrets->keys;
-        call_unlock(call);
-        if (slots_counter_auth(slots, &keys, auth))
-                random_bytes(auth, sizeof(auth));
         r = HF_E_NO_SUCH_KEY;
-        if (slots->counter && match(slots, &state) == SIGNER_TPM_SAME)
-                r = check_counter(call, slots, auth);
+        if (match(slots, &state) == SIGNER_TPM_SAME)
+                r = check_counter(call, slots);
         if (r == HF_E_NO_SUCH_KEY)
-                r = call_claim_tpm(call, &keys, auth, slots);
+                r = call_bind_tpm(call, slots, &counter);
+        secret_erase(&counter, sizeof(counter));
         if (!r && state.presence == TPM_PRESENCE_READY && !slots_have_tpm(slots))
                 r = HF_E_TPM_UNAVAILABLE; /* went away in between */
-        secret_erase(auth, sizeof(auth));
-        seal_keys_erase(&keys);
         return r;
 }
 

@@ -197,7 +197,7 @@ int tpm_slot_open(
         return r;
 }
 
-int tpm_counter(TpmLink *l, TpmCounterAction action, uint32_t index, const uint8_t auth[static TPM_AUTH_SIZE], uint64_t *ret)
+int tpm_counter(TpmLink *l, TpmCounterAction action, const TpmCounter *c, uint64_t *ret)
 {
         WireReader reader;
         TpmExchange x;
@@ -205,8 +205,9 @@ int tpm_counter(TpmLink *l, TpmCounterAction action, uint32_t index, const uint8
         int r;
 
         tpm_begin(&x, TPM_COUNTER);
-        if (!(r = wire_put_u8(&x.request, (uint8_t)action)) && !(r = wire_put_u32(&x.request, index)) &&
-                        !(r = wire_put_raw(&x.request, auth, TPM_AUTH_SIZE)))
+        if (!(r = wire_put_u8(&x.request, (uint8_t)action)) && !(r = wire_put_u32(&x.request, c->index)) &&
+                        !(r = wire_put_raw(&x.request, c->auth, sizeof(c->auth))) &&
+                        !(r = wire_put_raw(&x.request, c->tpm, sizeof(c->tpm))))
                 r = tpm_call(l, &x, TPM_TIMEOUT_MS);
         if (!r) {
                 reader = wire_reader(x.reply);
@@ -220,19 +221,26 @@ int tpm_counter(TpmLink *l, TpmCounterAction action, uint32_t index, const uint8
         return r;
 }
 
-int tpm_counter_define(TpmLink *l, const Uuid *store_id, const uint8_t auth[static TPM_AUTH_SIZE], uint32_t *ret_index)
+static int define_at(TpmLink *l, const TpmCounter *c)
 {
         uint64_t value;
-        int r = HF_E_TPM_FULL;
+        int r = tpm_counter(l, TPM_COUNTER_DEFINE, c, &value);
 
-        for (unsigned i = 0; i < COUNTER_ATTEMPTS; i++) {
-                uint32_t index = counter_index(store_id, i);
+        if (r != HF_E_KEY_EXISTS || tpm_counter(l, TPM_COUNTER_READ, c, &value))
+                return r; /* there, or another's */
+        r = tpm_counter(l, TPM_COUNTER_REMOVE, c, &value);
+        return r ? r : tpm_counter(l, TPM_COUNTER_DEFINE, c, &value);
+}
 
-                r = tpm_counter(l, TPM_COUNTER_DEFINE, index, auth, &value);
-                if (!r)
-                        *ret_index = index;
-                if (r != HF_E_KEY_EXISTS)
-                        return r;
+int tpm_counter_define(TpmLink *l, const Uuid *store_id, TpmCounter *c)
+{
+        int r = HF_E_KEY_EXISTS;
+
+        for (unsigned i = 0; i < COUNTER_ATTEMPTS && r == HF_E_KEY_EXISTS; i++) {
+                c->index = counter_index(store_id, i);
+                r = define_at(l, c);
         }
-        return HF_E_TPM_FULL;
+        if (r)
+                c->index = 0;
+        return r == HF_E_KEY_EXISTS ? HF_E_TPM_FULL : r;
 }

@@ -37,7 +37,14 @@ int tpm_slot_open(
         TpmLink *l, const Slot *slot, const TpmAttempt *attempt, uint8_t ret[static SLOT_TPM_SECRET_SIZE],
         char ret_detail[static TPM_DETAIL_MAX]);
 
+/* The store's counter in the TPM, and what it takes to use it. */
+typedef struct TpmCounter {
+        uint32_t index; /* 0: none */
+        uint8_t auth[TPM_AUTH_SIZE];
+        uint8_t tpm[TPM_NAME_SIZE]; /* the one it is in */
+} TpmCounter;
 /* TPM_COUNTER. */
-int tpm_counter(TpmLink *l, TpmCounterAction action, uint32_t index, const uint8_t auth[static TPM_AUTH_SIZE], uint64_t *ret);
-/* A new one where there is room, nearest to where this store's is looked for. */
-int tpm_counter_define(TpmLink *l, const Uuid *store_id, const uint8_t auth[static TPM_AUTH_SIZE], uint32_t *ret_index);
+int tpm_counter(TpmLink *l, TpmCounterAction action, const TpmCounter *c, uint64_t *ret);
+/* A new one, whose index is set, where there is room nearest to where this store's is looked for. One that the store left
+ * in this TPM, before it was on another board, goes: a new one stands higher than it ever did. */
+int tpm_counter_define(TpmLink *l, const Uuid *store_id, TpmCounter *c);

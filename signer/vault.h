@@ -17,21 +17,16 @@
 #include "seal/counter.h"
 #include "seal/keys.h"
 #include "seal/slots.h"
+#include "signer/tpm-slot.h"
 
 #define CREDENTIAL_MAX 1024
-
-/* The counter in the TPM that belongs to a store which is fresh: if it is made once more, this one goes. */
-typedef struct FreshCounter {
-        uint32_t index; /* 0: none */
-        uint8_t auth[COUNTER_AUTH_SIZE];
-} FreshCounter;
 
 typedef struct VaultSecrets {
         uint8_t master[MASTER_SIZE];
         SealKeys keys;
         uint8_t next_master[MASTER_SIZE]; /* a rekey under way */
         SealKeys next;
-        FreshCounter fresh_counter;
+        TpmCounter fresh_counter; /* of a store which is fresh: if it is made once more, this one goes */
         size_t credential_len; /* 0: none was given */
         uint8_t credential[CREDENTIAL_MAX];
 } VaultSecrets;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A counter that only rises: {action, index, authorisation} -> {value}
+ * A counter that only rises: {action, index, authorisation, parent} -> {value}
  *
  * It lies in the TPM's NV memory. Nobody without the authorisation reads or increments it. The owner can remove it, and one
  * made anew goes on above the highest value that any counter of this TPM ever had (TCG TPM 2.0 Part 1, section 37.2.4). An
@@ -17,6 +17,7 @@
 typedef struct Counter {
         Call *call;
         Device *device;
+        const Parent *parent; /* the key that the session is salted to: whoever has another one is another TPM */
         TPM2_HANDLE index;
         uint8_t auth[TPM_AUTH_SIZE];
         ESYS_TR tr; /* ESYS_TR_NONE: it is not there */
@@ -67,7 +68,7 @@ static int refused(Device *d, int r)
 
 static int session_for(Counter *c, TPMA_SESSION attributes, ESYS_TR *ret)
 {
-        return session_get(&c->call->tpm->kept, NULL, attributes, ret);
+        return session_get(&c->call->tpm->kept, c->parent, attributes, ret);
 }
 
 static int read_value(Counter *c, uint64_t *ret)
@@ -186,17 +187,21 @@ static int (*const actions[_TPM_COUNTER_MAX])(Counter *c, uint64_t *ret) = {
 int op_counter(Call *call)
 {
         __attribute__((cleanup(counter_close))) Counter c = {.call = call, .device = &call->tpm->device, .tr = ESYS_TR_NONE};
+        static const uint8_t any[TPM_NAME_SIZE];
         WireReader r = wire_reader(call->body);
-        uint8_t action = wire_get_u8(&r);
+        uint8_t action = wire_get_u8(&r), parent[TPM_NAME_SIZE];
         uint64_t value = 0;
         int q;
 
         c.index = wire_get_u32(&r);
         wire_get_raw(&r, c.auth, sizeof(c.auth));
+        wire_get_raw(&r, parent, sizeof(parent));
         traces_add(call->traces, c.auth, sizeof(c.auth));
         if (wire_done(&r) || action == _TPM_COUNTER_INVALID || action >= _TPM_COUNTER_MAX || c.index < TPM_COUNTER_FIRST ||
-                        c.index > TPM_COUNTER_LAST)
+                        c.index > TPM_COUNTER_LAST || memcmp(parent, any, sizeof(any)) == 0)
                 return HF_E_INVALID_ARGS;
-        q = actions[action](&c, &value);
+        q = parent_find(&call->tpm->kept, parent, &c.parent);
+        if (!q)
+                q = actions[action](&c, &value);
         return q ? q : wire_put_u64(call->reply, value);
 }

@@ -16,6 +16,7 @@ from stack import ADMIN, Stack, wait_for
 from swtpm import Swtpm, sealed, signs, take_over
 
 MESSAGE = b"on another board"
+NV_INDEX = 0x01000000  # the first there could be
 
 
 @contextlib.contextmanager
@@ -99,6 +100,21 @@ def test_the_old_board_opens_its_copy_and_not_what_came_after():
         stack.signer_args = []
         stack.start()
         closed(stack)
+
+
+def test_boards_that_are_swapped_to_and_fro_keep_one_counter_each():
+    with Swtpm() as first, Swtpm() as second, sealed(tpm=first) as stack:
+        for i, board in enumerate((second, first, second, first)):
+            stack.stop()
+            stack.tpm = board
+            stack.start()
+            closed(stack)
+            take_over(stack)
+            stack.cli("key", "create", f"device-{i}", "--protection", "tpm")
+        for board in (first, second):
+            assert len(board.handles(NV_INDEX)) == 1, "a counter was left behind"
+        stack.restart()
+        stack.wait_state("ready")
 
 
 def test_a_credential_is_enough_to_take_a_store_over():

@@ -7,6 +7,7 @@ S04, S05, S06 and T08 of docs/faults.md: what was put back, what is said (both n
 operator can go on and the log has a record of it, and what cannot be noticed at all.
 """
 import contextlib
+import json
 import re
 import subprocess
 
@@ -178,6 +179,56 @@ def test_T08_a_counter_that_is_gone_or_is_something_else_is_named():
         signs(stack, "device-tpm")
         stack.restart()
         stack.wait_state("ready")
+
+
+def test_T08_a_counter_that_goes_from_under_an_open_store_is_made_anew_by_recover():
+    with sealed() as stack:
+        for index in counters(stack.tpm):
+            stack.tpm.tool("nvundefine", "-C", "o", index)
+        with stack.peer(ADMIN) as admin:
+            admin.create("device-1", "p256")  # which finds out
+        wait_for(lambda: "holdfast recover" in stack.cli("doctor", check=False).stdout.decode(), "the doctor to say so")
+        assert stack.status()["state"] == "ready"
+        stack.cli("recover", "--yes", "--passphrase-file", stack.dir / "code")
+        stack.wait_state("ready")
+        assert len(counters(stack.tpm)) == 1
+        signs(stack, "device-soft")
+        signs(stack, "device-tpm")
+        stack.stop()
+        older = copy_of(stack, "older")
+        more(stack, "device-2")
+        put_back(stack, older)
+        refused(stack)
+
+
+def test_a_store_restored_where_there_was_no_tpm_is_anchored_by_its_first_slot_there():
+    with sealed() as stack:
+        stack.cli("backup", stack.dir / "backup")
+        stack.stop()
+        tpm, stack.tpm = stack.tpm, None
+        subprocess.run(["rm", "-rf", stack.state / "store"], check=True)
+        stack.start()
+        stack.wait_state("uninitialised")
+        stack.cli("restore", stack.dir / "backup", "--yes", "--passphrase-file", stack.dir / "code")
+        stack.wait_state("ready")
+        stack.stop()
+        stack.tpm = tpm
+        stack.start()
+        stack.wait_state("ready")
+        said = stack.cli("--json", "doctor", check=False).stdout
+        remedy, = [f["remedy"] for f in json.loads(said) if f["code"] == "rollback"]
+        assert "no counter" in stack.cli("status").stdout.decode()
+        assert remedy.startswith("holdfast slot "), said
+        stack.cli(*remedy.split()[1:])
+        assert "the TPM's counter" in stack.cli("status").stdout.decode()
+        assert len(counters(tpm)) == 1, "the one of before was left behind"
+        stack.restart()
+        stack.wait_state("ready")
+        stack.stop()
+        older = copy_of(stack, "older")
+        more(stack, "device-2")
+        put_back(stack, older)
+        refused(stack)
 
 
 def test_T08_a_tpm_without_room_for_a_counter_is_named():

@@ -18,8 +18,8 @@ from judge import signature_is_good
 from peer import Refused
 from stack import ADMIN, Stack, wait_for
 from swtpm import CODES, LOADED_SESSIONS, Hostile, Swtpm, TpmProxy, code_of, flipped, once, only, packet, sealed, signs
-from tpm_link import (COUNTER, CREATE, DEFINE, ECDSA, HMAC, HMAC256, INCREMENT, OPERATE, P256, REMOVE, STATE, UNSEAL, USE_MAC,
-                      USE_SIGN, Gone, TpmProcess, block)
+from tpm_link import (COUNTER, CREATE, DEFINE, ECDSA, HMAC, HMAC256, INCREMENT, NAME_SIZE, OPERATE, P256, READ, REMOVE, STATE, UNSEAL,
+                      USE_MAC, USE_SIGN, Gone, TpmProcess, block)
 
 MESSAGE = b"on the wire"
 OPERATIONS = int(os.environ.get("HOLDFAST_TPM_OPERATIONS", "1000"))
@@ -28,6 +28,7 @@ SHARES = [0.5, 0.2, 0.05]  # of the answers: with many nothing gets far, with fe
 FUZZ_SECONDS = 20  # unless the number is given
 SEED = int(os.environ.get("HOLDFAST_SEED", "20261121"))
 INDEX = 0x01800123
+NV_INDEX = 0x01000000  # the first there could be
 
 
 def traces(wire, secret):
@@ -48,15 +49,16 @@ def test_T14_no_secret_is_on_the_wire_in_a_thousand_operations():
         key = process.create(P256, USE_SIGN, auth)
         mac = process.create(HMAC256, USE_MAC, mac_auth)
         blob, values = process.seal(sealed_bytes, mask=1 << 7, pin=pin)
-        process.get(COUNTER, bytes([DEFINE]) + struct.pack("<I", INDEX) + counter_auth)
+        counting = struct.pack("<I", INDEX) + counter_auth + key[:NAME_SIZE]
+        process.get(COUNTER, bytes([DEFINE]) + counting)
         macs = set()
         for i in range(OPERATIONS // 4):
             process.get(OPERATE, process.operation(key, auth, ECDSA, os.urandom(32)))
             macs.add(process.get(OPERATE, process.operation(mac, mac_auth, HMAC, b"the same message")).block())
             assert process.get(UNSEAL, process.unsealing(blob, values, pin)).block() == sealed_bytes
-            process.get(COUNTER, bytes([INCREMENT]) + struct.pack("<I", INDEX) + counter_auth)
+            process.get(COUNTER, bytes([INCREMENT]) + counting)
         assert len(macs) == 1
-        process.get(COUNTER, bytes([REMOVE]) + struct.pack("<I", INDEX) + counter_auth)
+        process.get(COUNTER, bytes([REMOVE]) + counting)
         wire = everything(proxy.record)
         assert len(proxy.record) > OPERATIONS, len(proxy.record)
         # A MAC may be a slot's secret (tpm2-derived), so it travels encrypted, too.
@@ -125,6 +127,25 @@ def test_T1_each_flipped_bit_of_a_signature_is_noticed():
                 process.restart()
                 continue
             assert result != 0, f"bit {bit} was not noticed"
+
+
+def test_T2_nothing_of_a_counter_is_said_under_another_salt_key():
+    """Or somebody in the TPM's place would learn the authorisation under a key of his own."""
+    with Swtpm() as first, Swtpm() as second, TpmProxy(first) as proxy, TpmProcess(proxy) as process:
+        auth = os.urandom(32)
+        key = process.create(P256, USE_SIGN, auth)
+        counting = struct.pack("<I", INDEX) + auth + key[:NAME_SIZE]
+        process.get(COUNTER, bytes([DEFINE]) + counting)
+        process.restart()
+        proxy.tpm, proxy.record = second, []
+        changed = process.ask(OPERATE, process.operation(key, auth, ECDSA, bytes(32)))[0]
+        assert changed != 0
+        for action in (DEFINE, READ, INCREMENT, REMOVE):
+            assert process.ask(COUNTER, bytes([action]) + counting)[0] == changed
+        said = {code_of(command) for command, _ in proxy.record}
+        assert CODES["CreatePrimary"] in said and CODES["ReadPublic"] in said, "it was not looked at"
+        assert not said & {CODES[c] for c in ("StartAuthSession", "NV_Read", "NV_Increment", "NV_DefineSpace")}, said
+        assert second.handles(NV_INDEX) == []
 
 
 def test_T2_another_tpm_behind_the_same_socket_is_refused_by_name():

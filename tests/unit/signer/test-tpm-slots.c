@@ -258,7 +258,7 @@ static void test_a_store_knows_its_tpm_and_another_gets_a_counter_of_its_own(voi
         assert_int_equal(chip_state(c, &s), SIGNER_TPM_OTHER);
         assert_int_equal(chip_unlock(c, false, NULL, reasons), HF_E_STORE_FOREIGN);
         assert_int_equal(chip_unlock(c, true, "correct horse", reasons), 0);
-        assert_int_equal(chip_counter(c, TPM_COUNTER_READ, buffer_bytes(&c->peer.slots), &third), HF_E_NO_SUCH_KEY);
+        assert_int_equal(chip_counter(c, TPM_COUNTER_READ, buffer_bytes(&c->peer.slots), &third), HF_E_TPM_IDENTITY_CHANGED);
         assert_true(chip_sign(c, &k, SCHEME_ES256) != 0);
         assert_int_equal(chip_adopt(c, &other), 0);
         assert_true(other);
@@ -266,6 +266,60 @@ static void test_a_store_knows_its_tpm_and_another_gets_a_counter_of_its_own(voi
         assert_int_equal(chip_counter(c, TPM_COUNTER_INCREMENT, buffer_bytes(&c->peer.slots), &third), 0);
         assert_int_equal(chip_key(c, &k, KEY_P256, PURPOSE_SIGN), 0);
         assert_int_equal(chip_sign(c, &k, SCHEME_ES256), 0);
+}
+
+static void wait_for_tpm(Chip *c)
+{
+        TpmState s;
+
+        for (int i = 0; chip_state(c, &s) == SIGNER_TPM_UNKNOWN && i < 1000; i++)
+                (void)poll(NULL, 0, 5);
+}
+
+static void test_a_store_that_comes_back_leaves_no_counter_behind(void **state)
+{
+        SignerOpened opened;
+        uint64_t before, value;
+        Chip *c = *state;
+        TpmState s;
+        bool other;
+
+        assert_int_equal(chip_init(c, &credential, &opened), 0);
+        for (int i = 0; i < 2; i++) {
+                assert_int_equal(chip_counter(c, TPM_COUNTER_INCREMENT, buffer_bytes(&c->peer.slots), &before), 0);
+                chip_end_program(c, SIGTERM); /* a board without a TPM */
+                assert_int_equal(chip_adopt(c, &other), 0);
+                chip_start_program(c);
+                wait_for_tpm(c);
+                assert_int_equal(chip_state(c, &s), SIGNER_TPM_UNBOUND);
+                assert_int_equal(chip_adopt(c, &other), 0);
+                assert_int_equal(chip_state(c, &s), SIGNER_TPM_SAME);
+                assert_int_equal(chip_counter(c, TPM_COUNTER_READ, buffer_bytes(&c->peer.slots), &value), 0);
+                assert_true(value > before); /* or an old copy would look like the newest */
+                assert_int_equal(rig_handles(&c->rig, "handles-nv-index"), 1);
+        }
+}
+
+static void test_the_first_slot_of_a_tpm_gives_a_store_its_counter(void **state)
+{
+        static const ChipSlot twice = {.kind = SLOT_TPM2, .label = "device"};
+        SignerOpened opened;
+        uint64_t value;
+        Chip *c = *state;
+        TpmState s;
+        uint32_t id;
+
+        chip_end_program(c, SIGTERM);
+        assert_int_equal(chip_init(c, &credential, &opened), 0);
+        assert_int_equal(chip_slot_add(c, &sealed, &id), HF_E_TPM_UNAVAILABLE);
+        chip_start_program(c);
+        wait_for_tpm(c);
+        assert_int_equal(chip_slot_add(c, &twice, &id), HF_E_SLOT_EXISTS);
+        assert_int_equal(rig_handles(&c->rig, "handles-nv-index"), 0);
+        assert_int_equal(chip_slot_add(c, &sealed, &id), 0);
+        assert_int_equal(chip_state(c, &s), SIGNER_TPM_SAME);
+        assert_int_equal(chip_counter(c, TPM_COUNTER_INCREMENT, buffer_bytes(&c->peer.slots), &value), 0);
+        assert_int_equal(rig_handles(&c->rig, "handles-nv-index"), 1);
 }
 
 static void test_a_store_made_twice_leaves_one_counter(void **state)
@@ -338,8 +392,7 @@ static void test_a_store_made_without_a_tpm_is_bound_to_none(void **state)
         assert_int_equal(s.presence, TPM_PRESENCE_NONE);
         assert_int_equal(chip_counter(c, TPM_COUNTER_READ, buffer_bytes(&c->peer.slots), &value), HF_E_NOT_SUPPORTED);
         chip_start_program(c);
-        for (int i = 0; chip_state(c, &s) == SIGNER_TPM_UNKNOWN && i < 1000; i++)
-                (void)poll(NULL, 0, 5);
+        wait_for_tpm(c);
         assert_int_equal(chip_state(c, &s), SIGNER_TPM_UNBOUND);
         assert_int_equal(chip_counter(c, TPM_COUNTER_READ, buffer_bytes(&c->peer.slots), &value), HF_E_NOT_SUPPORTED);
         /* Until somebody says that it belongs here. */
@@ -377,7 +430,9 @@ int main(void)
                 TEST(test_a_derived_slot_stands_on_the_device_key_and_never_alone),
                 TEST(test_slots_of_the_tpm_beside_one_that_needs_none),
                 TEST(test_a_store_knows_its_tpm_and_another_gets_a_counter_of_its_own),
-                TEST(test_a_store_made_twice_leaves_one_counter),
+                TEST(test_a_store_that_comes_back_leaves_no_counter_behind),
+                        TEST(test_the_first_slot_of_a_tpm_gives_a_store_its_counter),
+                        TEST(test_a_store_made_twice_leaves_one_counter),
                 TEST(test_an_index_that_is_taken_is_stepped_over),
                 TEST(test_a_rekey_keeps_the_counter),
                 TEST(test_a_store_made_without_a_tpm_is_bound_to_none),

@@ -16,15 +16,17 @@
 
 static const uint8_t auth[TPM_AUTH_SIZE] = "whoever has this counts", other[TPM_AUTH_SIZE] = "who has that does not";
 
-static int count(Rig *rig, TpmCounterAction action, uint32_t index, const uint8_t *with, uint64_t *ret)
+static int count_under(Rig *rig, const uint8_t parent[static TPM_NAME_SIZE], TpmCounterAction action, uint32_t index,
+                const uint8_t *with, uint64_t *ret)
 {
-        _cleanup_buffer_ Buffer b = BUFFER_INIT(64);
+        _cleanup_buffer_ Buffer b = BUFFER_INIT(128);
         WireReader r;
         int q;
 
         wire_put_u8(&b, action);
         wire_put_u32(&b, index);
-        assert_int_equal(wire_put_raw(&b, with, TPM_AUTH_SIZE), 0);
+        wire_put_raw(&b, with, TPM_AUTH_SIZE);
+        assert_int_equal(wire_put_raw(&b, parent, TPM_NAME_SIZE), 0);
         q = rig_ask(rig, TPM_COUNTER, buffer_bytes(&b));
         if (q)
                 return q;
@@ -32,6 +34,31 @@ static int count(Rig *rig, TpmCounterAction action, uint32_t index, const uint8_
         *ret = wire_get_u64(&r);
         assert_int_equal(wire_done(&r), 0);
         return 0;
+}
+
+/* Under the parent that is there. */
+static int count(Rig *rig, TpmCounterAction action, uint32_t index, const uint8_t *with, uint64_t *ret)
+{
+        TpmState s;
+
+        rig_state(rig, true, &s);
+        return count_under(rig, s.parent, action, index, with, ret);
+}
+
+/* Or somebody in the TPM's place would learn the authorisation under a key of his own. */
+static void test_another_salt_key_is_another_tpm(void **state)
+{
+        static const uint8_t none[TPM_NAME_SIZE];
+        uint64_t first, v;
+        TpmState s;
+
+        rig_state(*state, true, &s);
+        assert_int_equal(count_under(*state, s.parent, TPM_COUNTER_DEFINE, INDEX, auth, &first), 0);
+        assert_int_equal(count_under(*state, none, TPM_COUNTER_READ, INDEX, auth, &v), HF_E_INVALID_ARGS);
+        rig_replace_tpm(*state);
+        for (TpmCounterAction a = TPM_COUNTER_DEFINE; a < _TPM_COUNTER_MAX; a++)
+                assert_int_equal(count_under(*state, s.parent, a, INDEX, auth, &v), HF_E_TPM_IDENTITY_CHANGED);
+        assert_int_equal(count(*state, TPM_COUNTER_READ, INDEX, auth, &v), HF_E_NO_SUCH_KEY); /* nothing was made there */
 }
 
 static void test_a_counter_rises_by_one_and_survives_a_power_cut(void **state)
@@ -141,6 +168,7 @@ static void test_a_tpm_without_room_says_that_it_is_full(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                        TEST(test_another_salt_key_is_another_tpm),
                         TEST(test_a_counter_rises_by_one_and_survives_a_power_cut),
                         TEST(test_what_is_not_there_is_not_there),
                         TEST(test_another_authorisation_does_nothing),
