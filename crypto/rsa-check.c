@@ -126,3 +126,82 @@ int rsa_check_strong(const Bytes parts[static RSA_PARTS])
                 return openssl_failed(HF_E_INVALID_ARGS);
         return 0;
 }
+
+#define SMALL_FACTOR_MAX 2000
+#define FERMAT_STEPS 100
+
+typedef struct Fermat {
+        BN_CTX *ctx;
+        BIGNUM *n, *a, *b, *root, *t;
+} Fermat;
+
+static void fermat_deinit(Fermat *f)
+{
+        BN_free(f->n);
+        BN_free(f->a);
+        BN_free(f->b);
+        BN_free(f->root);
+        BN_free(f->t);
+        BN_CTX_free(f->ctx);
+}
+
+static bool has_small_factor(const BIGNUM *n)
+{
+        for (BN_ULONG p = 3; p < SMALL_FACTOR_MAX; p += 2)
+                if (BN_mod_word(n, p) == 0)
+                        return true;
+        return false;
+}
+
+/* The integer part of the square root, by Newton's method from above. */
+static bool square_root(Fermat *f, const BIGNUM *of, BIGNUM *ret)
+{
+        if (!BN_one(ret) || !BN_lshift(ret, ret, (BN_num_bits(of) + 1) / 2))
+                return false;
+        for (;;) {
+                if (!BN_div(f->t, NULL, of, ret, f->ctx) || !BN_add(f->t, f->t, ret) || !BN_rshift1(f->t, f->t))
+                        return false;
+                if (BN_cmp(f->t, ret) >= 0)
+                        return true;
+                if (!BN_copy(ret, f->t))
+                        return false;
+        }
+}
+
+/* Squares leave one of these remainders modulo 64: four numbers in five need no root. */
+static bool may_be_square(const BIGNUM *v)
+{
+        return 1ULL << BN_mod_word(v, 64) & 0x0202021202030213ULL;
+}
+
+/* -ENOMEM, or 1: n = (a - b)(a + b) was found, 0: not in so few steps. */
+static int falls_apart(Fermat *f)
+{
+        if (!square_root(f, f->n, f->a))
+                return -ENOMEM;
+        for (int i = 0; i < FERMAT_STEPS; i++) {
+                if (!BN_add_word(f->a, 1) || !BN_sqr(f->b, f->a, f->ctx) || !BN_sub(f->b, f->b, f->n))
+                        return -ENOMEM;
+                if (!may_be_square(f->b))
+                        continue;
+                if (!square_root(f, f->b, f->root) || !BN_sqr(f->t, f->root, f->ctx))
+                        return -ENOMEM;
+                if (BN_cmp(f->t, f->b) == 0)
+                        return 1;
+        }
+        return 0;
+}
+
+int rsa_check_modulus(Bytes n)
+{
+        _cleanup_(fermat_deinit) Fermat f = {.ctx = BN_CTX_new(), .n = BN_bin2bn(n.data, (int)n.len, NULL), .a = BN_new(),
+                        .b = BN_new(), .root = BN_new(), .t = BN_new()};
+        int r;
+
+        if (!f.ctx || !f.n || !f.a || !f.b || !f.root || !f.t)
+                return -ENOMEM;
+        if (!BN_is_odd(f.n) || has_small_factor(f.n) || has_roca_mark(f.n))
+                return HF_E_WEAK_KEY;
+        r = falls_apart(&f);
+        return r > 0 ? HF_E_WEAK_KEY : r;
+}

@@ -16,3 +16,8 @@ int rsa_check_whole(const Bytes parts[static RSA_PARTS]);
  * HF_E_INVALID_ARGS for what is no prime, HF_E_WEAK_KEY else. Some 100 ms.
  */
 int rsa_check_strong(const Bytes parts[static RSA_PARTS]);
+/*
+ * All that can be said of a stranger's n alone: no small factor, no primes so close that Fermat's method finds them at
+ * once, no mark of CVE-2017-15361. HF_E_WEAK_KEY. A millisecond or two.
+ */
+int rsa_check_modulus(Bytes n);

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The certificate of a CA, as its issuer knows it
+ *
+ * Read once and kept: what has to go into everything it signs, byte for byte.
+ */
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "ca/problem.h"
+#include "crypto/algorithm.h"
+
+#define CA_CERTIFICATE_MAX 16384
+
+typedef struct CaIssuer {
+        Buffer der, subject, spki, key_id; /* key_id: subjectKeyIdentifier without its wrapping */
+        KeyAlgorithm algorithm;
+        uint64_t not_before, not_after; /* microseconds since 1970 */
+        int path_length;                /* how many CAs may be below it; -1: any number */
+        bool self_signed;               /* issuer and subject are the same */
+} CaIssuer;
+
+/* A certificate of an authority in DER. HF_E_REQUEST_REFUSED: it is none, or may not sign certificates. */
+int ca_issuer_read(Bytes der, CaProblem *problem, CaIssuer **ret);
+CaIssuer *ca_issuer_free(CaIssuer *i);
+DEFINE_CLEANUP(CaIssuer, ca_issuer_free)

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The parser is OpenSSL's; what it gives is taken apart into plain text here, and whatever has no plain form is refused. */
+#include "ca/request.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#include "base/error.h"
+#include "crypto/pubkey.h"
+#include "crypto/rsa-check.h"
+#include "crypto/spki.h"
+
+#define PARTS_MAX 16
+#define VALUE_MAX 255
+#define SPKI_MAX 4096
+#define ALLOWED_SIZE_PEM (2 * CSR_MAX)
+
+typedef struct Names {
+        char *items[CSR_NAMES_MAX + 1];
+        size_t n;
+} Names;
+
+struct CaRequest {
+        Buffer spki;
+        bool authority;
+        size_t n_parts;
+        struct {
+                CaPart part;
+                char value[VALUE_MAX + 1];
+        } parts[PARTS_MAX];
+        Names names[_CA_NAME_KIND_MAX];
+};
+
+static void req_freep(X509_REQ **r)
+{
+        X509_REQ_free(*r);
+}
+
+static void extensions_freep(STACK_OF(X509_EXTENSION) **s)
+{
+        sk_X509_EXTENSION_pop_free(*s, X509_EXTENSION_free);
+}
+
+static void general_names_freep(GENERAL_NAMES **n)
+{
+        GENERAL_NAMES_free(*n);
+}
+
+static void bio_freep(BIO **b)
+{
+        BIO_free(*b);
+}
+
+CaRequest *ca_request_free(CaRequest *r)
+{
+        if (!r)
+                return NULL;
+        buffer_deinit(&r->spki);
+        for (size_t k = 0; k < _CA_NAME_KIND_MAX; k++)
+                for (size_t i = 0; i < r->names[k].n; i++)
+                        free(r->names[k].items[i]);
+        free(r);
+        return NULL;
+}
+
+Bytes ca_request_spki(const CaRequest *r)
+{
+        return buffer_bytes(&r->spki);
+}
+
+bool ca_request_wants_authority(const CaRequest *r)
+{
+        return r->authority;
+}
+
+const char *const *ca_request_names(const CaRequest *r, CaNameKind kind)
+{
+        return (const char *const *)r->names[kind].items;
+}
+
+bool ca_request_part(const CaRequest *r, size_t i, CaPart *ret_part, const char **ret_value)
+{
+        if (i >= r->n_parts)
+                return false;
+        *ret_part = r->parts[i].part;
+        *ret_value = r->parts[i].value;
+        return true;
+}
+
+/* ---- the key ---- */
+
+int ca_key_check(Bytes spki, CaProblem *problem, KeyAlgorithm *ret)
+{
+        KeyAlgorithm a;
+        Bytes body;
+        int r;
+
+        r = pubkey_algorithm(spki, &a);
+        if (r == HF_E_WEAK_KEY)
+                return ca_refuse(problem, "the key is weak: RSA below 2048 bits, another exponent than 65537, a curve below 256 "
+                                          "bits or with parameters of its own");
+        if (r == HF_E_ALGORITHM_NOT_SUPPORTED)
+                return ca_refuse(problem, "no certificate is issued for keys of this algorithm or size");
+        if (r)
+                return r < 0 ? r : ca_refuse(problem, "the key is not well-formed");
+        if (!(key_algorithm_info(a)->purposes & (1u << PURPOSE_SIGN)))
+                return ca_refuse(problem, "a key of %s cannot sign", key_algorithm_info(a)->name);
+        r = spki_parse(spki, &a, &body);
+        if (!r && key_algorithm_info(a)->purposes & (1u << PURPOSE_DECRYPT)) {
+                r = rsa_check_modulus(body);
+                if (r == HF_E_WEAK_KEY)
+                        return ca_refuse(problem, "the RSA key is weak: it bears the mark of CVE-2017-15361 (ROCA), or its "
+                                                  "modulus falls apart");
+        }
+        if (!r)
+                *ret = a;
+        return r;
+}
+
+/* The bytes of the key as they stand in the request. */
+static int take_spki(X509_REQ *req, CaProblem *problem, CaRequest *r)
+{
+        uint8_t *der = NULL;
+        KeyAlgorithm a;
+        int n = i2d_X509_PUBKEY(X509_REQ_get_X509_PUBKEY(req), &der), result;
+
+        if (n <= 0)
+                return ca_refuse(problem, "the key is not well-formed");
+        result = n > SPKI_MAX ? ca_refuse(problem, "the key is too large") : buffer_append(&r->spki, der, (size_t)n);
+        OPENSSL_free(der);
+        return result ? result : ca_key_check(buffer_bytes(&r->spki), problem, &a);
+}
+
+/* ---- the subject ---- */
+
+static int take_part(const X509_NAME_ENTRY *entry, CaProblem *problem, CaRequest *r)
+{
+        const char *name = OBJ_nid2sn(OBJ_obj2nid(X509_NAME_ENTRY_get_object(entry)));
+        CaPart part = ca_part_from_string(name, strlen(name));
+        unsigned char *utf8 = NULL;
+        int n;
+
+        if (part == _CA_PART_MAX)
+                return ca_refuse(problem, "the subject has a part '%.40s', which no profile knows", name);
+        if (r->n_parts == PARTS_MAX)
+                return ca_refuse(problem, "the subject has more than %d parts", PARTS_MAX);
+        n = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(entry));
+        if (n < 1 || n > VALUE_MAX || memchr(utf8, '\0', (size_t)n)) {
+                OPENSSL_free(utf8);
+                return ca_refuse(problem, "the value of %s in the subject is empty, too long or no text", name);
+        }
+        memcpy(r->parts[r->n_parts].value, utf8, (size_t)n);
+        r->parts[r->n_parts].value[n] = '\0';
+        r->parts[r->n_parts++].part = part;
+        OPENSSL_free(utf8);
+        return 0;
+}
+
+static int take_subject(const X509_NAME *subject, CaProblem *problem, CaRequest *r)
+{
+        int result = 0;
+
+        for (int i = 0; !result && i < X509_NAME_entry_count(subject); i++) {
+                const X509_NAME_ENTRY *entry = X509_NAME_get_entry(subject, i);
+
+                if (i && X509_NAME_ENTRY_set(entry) == X509_NAME_ENTRY_set(X509_NAME_get_entry(subject, i - 1)))
+                        result = ca_refuse(problem, "the subject has two values in one part");
+                else
+                        result = take_part(entry, problem, r);
+        }
+        return result;
+}
+
+/* ---- the extensions ---- */
+
+static int add_name(CaRequest *r, CaNameKind kind, const void *text, size_t len, CaProblem *problem)
+{
+        Names *names = &r->names[kind];
+
+        if (names->n == CSR_NAMES_MAX)
+                return ca_refuse(problem, "there are more than %d alternative names", CSR_NAMES_MAX);
+        if (len == 0 || memchr(text, '\0', len))
+                return ca_refuse(problem, "an alternative name is empty or has a NUL in it");
+        names->items[names->n] = strndup(text, len);
+        return names->items[names->n] ? names->n++, 0 : -ENOMEM;
+}
+
+static int take_address(const ASN1_OCTET_STRING *address, CaProblem *problem, CaRequest *r)
+{
+        const unsigned char *b = ASN1_STRING_get0_data(address);
+        char text[64];
+        int n = 0;
+
+        if (ASN1_STRING_length(address) == 4) {
+                n = snprintf(text, sizeof(text), "%u.%u.%u.%u", b[0], b[1], b[2], b[3]);
+        } else if (ASN1_STRING_length(address) == 16) {
+                for (int i = 0; i < 16; i += 2)
+                        n += snprintf(text + n, sizeof(text) - (size_t)n, "%s%x", i ? ":" : "", b[i] << 8 | b[i + 1]);
+        } else {
+                return ca_refuse(problem, "an alternative name of kind ip is no address");
+        }
+        return add_name(r, CA_NAME_IP, text, (size_t)n, problem);
+}
+
+static int take_name(const GENERAL_NAME *name, CaProblem *problem, CaRequest *r)
+{
+        static const CaNameKind kinds[] = {[GEN_DNS] = CA_NAME_DNS, [GEN_URI] = CA_NAME_URI, [GEN_EMAIL] = CA_NAME_EMAIL};
+
+        switch (name->type) {
+        case GEN_DNS:
+        case GEN_URI:
+        case GEN_EMAIL:
+                return add_name(r, kinds[name->type], ASN1_STRING_get0_data(name->d.ia5),
+                                (size_t)ASN1_STRING_length(name->d.ia5), problem);
+        case GEN_IPADD:
+                return take_address(name->d.iPAddress, problem, r);
+        default:
+                return ca_refuse(problem, "an alternative name is neither dns, ip, uri nor email");
+        }
+}
+
+static int take_names(X509_EXTENSION *extension, CaProblem *problem, CaRequest *r)
+{
+        _cleanup_(general_names_freep) GENERAL_NAMES *names = X509V3_EXT_d2i(extension);
+        int result = 0;
+
+        if (!names)
+                return ca_refuse(problem, "the alternative names are not well-formed");
+        if (sk_GENERAL_NAME_num(names) > CSR_NAMES_MAX)
+                return ca_refuse(problem, "there are more than %d alternative names", CSR_NAMES_MAX);
+        for (int i = 0; !result && i < sk_GENERAL_NAME_num(names); i++)
+                result = take_name(sk_GENERAL_NAME_value(names, i), problem, r);
+        return result;
+}
+
+static int take_constraints(X509_EXTENSION *extension, CaProblem *problem, CaRequest *r)
+{
+        BASIC_CONSTRAINTS *b = X509V3_EXT_d2i(extension);
+
+        if (!b)
+                return ca_refuse(problem, "basicConstraints is not well-formed");
+        r->authority = b->ca;
+        BASIC_CONSTRAINTS_free(b);
+        return 0;
+}
+
+static int take_extension(X509_EXTENSION *extension, CaProblem *problem, CaRequest *r)
+{
+        const ASN1_OBJECT *object = X509_EXTENSION_get_object(extension);
+        char name[80] = "";
+
+        switch (OBJ_obj2nid(object)) {
+        case NID_subject_alt_name:
+                return take_names(extension, problem, r);
+        case NID_basic_constraints:
+                return take_constraints(extension, problem, r);
+        case NID_key_usage: /* the profile's to say */
+        case NID_ext_key_usage:
+        case NID_subject_key_identifier:
+                return 0;
+        default:
+                if (!X509_EXTENSION_get_critical(extension))
+                        return 0;
+                OBJ_obj2txt(name, sizeof(name), object, 1);
+                return ca_refuse(problem, "the extension %s is critical and unknown", name);
+        }
+}
+
+static bool is_repeated(const STACK_OF(X509_EXTENSION) *list, int i)
+{
+        const ASN1_OBJECT *object = X509_EXTENSION_get_object(sk_X509_EXTENSION_value(list, i));
+
+        return X509v3_get_ext_by_OBJ(list, object, i) >= 0;
+}
+
+static int take_extensions(X509_REQ *req, CaProblem *problem, CaRequest *r)
+{
+        _cleanup_(extensions_freep) STACK_OF(X509_EXTENSION) *list = X509_REQ_get_extensions(req);
+        int result = 0;
+
+        if (!list && X509_REQ_get_attr_by_NID(req, NID_ext_req, -1) >= 0)
+                return ca_refuse(problem, "the extensions are not well-formed");
+        for (int i = 0; !result && i < sk_X509_EXTENSION_num(list); i++)
+                result = is_repeated(list, i) ? ca_refuse(problem, "an extension is there twice")
+                                              : take_extension(sk_X509_EXTENSION_value(list, i), problem, r);
+        return result;
+}
+
+/* ---- the whole ---- */
+
+static X509_REQ *parse(Bytes text)
+{
+        _cleanup_(bio_freep) BIO *bio = NULL;
+        const uint8_t *p = text.data;
+        X509_REQ *req;
+
+        if (text.len && text.data[0] == 0x30) {
+                req = d2i_X509_REQ(NULL, &p, (long)text.len);
+                if (req && p == text.data + text.len)
+                        return req;
+                X509_REQ_free(req);
+                return NULL;
+        }
+        bio = BIO_new_mem_buf(text.data, (int)text.len);
+        return bio ? PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL) : NULL;
+}
+
+static int fill(X509_REQ *req, CaProblem *problem, CaRequest *r)
+{
+        int result;
+
+        /* The key first: nothing is computed with one that is not above the floor. */
+        result = take_spki(req, problem, r);
+        if (!result && X509_REQ_verify(req, X509_REQ_get0_pubkey(req)) != 1)
+                result = ca_refuse(problem, "its signature does not prove that its maker has the key");
+        if (!result)
+                result = take_subject(X509_REQ_get_subject_name(req), problem, r);
+        return result ? result : take_extensions(req, problem, r);
+}
+
+int ca_request_read(Bytes text, CaProblem *problem, CaRequest **ret)
+{
+        _cleanup_(ca_request_freep) CaRequest *r = NULL;
+        _cleanup_(req_freep) X509_REQ *req = NULL;
+        int result;
+
+        if (text.len > ALLOWED_SIZE_PEM)
+                return HF_E_MESSAGE_TOO_LARGE;
+        req = parse(text);
+        ERR_clear_error();
+        if (!req)
+                return ca_refuse(problem, "this is no certificate signing request, in DER or PEM");
+        r = calloc(1, sizeof(*r));
+        if (!r)
+                return -ENOMEM;
+        r->spki = BUFFER_INIT(SPKI_MAX);
+        result = fill(req, problem, r);
+        ERR_clear_error();
+        if (!result)
+                *ret = TAKE_PTR(r);
+        return result;
+}

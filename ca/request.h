@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What somebody asks a CA for
+ *
+ * A certificate signing request (RFC 2986), read as hostile: its signature proves that whoever made it has the key, its
+ * key is above the floor, and nothing critical in it is passed over.
+ */
+#include "base/cleanup.h"
+#include "ca/problem.h"
+#include "ca/profile.h"
+#include "crypto/csr.h"
+
+typedef struct CaRequest CaRequest;
+
+/*
+ * DER or PEM. HF_E_REQUEST_REFUSED with the sentence (bad signature, weak key, a critical extension nobody knows,
+ * names that cannot be), HF_E_MESSAGE_TOO_LARGE (more than CSR_MAX bytes), -ENOMEM.
+ */
+int ca_request_read(Bytes text, CaProblem *problem, CaRequest **ret);
+CaRequest *ca_request_free(CaRequest *r);
+DEFINE_CLEANUP(CaRequest, ca_request_free)
+
+/* Borrowed from the request. */
+Bytes ca_request_spki(const CaRequest *r);
+/* It asks to be an authority. */
+bool ca_request_wants_authority(const CaRequest *r);
+/* The alternative names of one kind, NULL-terminated. */
+const char *const *ca_request_names(const CaRequest *r, CaNameKind kind);
+/* Parts of the subject in their order; false behind the last. */
+bool ca_request_part(const CaRequest *r, size_t i, CaPart *ret_part, const char **ret_value);
+/* Is a public key (SPKI, DER) fit for a certificate? HF_E_REQUEST_REFUSED with the weakness by name. */
+int ca_key_check(Bytes spki, CaProblem *problem, KeyAlgorithm *ret);
