@@ -162,8 +162,8 @@ static const ErrorRow rows[_HF_E_MAX] = {
                 "The CA does not issue what was asked for. Nothing was issued; what is said here names what the request has "
                 "to be without."},
         [HF_E_CA_NOT_INITIALISED] = {NAME(CaNotInitialised), EXIT_CODE_NOT_FOUND,
-                "There is no CA of this name, or you may not know of it. Nothing was done. Make one: `holdfast ca init root --set "
-                "CN=...`, then `holdfast ca init intermediate --set CN=...`."},
+                "There is no CA of this name, or you may not know of it. Nothing was done. Make one: `holdfast ca init root "
+                "--set CN=...`, then `holdfast ca init intermediate --set CN=...`."},
         [HF_E_CA_EXISTS] = {NAME(CaExists), EXIT_CODE_FAILED,
                 "There is a CA of this name already. Nothing was changed; see it: `holdfast ca show --ca NAME`."},
         [HF_E_CA_AT_REST] = {NAME(CaAtRest), EXIT_CODE_NOT_PERMITTED,
