@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What is to be signed is built by OpenSSL; the outer shell is three fields and built here, because OpenSSL's signing
- * functions want the private key. The finished request is verified before it leaves: nobody gets a broken one.
+ * What is to be signed is built by OpenSSL, the shell around it by crypto/signed.c. The finished request is verified
+ * before it leaves: nobody gets a broken one.
  */
 #include "crypto/csr.h"
 
@@ -13,34 +13,8 @@
 #include "crypto/csr-parts.h"
 #include "crypto/fetched.h"
 #include "crypto/pubkey.h"
+#include "crypto/signed.h"
 #include "crypto/spki.h"
-
-#define SHA(n) 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, n
-#define PKCS1(n) 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, n
-#define ECDSA_WITH(n) {12, {0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, n}}
-#define RSA_WITH(n) {15, {0x30, 0x0d, PKCS1(n), 0x05, 0x00}}
-/* RFC 4055 section 3.1: hash, MGF1 with the same hash, length of the salt. */
-#define PSS_WITH(n, salt)                                                                                    \
-        {67, {0x30, 0x41, PKCS1(0x0a), 0x30, 0x34, 0xa0, 0x0f, 0x30, 0x0d, SHA(n), 0x05, 0x00, 0xa1, 0x1c,   \
-                0x30, 0x1a, PKCS1(0x08), 0x30, 0x0d, SHA(n), 0x05, 0x00, 0xa2, 0x03, 0x02, 0x01, salt}}
-
-static const struct {
-        size_t len;
-        uint8_t der[67];
-} identifiers[_SCHEME_MAX] = {
-        [SCHEME_ES256] = ECDSA_WITH(0x02),
-        [SCHEME_ES384] = ECDSA_WITH(0x03),
-        [SCHEME_EDDSA] = {7, {0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70}},
-        [SCHEME_RS256] = RSA_WITH(0x0b),
-        [SCHEME_RS384] = RSA_WITH(0x0c),
-        [SCHEME_RS512] = RSA_WITH(0x0d),
-        [SCHEME_PS256] = PSS_WITH(0x01, 32),
-        [SCHEME_PS384] = PSS_WITH(0x02, 48),
-        [SCHEME_PS512] = PSS_WITH(0x03, 64),
-        [SCHEME_ECDSA_SHA256] = ECDSA_WITH(0x02),
-        [SCHEME_ECDSA_SHA384] = ECDSA_WITH(0x03),
-        [SCHEME_ECDSA_SHA512] = ECDSA_WITH(0x04),
-};
 
 static void req_freep(X509_REQ **r)
 {
@@ -125,38 +99,6 @@ int csr_prepare(const CsrRequest *request, Bytes spki, Scheme scheme, Buffer *re
         return openssl_failed(r);
 }
 
-static int put_header(Buffer *b, uint8_t tag, size_t len)
-{
-        uint8_t header[4] = {tag};
-        size_t n = 1;
-
-        if (len < 0x80) {
-                header[n++] = (uint8_t)len;
-        } else if (len < 0x100) {
-                header[n++] = 0x81;
-                header[n++] = (uint8_t)len;
-        } else {
-                header[n++] = 0x82;
-                header[n++] = (uint8_t)(len >> 8);
-                header[n++] = (uint8_t)len;
-        }
-        return buffer_append(b, header, n);
-}
-
-static int assemble(Bytes tbs, Scheme scheme, Bytes signature, Buffer *ret)
-{
-        _cleanup_buffer_ Buffer body = BUFFER_INIT(2 * CSR_MAX);
-        int r;
-
-        if ((r = buffer_append(&body, tbs.data, tbs.len)) ||
-                        (r = buffer_append(&body, identifiers[scheme].der, identifiers[scheme].len)) ||
-                        (r = put_header(&body, 0x03, signature.len + 1)) || (r = buffer_append(&body, "", 1)) ||
-                        (r = buffer_append(&body, signature.data, signature.len)))
-                return r;
-        r = put_header(ret, 0x30, body.len);
-        return r ? r : buffer_append(ret, body.data, body.len);
-}
-
 static int verify(Bytes der)
 {
         _cleanup_(req_freep) X509_REQ *req = NULL;
@@ -173,11 +115,9 @@ int csr_finish(Bytes tbs, Scheme scheme, Bytes signature, Buffer *ret_der)
         size_t start = ret_der->len;
         int r;
 
-        if (!scheme_info(scheme) || identifiers[scheme].len == 0)
-                return HF_E_SCHEME_NOT_SUPPORTED;
-        if (tbs.len == 0 || tbs.len > CSR_MAX || signature.len == 0 || signature.len > 512)
+        if (tbs.len > CSR_MAX)
                 return HF_E_INVALID_ARGS;
-        r = assemble(tbs, scheme, signature, ret_der);
+        r = signed_assemble(tbs, scheme, signature, ret_der);
         if (!r)
                 r = verify(BYTES(ret_der->data + start, ret_der->len - start));
         if (r)

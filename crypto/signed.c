@@ -27,6 +27,9 @@ static const struct {
         [SCHEME_PS256] = PSS_WITH(0x01, 32),
         [SCHEME_PS384] = PSS_WITH(0x02, 48),
         [SCHEME_PS512] = PSS_WITH(0x03, 64),
+        [SCHEME_ECDSA_SHA256] = ECDSA_WITH(0x02),
+        [SCHEME_ECDSA_SHA384] = ECDSA_WITH(0x03),
+        [SCHEME_ECDSA_SHA512] = ECDSA_WITH(0x04),
 };
 
 Bytes signed_identifier(Scheme scheme)
