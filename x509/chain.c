@@ -96,6 +96,16 @@ int read_pem(Bytes text, const Reading *reading)
         return r;
 }
 
+/* PEM if there is a block in it, else one value in DER. */
+static int read_either(Bytes bytes, const Reading *reading)
+{
+        static const char begin[] = "-----BEGIN ";
+
+        return bytes.len > 0 && !memmem(bytes.data, bytes.len, begin, strlen(begin)) && bytes.data[0] == 0x30
+                               ? reading->take(reading->userdata, reading, bytes)
+                               : read_pem(bytes, reading);
+}
+
 static bool extensions_are_single(const X509 *x)
 {
         for (int i = 0; i < X509_get_ext_count(x); i++)
@@ -218,7 +228,7 @@ int cert_chain_parse_parts(Bytes leaf_pem, Bytes chain_pem, FindingWhose whose, 
         r = chain_new(&c);
         reading.userdata = c;
         if (r == 0)
-                r = read_pem(leaf_pem, &reading);
+                r = read_either(leaf_pem, &reading);
         if (r == 0 && c->n == 0)
                 r = chain_finish(c, &reading);
         if (r == 0)
@@ -360,22 +370,9 @@ static int anchors_take_der(void *userdata, const Reading *reading, Bytes der)
         return -ENOMEM;
 }
 
-/* PEM if there is a block in it, else one value in DER. */
-static int read_either(Bytes bytes, const Reading *reading)
-{
-        static const char begin[] = "-----BEGIN ";
-
-        return bytes.len > 0 && !memmem(bytes.data, bytes.len, begin, strlen(begin)) && bytes.data[0] == 0x30
-                               ? reading->take(reading->userdata, reading, bytes)
-                               : read_pem(bytes, reading);
-}
-
-int cert_anchors_parse(Bytes bytes, FindingList *findings, CertAnchors **ret)
+static int anchors_new(CertAnchors **ret)
 {
         _cleanup_(cert_anchors_unrefp) CertAnchors *a = calloc(1, sizeof(*a));
-        const Reading reading = {.findings = findings, .labels = {"CERTIFICATE", "X509 CERTIFICATE"}, .take = anchors_take_der,
-                        .userdata = a};
-        int r;
 
         if (!a)
                 return -ENOMEM;
@@ -384,6 +381,32 @@ int cert_anchors_parse(Bytes bytes, FindingList *findings, CertAnchors **ret)
         a->certificates = sk_X509_new_null();
         if (!a->store || !a->certificates)
                 return -ENOMEM;
+        *ret = TAKE_PTR(a);
+        return 0;
+}
+
+int cert_anchors_system(CertAnchors **ret)
+{
+        _cleanup_(cert_anchors_unrefp) CertAnchors *a = NULL;
+        int r = anchors_new(&a);
+
+        if (r)
+                return r;
+        if (X509_STORE_set_default_paths(a->store) != 1)
+                return -ENOMEM;
+        *ret = TAKE_PTR(a);
+        return 0;
+}
+
+int cert_anchors_parse(Bytes bytes, FindingList *findings, CertAnchors **ret)
+{
+        _cleanup_(cert_anchors_unrefp) CertAnchors *a = NULL;
+        int r = anchors_new(&a);
+        const Reading reading = {.findings = findings, .labels = {"CERTIFICATE", "X509 CERTIFICATE"}, .take = anchors_take_der,
+                        .userdata = a};
+
+        if (r)
+                return r;
         r = bytes.len > CERT_ANCHORS_FILE_MAX ? read_malformed(&reading, 0, "the file is larger than 2 MiB")
                                               : read_either(bytes, &reading);
         if (r == 0 && sk_X509_num(a->certificates) == 0)
@@ -420,6 +443,11 @@ X509_STORE *cert_anchors_store(const CertAnchors *anchors)
         return anchors->store;
 }
 
+STACK_OF(X509) *cert_anchors_stack(const CertAnchors *anchors)
+{
+        return anchors->certificates;
+}
+
 int cert_anchors_write(const CertAnchors *anchors, size_t i, Buffer *ret)
 {
         return write_certificate(sk_X509_value(anchors->certificates, (int)i), ret);
@@ -439,7 +467,8 @@ static int crls_take_der(void *userdata, const Reading *reading, Bytes der)
                 crl = d2i_X509_CRL(NULL, &at, (long)der.len);
         ERR_pop_to_mark();
         if (!crl) {
-                findings_add(reading->findings, FINDING_CRL_INVALID, reading->whose, 0, complaint ? complaint : "it cannot be read");
+                complaint = complaint ? complaint : "it cannot be read";
+                findings_add(reading->findings, FINDING_CRL_INVALID, reading->whose, 0, complaint);
                 return HF_E_INVALID_ARGS;
         }
         if (sk_X509_CRL_push(c->crls, crl) > 0)
@@ -459,7 +488,8 @@ int cert_crls_parse(Bytes bytes, FindingList *findings, CertCrls **ret)
         c->crls = sk_X509_CRL_new_null();
         if (!c->crls)
                 return -ENOMEM;
-        r = bytes.len > CERT_CRL_FILE_MAX ? read_malformed(&reading, 0, "the file is larger than 16 MiB") : read_either(bytes, &reading);
+        r = bytes.len > CERT_CRL_FILE_MAX ? read_malformed(&reading, 0, "the file is larger than 16 MiB")
+                                          : read_either(bytes, &reading);
         if (r == 0 && sk_X509_CRL_num(c->crls) == 0) {
                 findings_add(findings, FINDING_CRL_INVALID, FINDING_OF_FILE, 0, "there is none in the file");
                 r = HF_E_INVALID_ARGS;

@@ -41,8 +41,8 @@ typedef struct CertPins {
         size_t n; /* 0: any key */
 } CertPins;
 
-/* PEM: the leaf first, then intermediates in any order. Text around the blocks is for people; a key reference of Holdfast
- * (bundle.pem) is passed over. */
+/* PEM: the leaf first, then intermediates in any order; or one certificate in DER. Text around the blocks is for people; a key
+ * reference of Holdfast (bundle.pem) is passed over. */
 int cert_chain_parse(Bytes pem, FindingWhose whose, FindingList *findings, CertChain **ret);
 /* The leaf out of one file, intermediates out of another (which may be empty). */
 int cert_chain_parse_parts(Bytes leaf_pem, Bytes chain_pem, FindingWhose whose, FindingList *findings, CertChain **ret);
@@ -67,12 +67,16 @@ int cert_chain_write(const CertChain *chain, size_t i, Buffer *ret);
 
 /* PEM, or one certificate in DER. None at all is malformed. */
 int cert_anchors_parse(Bytes bytes, FindingList *findings, CertAnchors **ret);
+/* What this system trusts, as OpenSSL finds it. 0 or -ENOMEM. */
+int cert_anchors_system(CertAnchors **ret);
 CertAnchors *cert_anchors_ref(CertAnchors *anchors);
 CertAnchors *cert_anchors_unref(CertAnchors *anchors);
 DEFINE_CLEANUP(CertAnchors, cert_anchors_unref)
+/* Of those read from bytes; the system's are not counted. */
 size_t cert_anchors_count(const CertAnchors *anchors);
 /* Borrowed. */
 X509_STORE *cert_anchors_store(const CertAnchors *anchors);
+STACK_OF(X509) *cert_anchors_stack(const CertAnchors *anchors);
 int cert_anchors_write(const CertAnchors *anchors, size_t i, Buffer *ret);
 
 /* PEM, or one list in DER. */

@@ -18,6 +18,7 @@ typedef struct Run {
         const CertCheck *check;
         FindingList *findings;
         uint64_t now;
+        int *error; /* where the first of OpenSSL's goes */
 } Run;
 
 static void store_ctx_freep(X509_STORE_CTX **ctx)
@@ -59,6 +60,8 @@ static const struct {
         {X509_V_ERR_EE_KEY_TOO_SMALL, FINDING_WEAK_KEY, "it is too short"},
         {X509_V_ERR_CA_KEY_TOO_SMALL, FINDING_WEAK_KEY, "it is too short"},
         {X509_V_ERR_CA_MD_TOO_WEAK, FINDING_WEAK_SIGNATURE, ""},
+        {X509_V_ERR_HOSTNAME_MISMATCH, FINDING_HOST_MISMATCH, "the name that was meant"},
+        {X509_V_ERR_IP_ADDRESS_MISMATCH, FINDING_HOST_MISMATCH, "the address that was meant"},
         {X509_V_ERR_EC_KEY_EXPLICIT_PARAMS, FINDING_WEAK_KEY, "EC with explicit parameters"},
         {X509_V_ERR_CERT_REVOKED, FINDING_REVOKED, ""},
         {X509_V_ERR_UNABLE_TO_GET_CRL, FINDING_NO_CRL, ""},
@@ -108,6 +111,8 @@ static void add(const Run *run, X509_STORE_CTX *ctx, FindingKind kind, const cha
 
         if (kind == FINDING_WEAK_SIGNATURE && x)
                 detail = digest_name(x);
+        if (kind == FINDING_HOST_MISMATCH && run->check->host)
+                detail = run->check->host;
         f = findings_add(run->findings, kind, run->check->whose, depth < 0 ? 0 : (unsigned)depth, detail);
         f->other = run->now;
         if (kind == FINDING_EXPIRED && x)
@@ -132,6 +137,8 @@ static int on_step(int ok, X509_STORE_CTX *ctx)
                 return 1;
         if (error == X509_V_ERR_OUT_OF_MEM)
                 return 0;
+        if (*run->error == X509_V_OK)
+                *run->error = error;
         for (size_t i = 0; i < ELEMENTSOF(errors); i++)
                 if (errors[i].error == error) {
                         add(run, ctx, errors[i].kind, errors[i].detail);
@@ -188,8 +195,6 @@ static unsigned long flags_of(const CertCheck *check)
 {
         unsigned long flags = 0;
 
-        if (!check->anchors)
-                flags |= X509_V_FLAG_PARTIAL_CHAIN;
         if (check->strict)
                 flags |= X509_V_FLAG_X509_STRICT;
         if (check->crls)
@@ -265,20 +270,13 @@ static void check_usage(const Run *run, STACK_OF(X509) *path)
                         findings_add(run->findings, FINDING_WRONG_USAGE, run->check->whose, (unsigned)i, word);
 }
 
-static int check_path(const Run *run)
+static int walk(const Run *run, X509_STORE_CTX *ctx)
 {
         const CertCheck *check = run->check;
-        _cleanup_(store_ctx_freep) X509_STORE_CTX *ctx = X509_STORE_CTX_new();
-        _cleanup_(stack_freep) STACK_OF(X509) *others = others_of(check->chain);
-        _cleanup_(store_freep) X509_STORE *own = check->anchors ? NULL : own_store(run);
-        X509_STORE *store = check->anchors ? cert_anchors_store(check->anchors) : own;
+        X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
         size_t before = run->findings->n;
-        X509_VERIFY_PARAM *param;
         int verified;
 
-        if (!ctx || !others || !store || X509_STORE_CTX_init(ctx, store, cert_chain_at(check->chain, 0), others) != 1)
-                return -ENOMEM;
-        param = X509_STORE_CTX_get0_param(ctx);
         X509_VERIFY_PARAM_set_auth_level(param, SECURITY_LEVEL);
         X509_VERIFY_PARAM_set_time(param, (time_t)(run->now / USEC_PER_SEC));
         (void)X509_VERIFY_PARAM_set_flags(param, flags_of(check));
@@ -287,6 +285,7 @@ static int check_path(const Run *run)
         if (check->crls)
                 X509_STORE_CTX_set0_crls(ctx, cert_crls_stack(check->crls));
         verified = X509_verify_cert(ctx);
+        X509_STORE_CTX_set_app_data(ctx, NULL);
         if (verified != 1 && X509_STORE_CTX_get_error(ctx) == X509_V_ERR_OUT_OF_MEM)
                 return -ENOMEM;
         if (verified != 1 && run->findings->n == before)
@@ -294,6 +293,21 @@ static int check_path(const Run *run)
                                 X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)));
         check_usage(run, X509_STORE_CTX_get0_chain(ctx));
         return 0;
+}
+
+static int check_path(const Run *run)
+{
+        const CertCheck *check = run->check;
+        _cleanup_(store_ctx_freep) X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+        _cleanup_(stack_freep) STACK_OF(X509) *others = others_of(check->chain);
+        _cleanup_(store_freep) X509_STORE *own = check->anchors ? NULL : own_store(run);
+        X509_STORE *store = check->anchors ? cert_anchors_store(check->anchors) : own;
+
+        if (!ctx || !others || !store || X509_STORE_CTX_init(ctx, store, cert_chain_at(check->chain, 0), others) != 1)
+                return -ENOMEM;
+        if (!check->anchors)
+                (void)X509_VERIFY_PARAM_set_flags(X509_STORE_CTX_get0_param(ctx), X509_V_FLAG_PARTIAL_CHAIN);
+        return walk(run, ctx);
 }
 
 /* Before a signature is verified with one of the keys: a hostile one may make that slow. */
@@ -336,18 +350,42 @@ static void check_pins(const Run *run)
         findings_add(run->findings, FINDING_PIN_MISMATCH, run->check->whose, 0, NULL);
 }
 
-int cert_check(const CertCheck *check, FindingList *findings)
+/* ctx NULL: one of our own. */
+static int run_check(const Run *run, X509_STORE_CTX *ctx)
 {
-        const Run run = {.check = check, .findings = findings, .now = check->time ? check->time : clock_wall()};
+        const CertCheck *check = run->check;
         int r = 0;
 
         ERR_set_mark();
         if (check->public_key.len > 0 && !bytes_equal(check->public_key, cert_chain_public_key(check->chain)))
-                findings_add(findings, FINDING_KEY_MISMATCH, check->whose, 0, NULL);
-        if (check_keys(&run))
-                r = check_path(&run);
-        check_host(&run);
-        check_pins(&run);
+                findings_add(run->findings, FINDING_KEY_MISMATCH, check->whose, 0, NULL);
+        if (check_keys(run))
+                r = ctx ? walk(run, ctx) : check_path(run);
+        check_host(run);
+        check_pins(run);
         ERR_pop_to_mark();
+        return r;
+}
+
+int cert_check(const CertCheck *check, FindingList *findings)
+{
+        int error = X509_V_OK;
+        const Run run = {.check = check, .findings = findings, .now = check->time ? check->time : clock_wall(), .error = &error};
+
+        return run_check(&run, NULL);
+}
+
+int cert_check_peer(const CertCheck *check, X509_STORE_CTX *ctx, FindingList *findings)
+{
+        int error = X509_V_OK, r;
+        const Run run = {.check = check, .findings = findings, .now = check->time ? check->time : clock_wall(), .error = &error};
+        size_t before = findings->n;
+
+        if (check->anchors)
+                X509_STORE_CTX_set0_trusted_stack(ctx, cert_anchors_stack(check->anchors));
+        r = run_check(&run, ctx);
+        if (error == X509_V_OK && findings->n > before)
+                error = findings_find(findings, FINDING_HOST_MISMATCH) ? X509_V_ERR_HOSTNAME_MISMATCH : X509_V_ERR_CERT_REJECTED;
+        X509_STORE_CTX_set_error(ctx, r ? X509_V_ERR_OUT_OF_MEM : error);
         return r;
 }

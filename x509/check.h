@@ -40,6 +40,13 @@ typedef struct CertCheck {
 /* Adds what is wrong; nothing added: all is well. 0 or -ENOMEM. */
 int cert_check(const CertCheck *check, FindingList *findings);
 
+/*
+ * The same inside a handshake: ctx is libssl's, check->chain what the peer sent. Anchors come in the place of ctx's own; where
+ * there are none, its own are asked, and its revocation lists and flags hold as well. Leaves the path and the first error
+ * in ctx, for the alert and for the program. 0 or -ENOMEM.
+ */
+int cert_check_peer(const CertCheck *check, X509_STORE_CTX *ctx, FindingList *findings);
+
 /* "client", "client-only", "server", "client-server", "code-signing", "ocsp", "any". NULL and false for what is none. */
 const char *cert_usage_to_string(CertUsage usage);
 bool cert_usage_from_string(const char *text, CertUsage *ret);

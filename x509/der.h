@@ -11,6 +11,6 @@
 
 #define DER_DEPTH_MAX 32
 
-/* One value and nothing behind it: definite and shortest lengths, known sizes of BOOLEAN, INTEGER, NULL and OBJECT IDENTIFIER. What
- * is inside an OCTET STRING is not looked at. NULL if it is so, else what is not ("a length is not the shortest"). */
+/* One value and nothing behind it: definite and shortest lengths, known sizes of BOOLEAN, INTEGER, NULL and OBJECT IDENTIFIER.
+ * What is inside an OCTET STRING is not looked at. NULL if it is so, else what is not ("a length is not the shortest"). */
 const char *der_complaint(Bytes der);

@@ -11,7 +11,8 @@
 
 /*
  * In sentences and remedies {whose} stands for the certificate meant, {time} and {other} for the two times and {detail} for the
- * detail. A remedy has two forms: for what is ours (or lies in a file in our hands), and for what is the peer's.
+ * detail. A remedy has two forms: for what is ours (or lies in a file in our hands), and for what is the peer's; NULL: the
+ * same.
  */
 typedef struct Row {
         const char *word;
@@ -22,8 +23,7 @@ typedef struct Row {
 #define SET "`holdfast cert set`"
 
 static const Row rows[_FINDING_MAX] = {
-        [FINDING_NONE] = {"none", FINDING_CLASS_CERTIFICATE, "Nothing was found.", "Nothing is to be done.",
-                        "Nothing is to be done."},
+        [FINDING_NONE] = {"none", FINDING_CLASS_CERTIFICATE, "Nothing was found.", "Nothing is to be done.", NULL},
         [FINDING_FILES_MISSING] = {"files-missing", FINDING_CLASS_CERTIFICATE, "There is no {detail}.",
                         "Put a certificate in with " SET ", or check the name and that holdfastd has run.",
                         "The peer has to send its certificate: ask whoever runs it."},
@@ -35,14 +35,15 @@ static const Row rows[_FINDING_MAX] = {
         [FINDING_NOT_YET_VALID] = {"not-yet-valid", FINDING_CLASS_CERTIFICATE,
                         "{Whose} is valid only from {time} on; the time here is {other}.",
                         "Check that the clock of this machine is synchronised; if it is right, wait.",
-                        "Check that the clock of this machine is synchronised; if it is right, the peer uses its certificate too early."},
+                        "Check that the clock of this machine is synchronised; if it is, the peer uses its certificate too early."},
         [FINDING_WEAK_KEY] = {"weak-key", FINDING_CLASS_CERTIFICATE,
                         "{Whose} has a key that is not accepted: {detail}.",
                         "Have it issued for a key of P-256, P-384, Ed25519 or RSA with 2048 bits or more.",
                         "Whoever runs the peer needs a certificate for a stronger key."},
         [FINDING_WEAK_SIGNATURE] = {"weak-signature", FINDING_CLASS_CERTIFICATE,
                         "{Whose} is signed with a digest that is not accepted: {detail}.",
-                        "Have it issued anew with SHA-256 or better.", "Whoever runs the peer needs one signed with SHA-256 or better."},
+                        "Have it issued anew with SHA-256 or better.",
+                        "Whoever runs the peer needs one signed with SHA-256 or better."},
         [FINDING_KEY_MISMATCH] = {"key-mismatch", FINDING_CLASS_CERTIFICATE,
                         "{Whose} is for another key than the one it is to be used with.",
                         "Issue it for the present key (`holdfast key csr`), or name the key it was issued for.",
@@ -62,12 +63,13 @@ static const Row rows[_FINDING_MAX] = {
                         "Find out whether the peer changed its key; only then correct the pins with " SET " --pin."},
         [FINDING_UNTRUSTED] = {"untrusted", FINDING_CLASS_TRUST, "{Whose} is not signed by a trusted CA: {detail}.",
                         "Give the issuing CA's root as trust, and all intermediates in the chain.",
-                        "Trust the CA of the peer (" SET " --trust) if it is the right one, or have the peer send its whole chain."},
+                        "Trust the CA of the peer (" SET " --trust) if it is the right one, or have it send its whole chain."},
         [FINDING_BAD_SIGNATURE] = {"bad-signature", FINDING_CLASS_TRUST,
                         "{Whose} is damaged or forged: its signature is not its issuer's.",
                         "Get it anew from whoever issued it.", "Do not use this peer until whoever runs it has explained this."},
         [FINDING_BAD_CHAIN] = {"bad-chain", FINDING_CLASS_TRUST, "{Whose} breaks a rule of RFC 5280: {detail}.",
-                        "Whoever issued it has to issue it correctly.", "Whoever issued the peer's certificate has to issue it correctly."},
+                        "Whoever issued it has to issue it correctly.",
+                        "Whoever issued the peer's certificate has to issue it correctly."},
         [FINDING_REVOKED] = {"revoked", FINDING_CLASS_CERTIFICATE, "{Whose} was revoked at {time}.",
                         "Have a new one issued and put it in with " SET ".", "Whoever runs the peer needs a new certificate."},
         [FINDING_NO_CRL] = {"no-crl", FINDING_CLASS_CERTIFICATE,
@@ -76,18 +78,16 @@ static const Row rows[_FINDING_MAX] = {
                         "Give the revocation lists of all CAs in the peer's chain, the root's as well."},
         [FINDING_CRL_STALE] = {"crl-stale", FINDING_CLASS_CERTIFICATE,
                         "Whether {whose} was revoked cannot be told: the next revocation list was due at {time}.",
-                        "Fetch the present revocation list; the CA has to publish one before the last has ended.",
-                        "Fetch the present revocation list; the CA has to publish one before the last has ended."},
+                        "Fetch the present revocation list; the CA has to publish one before the last has ended.", NULL},
         [FINDING_CRL_INVALID] = {"crl-invalid", FINDING_CLASS_TRUST,
                         "Whether {whose} was revoked cannot be told: the revocation list is not one: {detail}.",
-                        "Fetch the revocation list anew from the CA that issued the certificate.",
-                        "Fetch the revocation list anew from the CA that issued the certificate."},
+                        "Fetch the revocation list anew from the CA that issued the certificate.", NULL},
         [FINDING_UNREACHABLE] = {"unreachable", FINDING_CLASS_CONNECTION, "The peer could not be reached: {detail}.",
-                        "Check host, port and network, and that the peer runs.", "Check host, port and network, and that the peer runs."},
+                        "Check host, port and network, and that the peer runs.", NULL},
         [FINDING_TIMED_OUT] = {"timed-out", FINDING_CLASS_CONNECTION, "The peer did not finish the handshake in time.",
-                        "Check the network and the load of the peer.", "Check the network and the load of the peer."},
+                        "Check the network and the load of the peer.", NULL},
         [FINDING_NOT_TLS] = {"not-tls", FINDING_CLASS_CONNECTION, "The peer does not speak TLS here: {detail}.",
-                        "Check the port.", "Check the port."},
+                        "Check the port.", NULL},
         [FINDING_NO_COMMON_VERSION] = {"no-common-version", FINDING_CLASS_CONNECTION,
                         "The peer and we have no version of TLS in common; TLS 1.2 is the lowest here.",
                         "Switch TLS 1.2 or 1.3 on.", "Switch TLS 1.2 or 1.3 on at the peer."},
@@ -97,20 +97,17 @@ static const Row rows[_FINDING_MAX] = {
                         "Allow the usual suites (ECDHE with AES-GCM or ChaCha20) and groups (X25519, P-256) at the peer."},
         [FINDING_NO_COMMON_SIGNATURE] = {"no-common-signature-algorithm", FINDING_CLASS_CONNECTION,
                         "The peer and we have no signature algorithm in common for the keys of the certificates.",
-                        "Use a key of a kind the peer takes (P-256 is taken everywhere).",
-                        "Allow the signature algorithms of both keys at the peer, or use a key of a kind it takes (P-256 is taken everywhere)."},
+                        "Use a key of a kind that the peer takes (P-256 mostly is).",
+                        "Allow the signature algorithms of both keys at the peer, or use a key that it takes (P-256 mostly is)."},
         [FINDING_REFUSED] = {"refused-by-peer", FINDING_CLASS_CONNECTION, "The peer refused us with the alert {detail}.",
-                        "Look into the log of the peer for why; whoever runs it has to trust our CA.",
-                        "Look into the log of the peer for why; whoever runs it has to trust our CA."},
+                        "Look into the log of the peer for why; whoever runs it has to trust our CA.", NULL},
         [FINDING_CLOCK_SKEW] = {"clock-skew", FINDING_CLASS_CERTIFICATE,
-                        "The clocks differ, so validity cannot be judged: the time of the peer is {time}, the time here is {other}.",
-                        "Synchronise the clock of this machine, or of the peer if that one is wrong.",
-                        "Synchronise the clock of this machine, or of the peer if that one is wrong."},
+                        "The clocks differ, so nobody can judge validity: the time of the peer is {time}, the time here is {other}.",
+                        "Synchronise the clock of this machine, or of the peer if that one is wrong.", NULL},
         [FINDING_KEY_UNUSABLE] = {"key-unusable", FINDING_CLASS_CONNECTION, "The own key could not be used: {detail}.",
-                        "See `holdfast status`, and `holdfast policy explain` for what this user may do with the key.",
-                        "See `holdfast status`, and `holdfast policy explain` for what this user may do with the key."},
+                        "See `holdfast status`, and `holdfast policy explain` for what this user may do with the key.", NULL},
         [FINDING_ALTERED] = {"altered", FINDING_CLASS_TRUST, "The file is not what was signed: {detail}.",
-                        "Get file and signature anew from whoever made them.", "Get file and signature anew from whoever made them."},
+                        "Get file and signature anew from whoever made them.", NULL},
 };
 
 Finding *findings_add(FindingList *list, FindingKind kind, FindingWhose whose, unsigned depth, const char *detail)
@@ -150,7 +147,8 @@ FindingClass finding_class(FindingKind kind)
 static void whose_text(const Finding *f, bool capital, char ret[static 64])
 {
         static const char *const names[] = {
-                [FINDING_OF_FILE] = "the certificate", [FINDING_OF_OURS] = "our certificate", [FINDING_OF_PEER] = "the peer's certificate"};
+                [FINDING_OF_FILE] = "the certificate", [FINDING_OF_OURS] = "our certificate",
+                [FINDING_OF_PEER] = "the peer's certificate"};
         static const char *const chains[] = {
                 [FINDING_OF_FILE] = "the chain", [FINDING_OF_OURS] = "our chain", [FINDING_OF_PEER] = "the peer's chain"};
 
@@ -216,7 +214,7 @@ char *finding_remedy(const Finding *finding, char ret[static FINDING_TEXT_SIZE])
 {
         const Row *row = &rows[finding->kind];
 
-        return expand(finding, finding->whose == FINDING_OF_PEER ? row->remedy_peer : row->remedy, ret);
+        return expand(finding, finding->whose == FINDING_OF_PEER && row->remedy_peer ? row->remedy_peer : row->remedy, ret);
 }
 
 char *finding_journal(const Finding *finding, const char *identity, const char *peer, char ret[static FINDING_TEXT_SIZE])

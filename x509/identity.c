@@ -103,7 +103,8 @@ static int read_file(int directory_fd, const char *name, bool needed, FindingLis
         if (r == -ENOENT)
                 findings_add(findings, FINDING_FILES_MISSING, FINDING_OF_OURS, 0, name);
         else if (r == -EFBIG || r == -ELOOP)
-                findings_add(findings, FINDING_MALFORMED, FINDING_OF_OURS, 0, r == -EFBIG ? "the file is too large" : "it is a link");
+                findings_add(findings, FINDING_MALFORMED, FINDING_OF_OURS, 0,
+                                r == -EFBIG ? "the file is too large" : "it is a link");
         else
                 return r;
         return HF_E_INVALID_ARGS;
@@ -117,7 +118,9 @@ static int load_chain(int fd, FindingList *findings, CertIdentity *identity)
         r = read_file(fd, "cert.pem", true, findings, &leaf);
         if (r == 0)
                 r = read_file(fd, "chain.pem", false, findings, &rest);
-        return r ? r : cert_chain_parse_parts(buffer_bytes(&leaf), buffer_bytes(&rest), FINDING_OF_OURS, findings, &identity->chain);
+        if (r)
+                return r;
+        return cert_chain_parse_parts(buffer_bytes(&leaf), buffer_bytes(&rest), FINDING_OF_OURS, findings, &identity->chain);
 }
 
 static int load_trust(int fd, FindingList *findings, CertIdentity *identity)
@@ -183,7 +186,8 @@ int cert_identity_load(const char *directory, const char *name, FindingList *fin
 
 int cert_identity_check(const CertIdentity *identity, CertUsage usage, uint64_t time, FindingList *findings)
 {
-        const CertCheck check = {.chain = identity->chain, .whose = FINDING_OF_OURS, .public_key = buffer_bytes(&identity->public_key),
+        const CertCheck check = {.chain = identity->chain, .whose = FINDING_OF_OURS,
+                        .public_key = buffer_bytes(&identity->public_key),
                         .usage = usage, .time = time};
 
         return cert_check(&check, findings);
