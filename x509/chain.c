@@ -320,6 +320,25 @@ uint64_t cert_chain_not_after(const CertChain *chain)
         return read_time(X509_get0_notAfter(chain->certificates[0]));
 }
 
+void cert_chain_window(const CertChain *chain, uint64_t now, uint64_t *ret_from, uint64_t *ret_until)
+{
+        uint64_t from = 0, until = UINT64_MAX;
+
+        for (size_t i = 0; i < chain->n; i++) {
+                const uint64_t ends[] = {read_time(X509_get0_notBefore(chain->certificates[i])),
+                                read_time(X509_get0_notAfter(chain->certificates[i]))};
+
+                for (size_t k = 0; k < ELEMENTSOF(ends); k++) {
+                        if (ends[k] <= now && ends[k] > from)
+                                from = ends[k];
+                        if (ends[k] > now && ends[k] < until)
+                                until = ends[k];
+                }
+        }
+        *ret_from = from;
+        *ret_until = until;
+}
+
 void cert_chain_fingerprint(const CertChain *chain, char ret[static CERT_FINGERPRINT_SIZE])
 {
         uint8_t hash[EVP_MAX_MD_SIZE] = {0};

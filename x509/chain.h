@@ -58,6 +58,8 @@ X509 *cert_chain_at(const CertChain *chain, size_t i);
 /* Microseconds since 1970, of the leaf. */
 uint64_t cert_chain_not_before(const CertChain *chain);
 uint64_t cert_chain_not_after(const CertChain *chain);
+/* From when to when (exclusive) each certificate of the chain is as valid as it is now, or as little. */
+void cert_chain_window(const CertChain *chain, uint64_t now, uint64_t *ret_from, uint64_t *ret_until);
 /* SHA-256 over the DER of the leaf, hex. */
 void cert_chain_fingerprint(const CertChain *chain, char ret[static CERT_FINGERPRINT_SIZE]);
 /* SubjectPublicKeyInfo of the leaf in DER: borrowed. */
