@@ -113,6 +113,7 @@ static int decode_der(Provider *p, const char *type, OSSL_CORE_BIO *cin, OSSL_CA
 DECODER_TABLE(pem)
 DECODER_OF(ec, "EC")
 DECODER_OF(rsa, "RSA")
+DECODER_OF(rsa_pss, "RSA-PSS")
 DECODER_OF(ed25519, "ED25519")
 
 #define FROM_DER "provider=holdfast,input=der,structure=" STRUCTURE
@@ -121,6 +122,7 @@ const OSSL_ALGORITHM provider_decoder[] = {
                 {"DER", "provider=holdfast,input=pem", dispatch_pem, "key reference, PEM"},
                 {"EC:id-ecPublicKey:1.2.840.10045.2.1", FROM_DER, dispatch_ec, "key reference, EC"},
                 {"RSA:rsaEncryption:1.2.840.113549.1.1.1", FROM_DER, dispatch_rsa, "key reference, RSA"},
+                {"RSA-PSS:RSASSA-PSS:1.2.840.113549.1.1.10", FROM_DER, dispatch_rsa_pss, "key reference, RSA-PSS"},
                 {"ED25519:1.3.101.112", FROM_DER, dispatch_ed25519, "key reference, Ed25519"},
                 {NULL, NULL, NULL, NULL},
 };

@@ -15,6 +15,7 @@ Key *key_new(Provider *p, const char *type)
         if (!k)
                 return NULL;
         atomic_init(&k->refs, 1);
+        atomic_init(&k->compared, false);
         k->provider = p;
         k->type = type;
         return k;
@@ -50,7 +51,7 @@ static bool looks_private(const Key *k)
 
         if (strcmp(k->type, "EC") == 0)
                 return has_number(k->pkey, OSSL_PKEY_PARAM_PRIV_KEY);
-        if (strcmp(k->type, "RSA") == 0)
+        if (key_is_rsa(k))
                 return has_number(k->pkey, OSSL_PKEY_PARAM_RSA_D);
         return EVP_PKEY_get_raw_private_key(k->pkey, NULL, &len) == 1;
 }
@@ -59,7 +60,7 @@ static bool looks_public(const Key *k)
 {
         size_t len = 0;
 
-        if (strcmp(k->type, "RSA") == 0)
+        if (key_is_rsa(k))
                 return has_number(k->pkey, OSSL_PKEY_PARAM_RSA_N);
         return EVP_PKEY_get_octet_string_param(k->pkey, OSSL_PKEY_PARAM_PUB_KEY, NULL, 0, &len) == 1 && len > 1;
 }

@@ -10,19 +10,22 @@
 #include <openssl/evp.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "provider/provider.h"
 
 #define KEY_UUID_SIZE 37
+#define KEY_NAME_SIZE 65
 
 typedef struct Key {
         atomic_uint refs;
         Provider *provider;
-        const char *type; /* "EC", "RSA", "ED25519" */
+        const char *type; /* "EC", "RSA", "RSA-PSS", "ED25519" */
         EVP_PKEY *pkey;   /* ours: the public half; foreign: all there is; NULL: nothing yet */
         bool ours, has_public, has_private;
         bool digest; /* ours: made for digests */
-        char uuid[KEY_UUID_SIZE];
+        atomic_bool compared; /* ours: the public half is that which Holdfast has */
+        char uuid[KEY_UUID_SIZE], name[KEY_NAME_SIZE]; /* name: as it was asked for by, "": not known */
 } Key;
 
 /* NULL: out of memory. */
@@ -32,6 +35,11 @@ Key *key_ref(Key *k);
 Key *key_unref(Key *k);
 /* Gives it what it holds, instead of what it held; takes pkey over. */
 void key_set(Key *k, EVP_PKEY *pkey);
+
+static inline bool key_is_rsa(const Key *k)
+{
+        return strncmp(k->type, "RSA", 3) == 0;
+}
 
 static inline void key_unrefp(Key **k)
 {

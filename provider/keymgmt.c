@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "provider/key.h"
+#include "provider/generate.h"
 
 static void pkey_ctx_freep(EVP_PKEY_CTX **c)
 {
@@ -125,83 +125,6 @@ static void *keymgmt_dup(const void *keydata, int selection)
         return r ? TAKE_PTR(copy) : NULL;
 }
 
-/* Making keys: foreign ones. */
-
-typedef struct Generation {
-        Provider *provider;
-        const char *type;
-        int selection;
-        EVP_PKEY_CTX *ctx;
-} Generation;
-
-static void gen_cleanup(void *genctx)
-{
-        Generation *g = genctx;
-
-        EVP_PKEY_CTX_free(g->ctx);
-        free(g);
-}
-
-static void gen_cleanupp(Generation **g)
-{
-        if (*g)
-                gen_cleanup(*g);
-}
-
-/* Takes ctx over. */
-static int gen_begin(Generation *g, EVP_PKEY_CTX *ctx)
-{
-        EVP_PKEY_CTX_free(g->ctx);
-        g->ctx = ctx;
-        if (!ctx)
-                return 0;
-        return g->selection & OSSL_KEYMGMT_SELECT_KEYPAIR ? EVP_PKEY_keygen_init(ctx) == 1 : EVP_PKEY_paramgen_init(ctx) == 1;
-}
-
-static int gen_set_params(void *genctx, const OSSL_PARAM params[])
-{
-        return !params || EVP_PKEY_CTX_set_params(((Generation *)genctx)->ctx, params) == 1;
-}
-
-static void *gen_init(Provider *p, const char *type, int selection, const OSSL_PARAM params[])
-{
-        _cleanup_(gen_cleanupp) Generation *g = calloc(1, sizeof(*g));
-
-        if (!g)
-                return NULL;
-        g->provider = p;
-        g->type = type;
-        g->selection = selection;
-        if (!gen_begin(g, EVP_PKEY_CTX_new_from_name(p->libctx, type, NULL)) || !gen_set_params(g, params))
-                return NULL;
-        return TAKE_PTR(g);
-}
-
-static int gen_set_template(void *genctx, void *template)
-{
-        Generation *g = genctx;
-        const Key *k = template;
-
-        return k->pkey && gen_begin(g, EVP_PKEY_CTX_new_from_pkey(g->provider->libctx, k->pkey, NULL));
-}
-
-static void *gen(void *genctx, OSSL_CALLBACK *progress, void *progress_arg)
-{
-        Generation *g = genctx;
-        EVP_PKEY *pkey = NULL;
-        Key *k;
-
-        (void)progress, (void)progress_arg;
-        if (EVP_PKEY_generate(g->ctx, &pkey) != 1)
-                return NULL;
-        k = key_new(g->provider, g->type);
-        if (k)
-                key_set(k, pkey);
-        else
-                EVP_PKEY_free(pkey);
-        return k;
-}
-
 /* What the default provider says of its own; its tables are constants. */
 static const OSSL_PARAM *usual(Provider *p, const char *type, const OSSL_PARAM *(*ask)(const EVP_KEYMGMT *))
 {
@@ -230,6 +153,7 @@ static const OSSL_PARAM types_rsa[] = {
                 NUMBER(OSSL_PKEY_PARAM_RSA_EXPONENT1), NUMBER(OSSL_PKEY_PARAM_RSA_EXPONENT2),
                 NUMBER(OSSL_PKEY_PARAM_RSA_COEFFICIENT1), OSSL_PARAM_END,
 };
+#define types_rsa_pss types_rsa
 static const OSSL_PARAM types_ed25519[] = {
                 OCTETS(OSSL_PKEY_PARAM_PUB_KEY), OCTETS(OSSL_PKEY_PARAM_PRIV_KEY), OSSL_PARAM_END,
 };
@@ -248,10 +172,11 @@ static const OSSL_PARAM types_ed25519[] = {
                         DISPATCH(OSSL_FUNC_KEYMGMT_SET_PARAMS, keymgmt_set_params),                                          \
                         DISPATCH(OSSL_FUNC_KEYMGMT_SETTABLE_PARAMS, settable_##suffix),                                      \
                         DISPATCH(OSSL_FUNC_KEYMGMT_GEN_INIT, gen_init_##suffix),                                             \
-                        DISPATCH(OSSL_FUNC_KEYMGMT_GEN_SET_TEMPLATE, gen_set_template),                                      \
-                        DISPATCH(OSSL_FUNC_KEYMGMT_GEN_SET_PARAMS, gen_set_params),                                          \
+                        DISPATCH(OSSL_FUNC_KEYMGMT_GEN_SET_TEMPLATE, generate_set_template),                                 \
+                        DISPATCH(OSSL_FUNC_KEYMGMT_GEN_SET_PARAMS, generate_set_params),                                     \
                         DISPATCH(OSSL_FUNC_KEYMGMT_GEN_SETTABLE_PARAMS, gen_settable_##suffix),                              \
-                        DISPATCH(OSSL_FUNC_KEYMGMT_GEN, gen), DISPATCH(OSSL_FUNC_KEYMGMT_GEN_CLEANUP, gen_cleanup),          \
+                        DISPATCH(OSSL_FUNC_KEYMGMT_GEN, generate),                                                           \
+                        DISPATCH(OSSL_FUNC_KEYMGMT_GEN_CLEANUP, generate_cleanup),                                           \
                         DISPATCH(OSSL_FUNC_KEYMGMT_QUERY_OPERATION_NAME, operation_name_##suffix), DISPATCH_END
 
 /* What has to know of which type it is, once for each. */
@@ -274,26 +199,28 @@ static const OSSL_PARAM types_ed25519[] = {
         }                                                                                                                    \
         static const OSSL_PARAM *gen_settable_##suffix(void *genctx, void *provctx)                                          \
         {                                                                                                                    \
-                (void)genctx;                                                                                                \
-                return usual(provctx, type, EVP_KEYMGMT_gen_settable_params);                                                \
+                (void)genctx, (void)provctx;                                                                                 \
+                return generate_settable(type);                                                                              \
         }                                                                                                                    \
         static void *gen_init_##suffix(void *provctx, int selection, const OSSL_PARAM params[])                              \
         {                                                                                                                    \
-                return gen_init(provctx, type, selection, params);                                                           \
+                return generate_init(provctx, type, selection, params);                                                      \
         }                                                                                                                    \
         static const char *operation_name_##suffix(int operation)                                                            \
         {                                                                                                                    \
-                return operation == OSSL_OP_SIGNATURE ? signature : agreement;                                               \
+                return operation == OSSL_OP_SIGNATURE ? signature : operation == OSSL_OP_KEYEXCH ? agreement : NULL;         \
         }                                                                                                                    \
         static const OSSL_DISPATCH dispatch_##suffix[] = {ROWS(suffix)};
 
 KEYMGMT_OF(ec, "EC", "ECDSA", "ECDH")
-KEYMGMT_OF(rsa, "RSA", "RSA", "RSA")
+KEYMGMT_OF(rsa, "RSA", "RSA", NULL)
+KEYMGMT_OF(rsa_pss, "RSA-PSS", "RSA", NULL)
 KEYMGMT_OF(ed25519, "ED25519", "ED25519", NULL)
 
 const OSSL_ALGORITHM provider_keymgmt[] = {
                 {"EC:id-ecPublicKey:1.2.840.10045.2.1", "provider=holdfast", dispatch_ec, "P-256, P-384 in Holdfast"},
                 {"RSA:rsaEncryption:1.2.840.113549.1.1.1", "provider=holdfast", dispatch_rsa, "RSA in Holdfast"},
+                {"RSA-PSS:RSASSA-PSS:1.2.840.113549.1.1.10", "provider=holdfast", dispatch_rsa_pss, "RSA-PSS in Holdfast"},
                 {"ED25519:1.3.101.112", "provider=holdfast", dispatch_ed25519, "Ed25519 in Holdfast"},
                 {NULL, NULL, NULL, NULL},
 };

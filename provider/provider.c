@@ -80,8 +80,14 @@ static const OSSL_ALGORITHM *query_operation(void *provctx, int operation, int *
                 return provider_keymgmt;
         case OSSL_OP_SIGNATURE:
                 return provider_signature;
+        case OSSL_OP_ASYM_CIPHER:
+                return provider_cipher;
+        case OSSL_OP_KEYEXCH:
+                return provider_exchange;
         case OSSL_OP_DECODER:
                 return provider_decoder;
+        case OSSL_OP_ENCODER:
+                return provider_encoder;
         case OSSL_OP_STORE:
                 return provider_store;
         default:
@@ -145,6 +151,7 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, 
         if (!p)
                 return 0;
         p->core = handle;
+        p->core_functions = in;
         take_core_functions(p, in);
         p->libctx = OSSL_LIB_CTX_new_from_dispatch(handle, in);
         if (p->libctx)

@@ -13,15 +13,19 @@
 #include <openssl/core_dispatch.h>
 #include <openssl/crypto.h>
 #include <openssl/types.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 
 #define REASONS_MAX 128
 
 typedef struct Provider {
         const OSSL_CORE_HANDLE *core;
+        const OSSL_DISPATCH *core_functions;
         OSSL_FUNC_core_new_error_fn *new_error;
         OSSL_FUNC_core_vset_error_fn *vset_error;
         OSSL_LIB_CTX *libctx; /* has the default provider and nothing else */
         OSSL_PROVIDER *usual; /* that one */
+        atomic_bool accompanied; /* the program has other providers that make keys */
         OSSL_ITEM reasons[REASONS_MAX];
 } Provider;
 
@@ -32,4 +36,5 @@ int provider_fail(const Provider *p, int result, const char *sentence);
 #define DISPATCH_END {0, NULL}
 
 /* Each list ends in a row without name. */
-extern const OSSL_ALGORITHM provider_keymgmt[], provider_signature[], provider_decoder[], provider_store[];
+extern const OSSL_ALGORITHM provider_keymgmt[], provider_signature[], provider_cipher[], provider_exchange[], provider_decoder[],
+                provider_encoder[], provider_store[];

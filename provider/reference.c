@@ -46,7 +46,7 @@ static bool uuid_is_plausible(const ASN1_STRING *s)
 
 static const char *type_of(const EVP_PKEY *pkey)
 {
-        static const char *const types[] = {"EC", "RSA", "ED25519"};
+        static const char *const types[] = {"EC", "RSA", "RSA-PSS", "ED25519"};
 
         for (size_t i = 0; i < ELEMENTSOF(types); i++)
                 if (EVP_PKEY_is_a(pkey, types[i]))

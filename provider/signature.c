@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "provider/key.h"
+#include "provider/ask.h"
 
 typedef struct Signature {
         Provider *provider;
@@ -143,7 +143,7 @@ static int settle_salt(const Signature *s)
 {
         int padding, salt;
 
-        if (!s->asks || strcmp(s->key->type, "RSA") != 0)
+        if (!s->asks || !key_is_rsa(s->key))
                 return 1;
         if (!get_int(s, OSSL_SIGNATURE_PARAM_PAD_MODE, &padding) || padding != RSA_PKCS1_PSS_PADDING)
                 return 1;
@@ -182,19 +182,25 @@ static const OSSL_PARAM *gettable_ctx_params(void *ctx, void *provctx)
 
 /* Signing with Holdfast */
 
-typedef struct SchemeRow {
-        int padding; /* 0: ECDSA */
+/* Message keys: what EVP is told to do, and what that is called in Holdfast. */
+static const struct {
+        const char *type;
+        int how; /* RSA: padding; EC: bits */
         int digest;
         unsigned scheme;
-} SchemeRow;
-
-static const SchemeRow rsa_schemes[] = {
-                {RSA_PKCS1_PADDING, NID_sha256, HF_RS256},
-                {RSA_PKCS1_PADDING, NID_sha384, HF_RS384},
-                {RSA_PKCS1_PADDING, NID_sha512, HF_RS512},
-                {RSA_PKCS1_PSS_PADDING, NID_sha256, HF_PS256},
-                {RSA_PKCS1_PSS_PADDING, NID_sha384, HF_PS384},
-                {RSA_PKCS1_PSS_PADDING, NID_sha512, HF_PS512},
+} schemes[] = {
+                {"EC", 256, NID_sha256, HF_ES256},
+                {"EC", 256, NID_sha384, HF_ECDSA_SHA384},
+                {"EC", 256, NID_sha512, HF_ECDSA_SHA512},
+                {"EC", 384, NID_sha256, HF_ECDSA_SHA256},
+                {"EC", 384, NID_sha384, HF_ES384},
+                {"EC", 384, NID_sha512, HF_ECDSA_SHA512},
+                {"RSA", RSA_PKCS1_PADDING, NID_sha256, HF_RS256},
+                {"RSA", RSA_PKCS1_PADDING, NID_sha384, HF_RS384},
+                {"RSA", RSA_PKCS1_PADDING, NID_sha512, HF_RS512},
+                {"RSA", RSA_PKCS1_PSS_PADDING, NID_sha256, HF_PS256},
+                {"RSA", RSA_PKCS1_PSS_PADDING, NID_sha384, HF_PS384},
+                {"RSA", RSA_PKCS1_PSS_PADDING, NID_sha512, HF_PS512},
 };
 
 /* Salt as long as the digest, and the same digest in the mask. */
@@ -207,6 +213,15 @@ static bool pss_is_usual(const Signature *s, int digest)
                         get_digest(s, OSSL_SIGNATURE_PARAM_MGF1_DIGEST) == digest;
 }
 
+/* 0: none. */
+static unsigned find_scheme(const char *type, int how, int digest)
+{
+        for (size_t i = 0; i < ELEMENTSOF(schemes); i++)
+                if (schemes[i].how == how && schemes[i].digest == digest && strcmp(schemes[i].type, type) == 0)
+                        return schemes[i].scheme;
+        return 0;
+}
+
 static unsigned rsa_scheme(const Signature *s)
 {
         int padding = 0, digest = get_digest(s, OSSL_SIGNATURE_PARAM_DIGEST);
@@ -215,30 +230,21 @@ static unsigned rsa_scheme(const Signature *s)
                 return 0;
         if (padding == RSA_PKCS1_PSS_PADDING && digest != NID_undef && !pss_is_usual(s, digest))
                 return 0;
-        for (size_t i = 0; i < ELEMENTSOF(rsa_schemes); i++)
-                if (rsa_schemes[i].padding == padding && rsa_schemes[i].digest == digest)
-                        return rsa_schemes[i].scheme;
-        return 0;
+        return find_scheme("RSA", padding, digest);
 }
 
-/* A message key of P-256 hashes with SHA-256 and one of P-384 with SHA-384; a digest can be made to fit. 0: none. */
+/* 0: none. A digest for ECDSA is made to fit the curve's own scheme. */
 static unsigned scheme_of(const Signature *s, bool is_digest)
 {
-        int digest;
+        int bits = EVP_PKEY_get_bits(s->key->pkey);
 
         if (strcmp(s->key->type, "ED25519") == 0)
                 return is_digest ? 0 : HF_EDDSA;
-        if (strcmp(s->key->type, "RSA") == 0)
+        if (key_is_rsa(s->key))
                 return rsa_scheme(s);
-        digest = get_digest(s, OSSL_SIGNATURE_PARAM_DIGEST);
-        switch (EVP_PKEY_get_bits(s->key->pkey)) {
-        case 256:
-                return is_digest || digest == NID_sha256 ? HF_ES256 : 0;
-        case 384:
-                return is_digest || digest == NID_sha384 ? HF_ES384 : 0;
-        default:
-                return 0;
-        }
+        if (is_digest)
+                return bits == 256 ? HF_ES256 : bits == 384 ? HF_ES384 : 0;
+        return find_scheme("EC", bits, get_digest(s, OSSL_SIGNATURE_PARAM_DIGEST));
 }
 
 /* ECDSA takes a digest as a number and cuts it to the size of the group: leading zeros, and less at the end, make no
@@ -260,8 +266,6 @@ static int ask(const Signature *s, bool is_digest, const uint8_t *data, size_t l
 {
         unsigned scheme = scheme_of(s, is_digest);
         uint8_t digest[EVP_MAX_MD_SIZE];
-        HfKey *key;
-        int r;
 
         if (scheme == 0 || (is_digest && len > sizeof(digest)))
                 return provider_fail(s->provider, HF_ERROR_SCHEME_NOT_SUPPORTED, NULL);
@@ -270,13 +274,7 @@ static int ask(const Signature *s, bool is_digest, const uint8_t *data, size_t l
                 data = digest;
                 scheme |= HF_INPUT_DIGEST;
         }
-        r = hf_key_open(NULL, s->key->uuid, &key);
-        if (r)
-                return provider_fail(s->provider, r, hf_error_sentence());
-        *sig_len = room;
-        r = hf_sign(key, scheme, data, len, sig, sig_len);
-        hf_key_close(key);
-        return r ? provider_fail(s->provider, r, hf_error_sentence()) : 1;
+        return ask_sign(s->key, scheme, (HfSpan){data, len}, sig, sig_len, room);
 }
 
 static int say_size(const Signature *s, size_t *ret_len)

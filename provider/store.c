@@ -1,79 +1,61 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The store "holdfast:NAME": asks for the key's reference and loads it. */
+/*
+ * The store "holdfast:NAME": the key, asked of the daemon, then the certificates of the identity NAME, from its directory
+ * (fullchain.pem: the leaf first). Where a program expects one of the two, the other is not looked for.
+ */
 #include <openssl/core_names.h>
 #include <openssl/core_object.h>
+#include <openssl/err.h>
 #include <openssl/params.h>
+#include <openssl/pem.h>
 #include <openssl/store.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/cleanup.h"
-#include "provider/reference.h"
+#include "provider/ask.h"
 
 #define SCHEME "holdfast:"
+#define DIRECTORY_ENV "HOLDFAST_TLS"
+#define DIRECTORY "/run/holdfast/tls"
+#define CHAIN_MAX 16 /* certificates */
 
 typedef struct Store {
         Provider *provider;
-        HfKey *key;
-        bool done;
+        bool wants_key, wants_chain;
+        BIO *chain; /* NULL: not opened, or there is none */
+        unsigned n_read;
+        char name[KEY_NAME_SIZE];
 } Store;
 
 static void *store_open(void *provctx, const char *uri)
 {
         Provider *p = provctx;
+        HfKey *key;
         Store *s;
         int r;
 
         if (strncmp(uri, SCHEME, strlen(SCHEME)) != 0)
                 return NULL;
+        uri += strlen(SCHEME);
+        r = hf_key_open(NULL, uri, &key); /* is it a name at all? */
+        if (r) {
+                provider_fail(p, r, hf_error_sentence());
+                return NULL;
+        }
+        hf_key_close(key);
         s = calloc(1, sizeof(*s));
         if (!s)
                 return NULL;
         s->provider = p;
-        r = hf_key_open(NULL, uri + strlen(SCHEME), &s->key);
-        if (r) {
-                provider_fail(p, r, hf_error_sentence());
-                free(s);
-                return NULL;
-        }
+        s->wants_key = s->wants_chain = true;
+        snprintf(s->name, sizeof(s->name), "%s", uri);
         return s;
 }
 
-static Key *ask_for_key(Store *s)
+static int load_key(Store *s, OSSL_CALLBACK *found, void *found_arg)
 {
-        char text[HF_REFERENCE_MAX];
-        size_t len = sizeof(text), der_len;
-        uint8_t *der = NULL;
-        Key *k = NULL;
-        BIO *in;
-        int r;
-
-        r = hf_key_reference(s->key, text, &len);
-        if (r) {
-                provider_fail(s->provider, r, hf_error_sentence());
-                return NULL;
-        }
-        in = BIO_new_mem_buf(text, (int)len);
-        if (in && reference_read_pem(in, &der, &der_len))
-                k = reference_parse(s->provider, der, der_len);
-        BIO_free(in);
-        OPENSSL_free(der);
-        if (!k)
-                provider_fail(s->provider, HF_ERROR_ALGORITHM_NOT_SUPPORTED, NULL);
-        return k;
-}
-
-static int store_load(void *ctx, OSSL_CALLBACK *found, void *found_arg, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
-{
-        Store *s = ctx;
-        _cleanup_(key_unrefp) Key *k = NULL;
+        _cleanup_(key_unrefp) Key *k = ask_for_key(s->provider, s->name);
         int kind = OSSL_OBJECT_PKEY;
 
-        (void)ask, (void)ask_arg;
-        if (s->done)
-                return 0;
-        s->done = true;
-        k = ask_for_key(s);
         if (!k)
                 return 0;
         /* whoever loads the reference takes the key and leaves NULL */
@@ -84,16 +66,69 @@ static int store_load(void *ctx, OSSL_CALLBACK *found, void *found_arg, OSSL_PAS
                         found_arg);
 }
 
+static void open_chain(Store *s)
+{
+        const char *directory = secure_getenv(DIRECTORY_ENV);
+        char path[4096];
+        int n = snprintf(path, sizeof(path), "%s/%s/fullchain.pem", directory ? directory : DIRECTORY, s->name);
+
+        if (n < 0 || (size_t)n >= sizeof(path))
+                return;
+        ERR_set_mark();
+        s->chain = BIO_new_file(path, "r");
+        ERR_pop_to_mark(); /* an identity that has no certificates yet is no failure */
+}
+
+static int load_certificate(Store *s, OSSL_CALLBACK *found, void *found_arg)
+{
+        int kind = OSSL_OBJECT_CERT, r;
+        uint8_t *der = NULL;
+        long len = 0;
+
+        ERR_set_mark();
+        r = s->chain && s->n_read++ < CHAIN_MAX &&
+                        PEM_bytes_read_bio(&der, &len, NULL, PEM_STRING_X509, s->chain, NULL, NULL) == 1;
+        ERR_pop_to_mark();
+        if (!r) {
+                s->wants_chain = false;
+                return 0;
+        }
+        r = found((OSSL_PARAM[]){OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &kind),
+                                  OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_DATA, der, (size_t)len),
+                                  OSSL_PARAM_construct_end()},
+                        found_arg);
+        OPENSSL_free(der);
+        return r;
+}
+
+static int store_load(void *ctx, OSSL_CALLBACK *found, void *found_arg, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
+{
+        Store *s = ctx;
+
+        (void)ask, (void)ask_arg;
+        if (s->wants_key) {
+                s->wants_key = false;
+                return load_key(s, found, found_arg);
+        }
+        if (!s->wants_chain)
+                return 0;
+        if (!s->chain)
+                open_chain(s);
+        return load_certificate(s, found, found_arg);
+}
+
 static int store_eof(void *ctx)
 {
-        return ((Store *)ctx)->done;
+        const Store *s = ctx;
+
+        return !s->wants_key && !s->wants_chain;
 }
 
 static int store_close(void *ctx)
 {
         Store *s = ctx;
 
-        hf_key_close(s->key);
+        BIO_free(s->chain);
         free(s);
         return 1;
 }
@@ -106,9 +141,9 @@ static const OSSL_PARAM *store_settable(void *provctx)
         return table;
 }
 
-/* Where something else than a key is expected, there is nothing here. */
 static int store_set_params(void *ctx, const OSSL_PARAM params[])
 {
+        Store *s = ctx;
         const OSSL_PARAM *q = params ? OSSL_PARAM_locate_const(params, OSSL_STORE_PARAM_EXPECT) : NULL;
         int expected = 0;
 
@@ -116,8 +151,8 @@ static int store_set_params(void *ctx, const OSSL_PARAM params[])
                 return 1;
         if (!OSSL_PARAM_get_int(q, &expected))
                 return 0;
-        if (expected != 0 && expected != OSSL_STORE_INFO_PKEY && expected != OSSL_STORE_INFO_PUBKEY)
-                ((Store *)ctx)->done = true;
+        s->wants_key = expected == 0 || expected == OSSL_STORE_INFO_PKEY || expected == OSSL_STORE_INFO_PUBKEY;
+        s->wants_chain = expected == 0 || expected == OSSL_STORE_INFO_CERT;
         return 1;
 }
 

@@ -3,143 +3,16 @@
 """
 TLS without the key: stock programs with a key reference in the place of a private key file.
 """
-import base64
-import contextlib
 import pathlib
 import re
-import shutil
-import socket
-import subprocess
 
 import case
 from judge import signature_is_good
-from stack import ADMIN, ALICE, BOB, MALLORY, ROOT, SOURCE, Stack, default_rules, wait_for
+from party import Server, block, curl, free_port, need, nginx, party, ready, reference, serving
+from stack import ADMIN, ALICE, BOB, MALLORY, ROOT, default_rules, wait_for
 
 SPKI_OF = {"p256": 91, "rsa3072": 422, "ed25519": 44}
-DIGEST_OF = {"p384": "sha384"}
 SIZE_LIMIT = 65536
-
-
-class Party:
-    """What a deployment has: the shipped configuration, a CA of stock openssl, references and their certificates."""
-
-    def __init__(self, stack, first=False):
-        if b"__asan_init" in pathlib.Path(stack.program("provider/holdfast.so")).read_bytes():
-            raise case.Skip("stock programs do not load a module with a sanitizer")
-        self.stack, self.dir = stack, stack.dir / "tls"
-        self.dir.mkdir()
-        if ROOT:
-            shutil.chown(self.dir, ALICE)
-        module = f"module = {stack.program('provider/holdfast.so')}\n"
-        text = (SOURCE / "provider/openssl.cnf").read_text().replace("[holdfast_sect]\n", "[holdfast_sect]\n" + module)
-        if first:
-            text = text.replace("default = default_sect\nholdfast = holdfast_sect", "holdfast = holdfast_sect\ndefault = default_sect")
-            text = text.replace("default_properties = ?provider!=holdfast", "default_properties = ?provider=holdfast")
-        self.configuration = self.dir / "openssl.cnf"
-        self.configuration.write_text(text)
-        self.ca = self.dir / "ca.pem"
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-                        "-subj", "/CN=tests", "-keyout", self.dir / "ca.key", "-out", self.ca], check=True, capture_output=True)
-
-    def command(self, *words, uid=ALICE):
-        become = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"] if ROOT else []
-        return [*become, "env", f"OPENSSL_CONF={self.configuration}", *map(str, words)]
-
-    def run(self, *words, uid=ALICE, **options):
-        return self.stack.run(self.command(*words, uid=uid), **options)
-
-    @contextlib.contextmanager
-    def running(self, *words, log):
-        """A server; ended with its block."""
-        with open(log, "wb") as output:
-            server = subprocess.Popen(self.command(*words), stdin=subprocess.PIPE, stdout=output, stderr=output,
-                                      env=self.stack._environment())
-        try:
-            yield server
-        finally:
-            server.terminate()
-            server.wait(30)
-            server.stdin.close()
-
-    def identity(self, key):
-        """(certificate, reference); the request is signed through the provider, the certificate by stock openssl."""
-        pem, crt = reference(self.stack, key), self.dir / f"{key}.crt"
-        digest = DIGEST_OF.get(key.removeprefix("device-"), "sha256")
-        csr = self.run("openssl", "req", "-new", f"-{digest}", "-key", pem, "-subj", f"/CN={key}", "-addext",
-                       "subjectAltName=DNS:localhost").stdout
-        signed = subprocess.run(["openssl", "x509", "-req", "-days", "1", "-CA", self.ca, "-CAkey", self.dir / "ca.key",
-                                 "-copy_extensions", "copy"], input=csr, check=True, capture_output=True)
-        crt.write_bytes(signed.stdout)
-        return crt, pem
-
-
-@contextlib.contextmanager
-def party(*algorithms, first=False, **options):
-    with ready(*algorithms, **options) as stack:
-        yield stack, Party(stack, first)
-
-
-class Server:
-    """openssl s_server as Alice, which wants a certificate of the client."""
-
-    def __init__(self, p, identity, *words):
-        self.party, self.identity, self.words, self.log = p, identity, words, p.dir / "server.log"
-
-    def __enter__(self):
-        crt, pem = self.identity
-        self.context = self.party.running("openssl", "s_server", "-accept", "0", "-www", "-Verify", "1", "-verify_return_error",
-                                          "-CAfile", self.party.ca, "-cert", crt, "-key", pem, *self.words, log=self.log)
-        self.process = self.context.__enter__()
-        self.port = wait_for(self.listens_at, "the server")
-        return self
-
-    def listens_at(self):
-        assert self.process.poll() is None, self.said()
-        found = re.search(r"ACCEPT \S+:(\d+)", self.said())
-        return found and found.group(1)
-
-    def __exit__(self, *what):
-        assert self.process.poll() is None, self.said()
-        return self.context.__exit__(*what)
-
-    def said(self):
-        return self.log.read_text(errors="replace")
-
-    def visit(self, identity, *words, check=True):
-        """One handshake from Alice; what the page says."""
-        crt, pem = identity
-        done = self.party.run("openssl", "s_client", "-connect", f"127.0.0.1:{self.port}", "-cert", crt, "-key", pem, "-CAfile",
-                              self.party.ca, "-verify_return_error", "-ign_eof", *words, input=b"GET / HTTP/1.0\r\n\r\n", check=False)
-        if check:
-            assert done.returncode == 0 and b"HTTP/1.0 200 ok" in done.stdout, (done, self.said())
-        return done
-
-
-
-
-@contextlib.contextmanager
-def ready(*algorithms, **options):
-    """A Holdfast with a key device-ALGORITHM of each, which Alice may sign with."""
-    with Stack(bus=False, **options) as stack:
-        stack.init()
-        with stack.peer(ADMIN) as admin:
-            for algorithm in algorithms:
-                admin.create(f"device-{algorithm}", algorithm)
-        yield stack
-
-
-def reference(stack, key):
-    path = stack.dir / f"{key}.pem"
-    stack.cli("key", "reference", key, "-o", path)
-    path.chmod(0o644)
-    return path
-
-
-def block(text):
-    """The DER between the marks."""
-    lines = text.splitlines()
-    begin, end = (lines.index(f"-----{m} HOLDFAST KEY REFERENCE-----") for m in ("BEGIN", "END"))
-    return base64.b64decode("".join(lines[begin + 1:end]))
 
 
 def test_a_reference_holds_uuid_and_public_key_and_says_that_it_is_no_secret():
@@ -173,10 +46,11 @@ def test_what_openssl_signs_with_a_reference_is_good_without_the_provider():
     with party("p256", "p384", "rsa3072", "ed25519") as (stack, p):
         (p.dir / "message").write_bytes(message)
         for algorithm in "p256", "p384", "rsa3072":
-            digest = DIGEST_OF.get(algorithm, "sha256")
-            for key in reference(stack, f"device-{algorithm}"), f"holdfast:device-{algorithm}":
-                signature = p.run("openssl", "dgst", f"-{digest}", "-sign", key, p.dir / "message").stdout
-                assert signature_is_good(stack.cli("key", "public", f"device-{algorithm}").stdout, message, signature, digest)
+            public = stack.cli("key", "public", f"device-{algorithm}").stdout
+            for digest in "sha256", "sha384", "sha512":
+                for key in reference(stack, f"device-{algorithm}"), f"holdfast:device-{algorithm}":
+                    signature = p.run("openssl", "dgst", f"-{digest}", "-sign", key, p.dir / "message").stdout
+                    assert signature_is_good(public, message, signature, digest)
         signature = p.run("openssl", "pkeyutl", "-sign", "-rawin", "-inkey", reference(stack, "device-ed25519"), "-in",
                           p.dir / "message").stdout
         assert signature_is_good(stack.cli("key", "public", "device-ed25519").stdout, message, signature, None)
@@ -221,7 +95,7 @@ def test_a_refusal_is_in_the_error_queue_with_its_name_and_its_sentence():
         large.write_bytes(b"x" * (SIZE_LIMIT + 1))
         assert sign(pem, p.dir / "message").returncode == 0
         assert b"MessageTooLarge" in sign(pem, large).stderr
-        assert b"SchemeNotSupported" in sign(pem, p.dir / "message", digest="sha384").stderr
+        assert b"SchemeNotSupported" in sign(pem, p.dir / "message", digest="sha224").stderr
         if ROOT:
             assert re.search(rb"PolicyDenied.*uid %d.*holdfast policy explain" % BOB, sign(pem, p.dir / "message", BOB).stderr)
             assert b"NoSuchKey" in sign(pem, p.dir / "message", MALLORY).stderr
@@ -234,12 +108,19 @@ def test_a_refusal_is_in_the_error_queue_with_its_name_and_its_sentence():
         assert bare.returncode and b"holdfast::" in bare.stderr, bare
 
 
-def test_a_reference_gives_no_private_key_and_a_damaged_one_is_refused():
+def test_a_reference_gives_itself_and_no_private_key_and_a_damaged_one_is_refused():
     with party("p256", "rsa3072", "ed25519") as (stack, p):
         for algorithm in SPKI_OF:
             pem = reference(stack, f"device-{algorithm}")
-            given = p.run("openssl", "pkey", "-in", pem, check=False)
-            assert given.returncode and b"PRIVATE" not in given.stdout
+            for cipher in [], ["-aes256", "-passout", "pass:unused"]:
+                given = p.run("openssl", "pkey", "-in", pem, *cipher).stdout
+                assert b"PRIVATE" not in given and block(given.decode()) == block(pem.read_text())
+            der = p.dir / "reference.der"
+            der.write_bytes(p.run("openssl", "pkey", "-in", pem, "-outform", "DER").stdout)
+            assert der.read_bytes() == block(pem.read_text())
+            assert b"PUBLIC KEY" in p.run("openssl", "pkey", "-in", der, "-inform", "DER", "-pubout").stdout
+            text = p.run("openssl", "pkey", "-in", pem, "-noout", "-text").stdout
+            assert b"Key in Holdfast: " in text and b"rivate" not in text
             assert p.run("openssl", "pkey", "-in", pem, "-pubout").stdout == stack.cli("key", "public", f"device-{algorithm}").stdout
             lines = pem.read_text().splitlines(keepends=True)
             broken = p.dir / "broken.pem"
@@ -302,14 +183,16 @@ def test_openssl_does_mutual_tls_with_references_on_both_sides():
                         assert b"Verification: OK" in server.visit(theirs, version).stdout
 
 
-def test_p384_does_tls_1_3_and_1_2_where_sha384_is_chosen():
-    with party("p384") as (stack, p):
-        identity = p.identity("device-p384")
-        with Server(p, identity) as server:
-            server.visit(identity, "-tls1_3")
-        sigalgs = "-sigalgs", "ECDSA+SHA384"
-        with Server(p, identity, *sigalgs) as server:
-            server.visit(identity, "-tls1_2", *sigalgs)
+def test_every_key_signs_with_every_hash_that_tls_1_2_may_choose():
+    with party("p256", "p384", "rsa3072") as (stack, p):
+        for algorithm, kinds in ("p256", ["ECDSA"]), ("p384", ["ECDSA"]), ("rsa3072", ["RSA", "RSA-PSS"]):
+            identity = p.identity(f"device-{algorithm}")
+            with Server(p, identity) as server:
+                server.visit(identity, "-tls1_3")
+                for choice in [f"{kind}+SHA{size}" for kind in kinds for size in (256, 384, 512)]:
+                    server.visit(identity, "-tls1_2", "-sigalgs", choice)
+            with Server(p, identity, "-client_sigalgs", f"{kinds[0]}+SHA512") as server:
+                server.visit(identity, "-tls1_2")
 
 
 def test_a_restarted_daemon_and_a_disabled_key_are_only_the_next_handshakes_trouble():
@@ -346,55 +229,6 @@ def test_a_key_in_the_tpm_does_tls():
 
 
 # nginx and curl
-
-
-NGINX = """
-daemon off; env HOLDFAST_SOCKET; worker_processes 2; pid {dir}/nginx.pid; error_log {dir}/error.log info;
-events {{ worker_connections 64; }}
-http {{
-    access_log off; ssl_session_cache off; ssl_session_tickets off;
-    client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3; uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
-    server {{
-        listen 127.0.0.1:{port} ssl;
-        ssl_protocols TLSv1.2 TLSv1.3; {certificates}
-        ssl_client_certificate {ca}; ssl_verify_client on;
-        location / {{ return 200 "$ssl_client_s_dn $ssl_protocol\\n"; }}
-    }}
-}}
-"""
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def listens(server, port, log):
-    assert server.poll() is None, log.read_text()
-    with socket.socket() as s:
-        return s.connect_ex(("127.0.0.1", port)) == 0
-
-
-def need(*programs):
-    for program in programs:
-        if not shutil.which(program, path="/usr/sbin:/usr/bin"):
-            raise case.Skip(f"needs {program}")
-
-
-@contextlib.contextmanager
-def nginx(p, *identities):
-    port, conf = free_port(), p.dir / "nginx.conf"
-    certificates = " ".join(f"ssl_certificate {crt}; ssl_certificate_key {pem};" for crt, pem in identities)
-    conf.write_text(NGINX.format(dir=p.dir, port=port, certificates=certificates, ca=p.ca))
-    with p.running("nginx", "-e", p.dir / "error.log", "-c", conf, log=p.dir / "nginx.log") as server:
-        wait_for(lambda: listens(server, port, p.dir / "nginx.log"), "nginx")
-        yield f"https://localhost:{port}/", p.dir / "error.log"
-
-
-def curl(p, url, identity, *words, **options):
-    crt, pem = identity
-    return p.run("curl", "-sS", "--cert", crt, "--key", pem, "--cacert", p.ca, "--noproxy", "*", *words, url, **options)
 
 
 def test_curl_and_nginx_do_mutual_tls_with_keys_that_neither_has():
@@ -493,15 +327,6 @@ def test_node_takes_a_reference_for_its_key():
 
 
 # mosquitto, stunnel, HAProxy
-
-
-@contextlib.contextmanager
-def serving(p, name, port, *words):
-    """A server of its own that listens at port."""
-    log = p.dir / f"{name}.log"
-    with p.running(*words, log=log) as server:
-        wait_for(lambda: listens(server, port, log), name)
-        yield log
 
 
 def test_mosquitto_and_its_clients_do_mutual_tls():

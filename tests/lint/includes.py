@@ -26,7 +26,7 @@ MAP = {
     "daemon": ["base", "crypto", "x509", "ca", "store", "audit", "policy", "keystore", "dbus", "link"],
     "launch": ["base", "link"],
     "libclient": ["base", "dbus"],
-    "provider": [*PUBLIC, "base/cleanup.h"],
+    "provider": [*PUBLIC, "base/cleanup.h", "base/reference.h"],
     "cli": [*PUBLIC, "base", "crypto", "x509", "dbus", "audit/verify.h", "audit/note.h", "audit/reader.h", "audit/line.h", "audit/event.h"],
 }
 
