@@ -71,6 +71,7 @@ struct Daemon {
         uid_t use_uid;    /* whose the last use was, and when it came */
         uint64_t use_at, use_shared_until;
         size_t use_shared_max;
+        bool use_left_out; /* somebody's turn waits for a line or a result of his */
         bool use_held;
         void (*use_drained)(void *userdata);
         void *use_drained_userdata;

@@ -69,13 +69,61 @@ static void meet(Daemon *d, const User *u, uint64_t now)
         d->use_at = now;
 }
 
-/* The TPM's work takes no core. */
+/* RSA: milliseconds each. */
+static bool is_slow(const Operation *op)
+{
+        return key_algorithm_info(op->key->algorithm)->bits >= 2048;
+}
+
+/* Behind slow work one more waits in the signer. A worker which sleeps between two of them has each time something to
+ * catch up on when it wakes, and whoever it then shares its core with waits for the kernel's next tick, which is as long
+ * as the work itself; one that goes from one to the next makes room at once. */
+static size_t shared_max(const Daemon *d, const UseLane *l)
+{
+        return d->use_shared_max + (l->first && is_slow(l->first) ? 1 : 0);
+}
+
+/* Not what a log that ended before this one said. */
+static bool is_on_its_way(const Daemon *d, uint64_t seq)
+{
+        const AuditLog *log = d->vault.log;
+        AuditPosition end;
+
+        if (!log || audit_log_durable(log) >= seq)
+                return false;
+        audit_log_position(log, &end);
+        return seq < end.size;
+}
+
+/* The TPM's work takes no core. Who shares has one line on the way to the disk: a sync that has begun is waited for by all
+ * whose lines came too late for it, and with one of his always under way that would be everybody else. */
 static bool may_have_turn(const Daemon *d, const UseLane *l)
 {
         bool shared = l == &l->user->lanes[LANE_SOFTWARE] && d->use_at < d->use_shared_until;
 
-        return l->n_in_work < (shared ? d->use_shared_max : USER_IN_WORK_MAX) &&
+        if (shared && is_on_its_way(d, l->last_seq))
+                return false;
+        return l->n_in_work < (shared ? shared_max(d, l) : USER_IN_WORK_MAX) &&
                l->bytes_in_work < USER_BYTES_IN_WORK_MAX;
+}
+
+/* Who may not have one now is looked at again when a result is back or lines are durable. */
+static void turn_if_due(Daemon *d, UseLane *l)
+{
+        if (!l->first || l->in_turn)
+                return;
+        if (may_have_turn(d, l))
+                turn_push(d, l);
+        else
+                d->use_left_out = true;
+}
+
+static void turns_again(Daemon *d)
+{
+        d->use_left_out = false;
+        for (User *u = d->users; u; u = u->next)
+                for (size_t i = 0; i < USE_LANES; i++)
+                        turn_if_due(d, &u->lanes[i]);
 }
 
 static size_t job_size(const Operation *op, const UseItem *item)
@@ -94,8 +142,7 @@ static void queue_push(Operation *op)
         *(l->last ? &l->last->queue_next : &l->first) = op;
         l->last = op;
         op->daemon->n_queued++;
-        if (!l->in_turn && may_have_turn(op->daemon, l))
-                turn_push(op->daemon, l);
+        turn_if_due(op->daemon, l);
 }
 
 static Operation *queue_pop(Daemon *d, UseLane *l)
@@ -300,8 +347,7 @@ static void on_result(void *userdata, int result, Bytes body)
         l->bytes_in_work -= job_size(item->op, item);
         tpm_note_result(d, result);
         item_done(item, result, key_was_not_used(result), body);
-        if (l->first && !l->in_turn && may_have_turn(d, l))
-                turn_push(d, l);
+        turn_if_due(d, l);
         user_unref(d, u);
         if (--d->n_in_work == 0 && d->use_held)
                 tell_drained(d);
@@ -340,6 +386,7 @@ static int send_job(Operation *op, UseItem *item)
         if (r)
                 return r;
         d->n_in_work++;
+        lane(op)->last_seq = item->seq;
         d->turns[lane_of(op)].n_in_work++;
         lane(op)->n_in_work++;
         lane(op)->bytes_in_work += job_size(op, item);
@@ -423,14 +470,15 @@ static void pump(Daemon *d, Lane which)
                 } else {
                         send_item(op);
                 }
-                if (l->first && !l->in_turn && may_have_turn(d, l))
-                        turn_push(d, l); /* else when one of them is back */
+                turn_if_due(d, l);
                 user_unref(d, u);
         }
 }
 
 void use_pump(Daemon *d)
 {
+        if (d->use_left_out)
+                turns_again(d);
         pump(d, LANE_SOFTWARE);
         pump(d, LANE_TPM);
         if ((d->turns[LANE_SOFTWARE].first || d->turns[LANE_TPM].first) && !d->vault.signer_open)

@@ -18,6 +18,7 @@ struct UseLane {
         UseLane *turn_next;
         bool in_turn;
         size_t n_in_work, bytes_in_work; /* uses given to the signer */
+        uint64_t last_seq; /* the line of the last one */
 };
 
 struct User {

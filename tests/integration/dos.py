@@ -23,8 +23,7 @@ from stack import ADMIN, ALICE, BUILD, MALLORY, ROOT, Stack, end_with_parent, wa
 
 KEY = NAME + ".Key"
 FLOOD, LOAD = BUILD / "tests/bench/bench-flood", BUILD / "tests/bench/bench-load"
-ROUNDS = int(os.environ.get("HOLDFAST_FLOOD_ROUNDS", "5"))
-TICK = 4000  # microseconds: with every core busy, a wake-up may have to wait for the kernel's next one
+ROUNDS = int(os.environ.get("HOLDFAST_FLOOD_ROUNDS", "8"))
 SHARED = max(1, os.cpu_count() // 2)  # of one user with the signer, while others use keys too
 MIB = 1 << 20
 
@@ -126,7 +125,8 @@ def test_who_has_queued_much_is_not_far_ahead_of_who_comes_next():
 
 
 def test_one_user_at_his_limits_hardly_slows_another_down():
-    """Each figure is the best of some short rounds in turn: what else the machine does can only make them worse."""
+    """Each figure is the best of some short rounds in turn: what else the machine does can only make them worse. Within twice
+    what it is with nobody there; a program that only computes shows what the machine itself does to her."""
     with ready(user_rules()) as (stack, admin):
         admin.create("device-0", "p256")
         admin.create("big", "rsa4096")
@@ -144,8 +144,8 @@ def test_one_user_at_his_limits_hardly_slows_another_down():
         for name, (p50, p99) in best.items():
             print(f"{name}: p50 {p50:.0f} us, p99 {p99:.0f} us")
         for attack in ("P-256", "RSA-4096"):
-            control, attacked = best["a program that only computes"][1], best[attack][1]
-            assert attacked <= max(2 * control, control + TICK), (attack, control, attacked)
+            alone, attacked = best["alone"][1], best[attack][1]
+            assert attacked <= 2 * alone, (attack, alone, attacked)
 
 
 def test_hours_of_load_in_a_few_seconds_do_not_end_a_process():
