@@ -78,7 +78,11 @@ static const OptionRow rows[] = {
                 TEXT("since", 0, since, "TIME",
                                 "Only later records: 2026-11-21, 2026-11-21T10:00:00Z, or 90s 15min 2h 7d "
                                 "ago"),
-                TEXT("key", 'k', key, "KEY", "audit: checkpoint key or a file with it; slot: device key; attest: its file"),
+                TEXT("key", 'k', key, "KEY", "audit: checkpoint key or a file with it; slot: device key; attest: its file; cert: the key, NAME when left out"),
+                TEXT("chain", 0, chain, "FILE", "The certificate, then its intermediates (PEM)"),
+                TEXT("trust", 0, trust, "FILE", "Certificates (PEM) of those whom peers' certificates must lead to"),
+                MANY("pin", pins, "PIN", "sha256//BASE64 of a peer's public key, as curl has it; may be repeated"),
+                TEXT("layout", 0, layout, "LAYOUT", "Files for programs: pem (default), local or named"),
                 TEXT("nonce", 0, nonce, "HEX", "What the statement must answer, 1 to 64 bytes"),
                 TEXT("nonce-file", 0, nonce_file, "FILE", "The same, raw bytes in a file"),
                 TEXT("ak-fingerprint", 0, ak_fingerprint, "HEX", "The attestation key that must have signed it"),
@@ -88,11 +92,13 @@ static const OptionRow rows[] = {
                 TEXT("archived", 0, archived, "FILE",
                                 "The note of the checkpoint up to which the log is archived"),
                 FLAG("follow", 'f', follow, "Go on with new records as they come"),
+                FLAG("once", 0, once, "Look once instead of waiting for changes"),
+                TEXT("seen", 0, seen, "FILE", "Keep there for which certificate the command ran last"),
                 FLAG("list", 0, list, "One line per verb, for programs"),
 };
 
 #define LONG_BASE 256
-#define ROWS_MAX 64
+#define ROWS_MAX 96
 _Static_assert(ELEMENTSOF(rows) <= ROWS_MAX, "tables of options_parse() have room for all rows");
 
 const OptionRow *options_find(const char *name, size_t len)

@@ -35,8 +35,13 @@ typedef struct Options {
         /* policy */
         const char *user, *unit;
         /* audit */
+        const char *chain, *trust, *layout; /* cert */
+        OptionList pins;
         const char *uses, *from, *limit, *event, *caller, *since, *key, *expect, *before, *archived;
         bool follow, list;
+        /* programs */
+        bool once;
+        const char *seen;
 } Options;
 
 typedef enum OptionKind {

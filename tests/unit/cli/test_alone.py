@@ -35,14 +35,16 @@ def test_usage_errors_exit_with_2_and_say_so_once():
                  ["key", "csr", "k", "--format", "xml"], ["init", "--unattended", "--slot", "tpm"],
                  ["slot", "add", "tpm2", "--pcr", "7+24"], ["slot", "add", "passphrase", "--pcr", "7"],
                  ["slot", "add", "tpm2-derived"], ["key", "attest", "k"], ["key", "attest", "k", "--nonce", "abc"],
-                 ["attest", "verify", "/dev/null"], ["attest", "verify", "/dev/null", "--nonce", "00", "--nonce-file", "x"]):
+                 ["attest", "verify", "/dev/null"], ["attest", "verify", "/dev/null", "--nonce", "00", "--nonce-file", "x"],
+                 ["exec", "k"], ["exec", "../k", "--", "true"], ["watch", "k"], ["watch", "../k", "--", "true"]):
         done = run(*args)
         assert done.returncode == 2, (args, done)
         assert args == ["key"] or done.stderr.count(b"\n") == 1, (args, done.stderr)
 
 
 def test_without_a_daemon_every_verb_that_needs_one_exits_with_7():
-    needs_none = (["help"], ["version"], ["audit", "verify"], ["attest", "verify"])
+    needs_none = (["help"], ["version"], ["audit", "verify"], ["attest", "verify"],
+                  ["exec"], ["watch"])
     arguments = {"key create": ["k"], "key import": ["k", "/dev/null"], "random": ["1"], "slot add": ["credential"],
                  "slot change": ["1"], "slot reseal": ["1"], "key attest": ["k", "--nonce", "00"], "slot remove": ["1"], "policy explain": ["sign"],
                  "policy grant": ["k", "r"], "backup": ["/tmp/none"],
