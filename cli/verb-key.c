@@ -85,22 +85,28 @@ static int run_create(Cli *cli)
 
 static int run_import(Cli *cli)
 {
-        _cleanup_close_ int fd = open(cli->args[1], O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        _cleanup_close_ int fd = open(cli->args[1], O_RDONLY | O_CLOEXEC | O_NOCTTY), secret_fd = -EBADF;
+        bool tpm = cli->options.protection && strcmp(cli->options.protection, "tpm") == 0;
         _cleanup_json_ json_t *reply = NULL;
         CallArgs args = {0};
         int r;
 
         if (fd < 0)
                 return cli_fail_file(cli, cli->args[1], errno);
+        if (passphrase_given(cli) && !tpm)
+                return cli_usage(cli, "Only keys of a TPM have an authorisation; for PKCS#8: openssl pkcs8 -topk8 -nocrypt.");
+        if (passphrase_given(cli) && (r = passphrase_get(cli, "", false, &secret_fd)))
+                return r;
         args_string(&args, NULL, cli->args[0]);
         args_fd(&args, NULL, fd);
+        args_fd(&args, "secret", secret_fd);
         args_string(&args, "protection", cli->options.protection);
         make_args(cli, &args);
         cli->hint = IMPORT_HINT;
         r = cli_call(cli, CALL_MANAGER("ImportKey", &args, .timeout = CALL_LONG), &reply);
         if (r)
                 return r;
-        if (cli->options.protection && strcmp(cli->options.protection, "tpm") == 0)
+        if (tpm)
                 cli_talk(cli, "Imported. %s still opens in this TPM, by whoever knows its password.", cli->args[1]);
         else
                 cli_talk(cli, "Imported. %s still has the key in the clear: shred it.", cli->args[1]);
@@ -322,7 +328,7 @@ const Verb verbs_key[] = {
                 {"key", "reference", "KEY", 1, 1, "output", "Print what stands for a private key file", run_reference},
                 {"key", "csr", "KEY [SUBJECT]", 1, 2, "dns ip uri email scheme format output base64",
                                 "Make a certificate signing request", run_csr},
-                {"key", "import", "NAME FILE", 2, 2, "purpose digest protection",
+                {"key", "import", "NAME FILE", 2, 2, "purpose digest protection passphrase-file passphrase-fd",
                                 "Bring in a PKCS#8 key, or a TSS2 key of this TPM, one way",
                                 run_import},
                 {"key", "attest", "KEY", 1, 1, "nonce nonce-file output", "What the TPM states about a key of its own",

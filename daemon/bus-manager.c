@@ -159,6 +159,7 @@ static int handle_check(Operation *op)
 typedef struct CreateOptions {
         const char *purpose, *protection;
         bool digest;
+        int secret; /* ImportKey */
 } CreateOptions;
 
 static const OptionSpec create_options[] = {
@@ -172,6 +173,7 @@ static const OptionSpec import_options[] = {
                 {"purpose", OPTION_STRING, offsetof(CreateOptions, purpose)},
                 {"digest", OPTION_BOOL, offsetof(CreateOptions, digest)},
                 {"protection", OPTION_STRING, offsetof(CreateOptions, protection)},
+                {"secret", OPTION_FD, offsetof(CreateOptions, secret)},
                 {0},
 };
 
@@ -231,7 +233,7 @@ static int handle_create(Operation *op)
 
 static int handle_import(Operation *op)
 {
-        CreateOptions o = {.protection = "software"};
+        CreateOptions o = {.protection = "software", .secret = -EBADF};
         KeyAttributes a = {0};
         const char *name;
         int fd, r;
@@ -249,7 +251,7 @@ static int handle_import(Operation *op)
         if (!op->daemon->config.import)
                 return HF_E_IMPORT_DISABLED;
         a.protection = key_protection_from_string(o.protection);
-        if (!a.protection)
+        if (!a.protection || (o.secret >= 0 && a.protection != PROTECTION_TPM))
                 return HF_E_INVALID_ARGS;
         a.algorithm = KEY_P256; /* stands in for what the file will turn out to be */
         a.purpose = o.purpose ? key_purpose_from_string(o.purpose) : PURPOSE_SIGN;
@@ -264,7 +266,7 @@ static int handle_import(Operation *op)
                 return r;
         new_attributes(&op->daemon->vault, &a, name, &o);
         a.flags |= KEY_FLAG_IMPORTED;
-        return key_import(op, &a, !o.purpose, fd);
+        return key_import(op, &a, !o.purpose, fd, o.secret);
 }
 
 typedef struct ListOptions {

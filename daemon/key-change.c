@@ -9,6 +9,7 @@
 #include "daemon/bus.h"
 #include "daemon/change.h"
 #include "daemon/slot-tpm.h"
+#include "daemon/tpm-words.h"
 
 typedef struct KeyChange {
         Change change;
@@ -17,6 +18,7 @@ typedef struct KeyChange {
         Buffer wrapped;
         KeystoreChange keystore;
         bool retires;          /* then no slot may be made from it */
+        bool authorised;       /* an authorisation came with the file */
         uint8_t keys_hash[32]; /* says under which master the envelope was made */
 } KeyChange;
 
@@ -163,7 +165,7 @@ static void on_generated(void *userdata, int result, Bytes body)
                 change_submit(k->op->daemon, &k->change);
 }
 
-/* Nobody can be asked for the authorisation of a key file; that it was tried without may have counted. */
+/* That it was tried, with or without an authorisation, may have counted. */
 static void on_imported(void *userdata, int result, Bytes body)
 {
         WireReader r = wire_reader(body);
@@ -175,9 +177,10 @@ static void on_imported(void *userdata, int result, Bytes body)
                 return;
         }
         wire_get_string(&r, left, sizeof(left));
-        operation_fail_because(k->op, HF_E_NOT_SUPPORTED,
-                        "The key in this file wants an authorisation, and only keys without one are taken in. Nothing was "
-                        "kept%s%s.",
+        operation_fail_because(k->op, HF_E_UNLOCK_FAILED, "%s Nothing was kept%s%s.",
+                        k->authorised ? "The key in this file wants another authorisation."
+                                      : "The key in this file wants an authorisation: give it with --passphrase-file or "
+                                        "--passphrase-fd.",
                         wire_done(&r) || !left[0] ? "" : "; asking cost one of the TPM's tries: ", left);
         key_change_free(k);
 }
@@ -190,6 +193,22 @@ static int put_attributes(Buffer *b, const KeyAttributes *a)
         return r ? r : wire_put_block(b, buffer_bytes(&encoded));
 }
 
+/* Nothing else is made in its place, so it is said what could be. */
+static void on_created(void *userdata, int result, Bytes body)
+{
+        KeyChange *k = userdata;
+        char names[128];
+
+        if (result != HF_E_ALGORITHM_NOT_SUPPORTED || k->attributes.protection != PROTECTION_TPM) {
+                on_generated(userdata, result, body);
+                return;
+        }
+        tpm_algorithm_words(k->op->daemon, names, sizeof(names));
+        operation_fail_because(k->op, result, "The TPM of this machine makes no %s keys%s%s. Nothing was made.",
+                        key_algorithm_info(k->attributes.algorithm)->name, names[0] ? ", only " : "", names);
+        key_change_free(k);
+}
+
 int key_create(Operation *op, const KeyAttributes *attributes)
 {
         SignerClient *signer = op->daemon->signer;
@@ -199,9 +218,10 @@ int key_create(Operation *op, const KeyAttributes *attributes)
         k = key_change_new(op, "key.create", write_put);
         if (!k)
                 return -ENOMEM;
+        k->attributes = *attributes;
         r = put_attributes(signer_begin(signer, SIGNER_GENERATE), attributes);
         if (!r)
-                r = signer_call(signer, NULL, 0, on_generated, k);
+                r = signer_call(signer, NULL, 0, on_created, k);
         if (r)
                 key_change_free(k);
         return r;
@@ -209,7 +229,7 @@ int key_create(Operation *op, const KeyAttributes *attributes)
 
 /* The raw key goes from the importer to the signer through a socket pair neither end of which stays with us.
  */
-int key_import(Operation *op, const KeyAttributes *attributes, bool usual, int pkcs8_fd)
+int key_import(Operation *op, const KeyAttributes *attributes, bool usual, int pkcs8_fd, int secret_fd)
 {
         _cleanup_close_ int importer = -EBADF, near = -EBADF, far = -EBADF;
         _cleanup_buffer_ Buffer message = BUFFER_INIT(4096);
@@ -231,12 +251,13 @@ int key_import(Operation *op, const KeyAttributes *attributes, bool usual, int p
         k = key_change_new(op, "key.import", write_put);
         if (!k)
                 return -ENOMEM;
+        k->authorised = secret_fd >= 0;
         b = signer_begin(signer, SIGNER_IMPORT);
         r = put_attributes(b, attributes);
         if (!r)
                 r = wire_put_u8(b, usual);
         if (!r)
-                r = signer_call(signer, &near, 1, on_imported, k);
+                r = signer_call(signer, (int[]){near, secret_fd}, 1 + k->authorised, on_imported, k);
         if (r)
                 key_change_free(k);
         return r;

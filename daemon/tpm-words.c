@@ -66,6 +66,19 @@ void tpm_maker_words(const Daemon *d, char ret[static TPM_WORDS_MAX])
                                 s->lockout_max, s->locked_out ? ": locked" : "", s->lockout_interval);
 }
 
+void tpm_algorithm_words(const Daemon *d, char *ret, size_t size)
+{
+        static const char *const names[_TPM_ALGORITHM_MAX] = {
+                [TPM_P256] = "p256", [TPM_P384] = "p384", [TPM_RSA2048] = "rsa2048", [TPM_RSA3072] = "rsa3072",
+                [TPM_HMAC256] = "hmac-sha256"};
+        size_t len = 0;
+
+        ret[0] = '\0';
+        for (TpmAlgorithm a = 1; tpm_is_ready(d) && a < _TPM_ALGORITHM_MAX && len < size; a++)
+                if (d->tpm.state.algorithms & 1u << a)
+                        len += (size_t)snprintf(ret + len, size - len, "%s%s", len ? " " : "", names[a]);
+}
+
 /* ---- what protects ---- */
 
 static void add_slot(Text *t, const SlotEntry *e)

@@ -10,6 +10,8 @@
 void tpm_words(const Daemon *d, char ret[static TPM_WORDS_MAX]);
 /* Maker, version and how near it is to a lockout; "" while it does not answer. */
 void tpm_maker_words(const Daemon *d, char ret[static TPM_WORDS_MAX]);
+/* The algorithms it makes keys of, as `key create` calls them, blanks between; "" while it does not answer. */
+void tpm_algorithm_words(const Daemon *d, char *ret, size_t size);
 /* What keeps the keys of this machine, one sentence a line. */
 void protection_words(const Daemon *d, char ret[static TPM_WORDS_MAX]);
 /* Which older copies are noticed, and which are not. */

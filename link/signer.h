@@ -28,8 +28,8 @@ typedef enum SignerRequest {
          * SIGNER_LOCK and on another machine (HF_E_STORE_FOREIGN). Where the master is open already: without a secret
          * the same keys again; with one it is checked. While one store is open, the slots of another are HF_E_STORE_FOREIGN
          * and those of the same store's former master HF_E_STORE_ROLLED_BACK. Policy signatures: signer_signatures_encode(), or
-         * empty; each counts for tpm2 slots of its PCRs and policy key. Reasons of TPM slots: no-tpm, pcr-changed PCRS, wrong (and tries left), tpm-lockout, tpm-identity-changed,
-         * tpm-failed. */
+         * empty; each counts for tpm2 slots of its PCRs and policy key. Reasons of TPM slots: no-tpm, pcr-changed PCRS,
+         * wrong (and tries left), tpm-lockout, tpm-identity-changed, tpm-failed. */
         SIGNER_UNLOCK = 4,
         /* {}                                                                 -> {} */
         SIGNER_LOCK = 5,
@@ -58,10 +58,12 @@ typedef enum SignerRequest {
         SIGNER_SLOT_RESEAL = 13,
         /* {block attributes without public half}                             -> {block attributes, block wrapped} */
         SIGNER_GENERATE = 16,
-        /* {block attributes without public half, KEY_FLAG_IMPORTED set, u8 usual}; fd: SOCK_SEQPACKET socket the raw key
-         * arrives on from holdfast-signer --import. The key's own algorithm takes the place of the one given, with
-         * usual = 1 its usual purpose too                                    -> as GENERATE, or the importer's error
-         * HF_E_UNLOCK_FAILED: a key file of the TPM whose key wants an authorisation; {string tries left, or empty} follows. */
+        /* {block attributes without public half, KEY_FLAG_IMPORTED set, u8 usual}; fds in this order: SOCK_SEQPACKET socket the
+         * raw key arrives on from holdfast-signer --import, the authorisation of a key of the TPM that wants one. The key's own
+         * algorithm takes the place of the one given, with usual = 1 its usual purpose too
+         *                                                                    -> as GENERATE, or the importer's error
+         * HF_E_UNLOCK_FAILED: a key file of the TPM whose key wants an authorisation, or another one; {string tries left, or
+         * empty} follows. */
         SIGNER_IMPORT = 17,
         /* {block old attributes, block wrapped, block new attributes}        -> {block wrapped} */
         SIGNER_REWRAP = 18,

@@ -105,7 +105,7 @@ static int adopt_kind(KeyAttributes *a, KeyAlgorithm algorithm, bool usual)
 }
 
 /* A file of a TPM is no software key, and no software key gets into a TPM. */
-static int take_imported(Call *call, const uint8_t *parent, bool usual, KeyAttributes *a, PrivKey **ret)
+static int take_imported(Call *call, const uint8_t *parent, Bytes auth, bool usual, KeyAttributes *a, PrivKey **ret)
 {
         _cleanup_(imported_deinit) Imported found = {};
         int r;
@@ -116,7 +116,9 @@ static int take_imported(Call *call, const uint8_t *parent, bool usual, KeyAttri
         if ((a->protection == PROTECTION_TPM) != !found.key)
                 return HF_E_NOT_SUPPORTED;
         if (!found.key)
-                return tpm_key_adopt(call->signer->tpm, &found.tss2, parent, usual, a, ret, call->reasons);
+                return tpm_key_adopt(call->signer->tpm, &found.tss2, auth, parent, usual, a, ret, call->reasons);
+        if (auth.len)
+                return HF_E_INVALID_ARGS;
         r = adopt_kind(a, privkey_algorithm(found.key), usual);
         if (!r)
                 *ret = TAKE_PTR(found.key);
@@ -127,7 +129,8 @@ int op_import(Call *call)
 {
         _cleanup_(privkey_freep) PrivKey *key = NULL;
         WireReader reader = wire_reader(call->body);
-        uint8_t parent[TPM_NAME_SIZE];
+        uint8_t parent[TPM_NAME_SIZE], auth[SECRET_FD_MAX];
+        size_t auth_len = 0;
         KeyAttributes a;
         bool usual;
         int r;
@@ -140,14 +143,18 @@ int op_import(Call *call)
                 r = check_new(&a, KEY_FLAG_IMPORTED);
         if (r)
                 return r;
-        if (call->n_fds != 1)
+        if (call->n_fds != 1 && call->n_fds != 2)
                 return HF_E_INVALID_FD;
         r = call_lock_open(call);
         if (r)
                 return r;
         memcpy(parent, call->signer->vault.tpm, sizeof(parent));
         call_unlock(call);
-        r = take_imported(call, parent, usual, &a, &key);
+        if (call->n_fds == 2)
+                r = call_get_secret(call, 1, auth, &auth_len);
+        if (!r)
+                r = take_imported(call, parent, BYTES(auth, auth_len), usual, &a, &key);
+        secret_erase(auth, sizeof(auth));
         return r ? r : finish_key(call, &a, key);
 }
 

@@ -54,7 +54,8 @@ static int put_slot(Call *call, Slots *slots, uint32_t id, const SlotParams *par
 }
 
 /* Of a TPM the store is bound to, which it becomes with the first such slot: `ret` is its new counter. */
-static int prepare_slot(Call *call, SlotKind kind, const SignerSlotTpm *asked, Slots *slots, TpmCounter *ret, SlotMaking *ret_slot)
+static int prepare_slot(Call *call, SlotKind kind, const SignerSlotTpm *asked, Slots *slots, TpmCounter *ret,
+                SlotMaking *ret_slot)
 {
         size_t fd = 0;
         int r = 0;

@@ -278,7 +278,7 @@ static int take_adopted(TpmLink *l, Bytes reply, bool usual, KeyAttributes *a, T
 }
 
 int tpm_key_adopt(
-        TpmLink *l, const Tss2Key *file, const uint8_t parent[static TPM_NAME_SIZE], bool usual, KeyAttributes *a,
+        TpmLink *l, const Tss2Key *file, Bytes auth, const uint8_t parent[static TPM_NAME_SIZE], bool usual, KeyAttributes *a,
         PrivKey **ret, char ret_detail[static TPM_DETAIL_MAX])
 {
         TpmKey k = {};
@@ -290,7 +290,7 @@ int tpm_key_adopt(
         if (!(r = wire_put_u32(&x.request, file->parent)) &&
                         !(r = wire_put_block(&x.request, BYTES(file->public, file->public_len))) &&
                         !(r = wire_put_block(&x.request, BYTES(file->private, file->private_len))) &&
-                        !(r = wire_put_block(&x.request, BYTES_NULL)) &&
+                        !(r = wire_put_block(&x.request, auth)) &&
                         !(r = wire_put_raw(&x.request, k.auth, sizeof(k.auth))) &&
                         !(r = wire_put_block(&x.request, parent_or_any(parent))))
                 r = tpm_call(l, &x, TPM_TIMEOUT_MS);

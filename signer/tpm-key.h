@@ -17,11 +17,11 @@
  * tables have no row for it; and as tpm_call(). `l` outlives the key. */
 int tpm_key_create(TpmLink *l, const KeyAttributes *a, const uint8_t parent[static TPM_NAME_SIZE], PrivKey **ret);
 /* Takes in a key of another program that the same TPM made, with an authorisation of our own. Algorithm and, with `usual`,
- * purpose of `a` are then the key's. HF_E_PURPOSE_NOT_PERMITTED: it is for something else; HF_E_KEY_MISMATCH: of another
- * TPM; HF_E_UNLOCK_FAILED: it wants an authorisation; `ret_detail` says then how many tries the TPM has left,
- * empty where it counted none. */
+ * purpose of `a` are then the key's. `auth`: the authorisation it has, or empty. HF_E_PURPOSE_NOT_PERMITTED: it is for
+ * something else; HF_E_KEY_MISMATCH: of another TPM; HF_E_UNLOCK_FAILED: not this authorisation; `ret_detail` says then how
+ * many tries the TPM has left, empty where it counted none. */
 int tpm_key_adopt(
-        TpmLink *l, const Tss2Key *file, const uint8_t parent[static TPM_NAME_SIZE], bool usual, KeyAttributes *a,
+        TpmLink *l, const Tss2Key *file, Bytes auth, const uint8_t parent[static TPM_NAME_SIZE], bool usual, KeyAttributes *a,
         PrivKey **ret, char ret_detail[static TPM_DETAIL_MAX]);
 /* Out of its raw form. HF_E_KEY_MISMATCH: the TPM would know it by another public half than the attributes. */
 int tpm_key_open(TpmLink *l, const KeyAttributes *a, Bytes raw, PrivKey **ret);

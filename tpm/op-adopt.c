@@ -97,6 +97,7 @@ int op_adopt(Call *call)
         int r = decode(call->body, &a);
 
         traces_add(call->traces, a.new_auth, sizeof(a.new_auth));
+        traces_add(call->traces, a.auth.data, a.auth.len);
         if (!r)
                 r = public_unmarshal(a.public_part, &a.public);
         if (!r)

@@ -15,7 +15,7 @@ import tempfile
 
 import case
 from judge import exported, lines, signature_is_good
-from peer import refusal, variants
+from peer import refusal, secret_fd, variants
 from stack import ADMIN, ALICE, Stack
 from swtpm import LOADED_SESSIONS, SAVED_SESSIONS, TRANSIENT, Swtpm, sealed, signs
 
@@ -117,6 +117,7 @@ def test_what_the_tpm_cannot_make_is_refused_by_name_and_not_made_elsewhere():
         for algorithm in ("ed25519", "rsa4096", "x25519", "aes256"):
             said = refusal(admin.create, "device-no", algorithm, protection="tpm")
             assert said.name == "AlgorithmNotSupported", said
+            assert f"makes no {algorithm} keys, only p256 p384 rsa2048 rsa3072 hmac-sha256." in str(said), said
         assert admin.keys() == []
 
 
@@ -192,22 +193,68 @@ def test_a_key_of_another_program_is_taken_in_and_signs():
             assert admin.describe("device-in")["protection"] == "tpm"
 
 
-def test_a_key_file_that_wants_an_authorisation_is_refused_in_words_that_name_the_try_it_cost():
+def wants_authorisation(stack, counts):
+    """A TSS2 PRIVATE KEY by tpm2-tools whose authorisation is "secret"."""
+    tool, d = stack.tpm.tool, stack.dir
+    tool("createprimary", "-Q", "-C", "o", "-g", "sha256", "-G", "ecc:null:aes128cfb", "-c", d / "primary", "-a",
+         "restricted|decrypt|fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda")
+    stack.tpm.flush()
+    tool("create", "-Q", "-C", d / "primary", "-G", "ecc256", "-p", "secret", "-u", d / "public", "-r", d / "private", "-f", "pem",
+         "-o", d / "public.pem", "-a", "sign|fixedtpm|fixedparent|sensitivedataorigin|userwithauth" + ("" if counts else "|noda"))
+    stack.tpm.flush()
+    (d / "key.pem").unlink(missing_ok=True)
+    tool("encodeobject", "-Q", "-C", d / "primary", "-u", d / "public", "-r", d / "private", "-p", "-o", d / "key.pem")
+    stack.tpm.flush()
+    return d / "key.pem"
+
+
+def test_a_key_file_that_wants_an_authorisation_says_what_a_wrong_one_cost_and_is_taken_in_with_the_right_one():
     with ready(daemon_args=["--import=yes"]) as stack:
-        tool, d = stack.tpm.tool, stack.dir
         stack.tpm.allow_tries(5)
-        tool("createprimary", "-Q", "-C", "o", "-g", "sha256", "-G", "ecc:null:aes128cfb", "-c", d / "primary", "-a",
-             "restricted|decrypt|fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda")
+        wrong, right = file_of(stack, "wrong", b"Secret"), file_of(stack, "right", b"secret")
+        for name, counts, left in (("counts", True, (b"4 tries left", b"3 tries left")), ("not", False, (b"kept.", b"kept."))):
+            key = wants_authorisation(stack, counts)
+            how = ["key", "import", f"device-{name}", key, "--protection", "tpm"]
+            said = stack.cli(*how, check=False)
+            assert b"UnlockFailed" in said.stderr and b"--passphrase-file" in said.stderr and left[0] in said.stderr, said
+            said = stack.cli(*how, "--passphrase-file", wrong, check=False)
+            assert b"UnlockFailed" in said.stderr and b"another authorisation" in said.stderr and left[1] in said.stderr, said
+            stack.cli(*how, "--passphrase-file", right)
+            with stack.peer(ADMIN) as admin:
+                public = (stack.dir / "public.pem").read_bytes()
+                assert signature_is_good(public, MESSAGE, admin.sign(f"device-{name}", MESSAGE))
+        assert stack.cli("key", "import", "soft", key, "--passphrase-file", right, check=False).returncode == 2
+        with stack.peer(ADMIN) as admin, open(key, "rb") as file:
+            asked = variants({"protection": "tpm", "secret": ("h", secret_fd(b"x" * 65))})
+            assert refusal(admin.manager, "ImportKey", "sha{sv}", "device-long", file, asked).name == "InvalidArgs"
+
+
+def test_a_key_that_counts_is_not_tried_while_the_tpm_is_locked():
+    with ready(daemon_args=["--import=yes"]) as stack:
+        stack.tpm.allow_tries(1, forget=1000, locked=1000)
+        key, right = wants_authorisation(stack, True), file_of(stack, "right", b"secret")
+        how = ["key", "import", "device-in", key, "--protection", "tpm"]
+        stack.cli(*how, check=False)
+        said = stack.cli(*how, "--passphrase-file", right, check=False)
+        assert said.returncode != 0 and b"TpmLockout" in said.stderr, said
+        stack.tpm.unlock()
+        stack.cli(*how, "--passphrase-file", right)
+
+
+def test_a_key_of_tpm2_openssl_with_a_password_is_taken_in():
+    with ready(daemon_args=["--import=yes"]) as stack:
+        key = stack.dir / "key.pem"
+        env = {"PATH": "/usr/bin:/bin", "TPM2OPENSSL_TCTI": stack.tpm.tcti}
+        tpm = ["-provider", "tpm2", "-provider", "default"]
+        openssl("genpkey", *tpm, "-algorithm", "EC", "-pkeyopt", "group:P-256", "-pkeyopt", "user-auth:secret", "-out", key, env=env)
+        assert b"TSS2 PRIVATE KEY" in key.read_bytes()
         stack.tpm.flush()
-        for noda, words in (("", b"one of the TPM's tries: 4 tries left"), ("|noda", b"Nothing was kept.")):
-            tool("create", "-Q", "-C", d / "primary", "-G", "ecc256", "-p", "secret", "-u", d / "public", "-r", d / "private",
-                 "-a", "sign|fixedtpm|fixedparent|sensitivedataorigin|userwithauth" + noda)
-            stack.tpm.flush()
-            (d / "key.pem").unlink(missing_ok=True)
-            tool("encodeobject", "-Q", "-C", d / "primary", "-u", d / "public", "-r", d / "private", "-o", d / "key.pem")
-            stack.tpm.flush()
-            said = stack.cli("key", "import", "device-in", d / "key.pem", "--protection", "tpm", check=False)
-            assert b"NotSupported" in said.stderr and b"authorisation" in said.stderr and words in said.stderr, said
+        key.chmod(0o644)
+        stack.cli("key", "import", "device-in", key, "--protection", "tpm", "--passphrase-file", file_of(stack, "right", b"secret"))
+        public = openssl("pkey", *tpm, "-in", key, "-passin", "pass:secret", "-pubout", env=env).stdout
+        stack.tpm.flush()
+        with stack.peer(ADMIN) as admin:
+            assert signature_is_good(public, MESSAGE, admin.sign("device-in", MESSAGE))
 
 
 def test_a_key_of_another_program_that_cannot_do_a_scheme_says_so_and_stands_in_nobodys_way():
