@@ -18,7 +18,7 @@ import sys
 import tempfile
 
 import case
-from stack import wait_for
+from stack import children, wait_for
 
 HOLDFAST = os.path.abspath(sys.argv.pop(1))
 FILES = {"CERT": "cert.pem", "CHAIN": "chain.pem", "FULLCHAIN": "fullchain.pem", "KEY": "key.pem", "BUNDLE": "bundle.pem",
@@ -82,7 +82,7 @@ class Watcher:
         def sleeps():
             with contextlib.suppress(FileNotFoundError):  # watches are being placed anew
                 watches = any("inotify wd" in info.read_text() for info in (proc / "fdinfo").iterdir())
-                return watches and "\nState:\tS" in (proc / "status").read_text()
+                return watches and not children(self.process.pid) and "\nState:\tS" in (proc / "status").read_text()
         wait_for(sleeps, "the watch to wait")
 
 
