@@ -7,11 +7,12 @@ what a program's log says. The judge is openssl, with the provider and without.
 import os
 import pathlib
 import re
+import shutil
 
 import case
 from judge import exported, lines, signature_is_good
 from party import block, curl, need, nginx, party, reference
-from stack import ADMIN, ALICE, BOB, ROOT, default_rules, wait_for
+from stack import ADMIN, ALICE, BOB, BUILD, ROOT, default_rules, wait_for
 
 EVERYTHING = default_rules() + f"allow user={ALICE} key=own-* op=all\n"
 
@@ -240,6 +241,41 @@ def test_keys_of_others_are_made_and_written_as_without_the_provider():
                 key.write_bytes(plain)
                 for form in ("-outform", "DER"), ("-text",), ("-text", "-noout"), ("-pubout", "-outform", "DER"), ("-text_pub", "-noout"):
                     assert p.run("openssl", "pkey", "-in", key, *form).stdout == stock(stack, "pkey", "-in", key, *form), (kind, form)
+
+
+# Threads and forks
+
+
+def threads(stack, p, *words):
+    """tests/unit/provider/threads.c; HOLDFAST_TSAN_BUILD: it and the provider from a build with -Db_sanitize=thread."""
+    build = pathlib.Path(os.environ.get("HOLDFAST_TSAN_BUILD", BUILD))
+    program = stack.dir / "bin/provider-threads"
+    shutil.copy(build / "tests/unit/provider/provider-threads", program)
+    for part in ("provider/holdfast.so", "libclient/libholdfast.so.0") if build != BUILD else ():
+        shutil.copy(build / part, stack.dir / "bin" / part)
+    return p.run(program, *words)
+
+
+def test_threads_that_share_keys_sign_at_the_same_time():
+    with party("p256", "ed25519") as (stack, p):
+        references = [reference(stack, f"device-{algorithm}") for algorithm in ("p256", "ed25519")]
+        for n in 1, 8, 40:
+            done = threads(stack, p, n, 400 // n, 0, *references)
+            assert done.stdout.startswith(b"%d signatures" % (400 // n * n + 2)) and not done.stderr, done
+            print(n, "threads:", done.stdout.decode().strip())
+        with stack.peer(ADMIN) as admin:
+            assert len(lines(exported(admin), "key.sign")) == 3 * 402
+
+
+def test_a_thousand_forked_children_sign_while_threads_do():
+    if "HOLDFAST_TSAN_BUILD" in os.environ:
+        raise case.Skip("ThreadSanitizer does not follow forks")
+    with party("p256", "ed25519") as (stack, p):
+        references = [reference(stack, f"device-{algorithm}") for algorithm in ("p256", "ed25519")]
+        done = threads(stack, p, 4, 1000, 1000, *references)
+        assert done.stdout.startswith(b"4002 signatures") and not done.stderr, done
+        with stack.peer(ADMIN) as admin:
+            assert len(lines(exported(admin), "key.sign")) == 4002 + 2 * 1000
 
 
 # The store
