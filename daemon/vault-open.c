@@ -45,6 +45,7 @@ void vault_job_close(VaultJob *j)
         j->log = audit_log_free(j->log);
         j->store = store_close(j->store);
         j->identities = identities_free(j->identities);
+        j->registry = registry_free(j->registry);
         j->uses = uses_free(j->uses);
         j->catalogue = catalogue_free(j->catalogue);
         j->audit_fd = safe_close(j->audit_fd);
@@ -355,6 +356,7 @@ int vault_job_load(VaultJob *j)
         int r;
 
         j->identities = identities_free(j->identities);
+        j->registry = registry_free(j->registry);
         j->uses = uses_free(j->uses);
         j->catalogue = catalogue_free(j->catalogue);
         r = catalogue_new(j->keys_max, &j->catalogue);
@@ -363,7 +365,9 @@ int vault_job_load(VaultJob *j)
         if (!r)
                 r = identities_new(&j->identities);
         if (!r)
-                r = keystore_load(j->store, j->catalogue, j->uses, j->identities);
+                r = registry_new(&j->registry);
+        if (!r)
+                r = keystore_load(j->store, j->catalogue, j->uses, j->identities, j->registry);
         if (!r)
                 r = get_meta_u64(j->store, META_EPOCH, &j->epoch);
         if (!r)

@@ -52,6 +52,7 @@ typedef struct VaultJob {
         Catalogue *catalogue;
         Uses *uses;
         Identities *identities;
+        Registry *registry;
         Buffer slots;
         uint8_t slots_hash[32];
         uint64_t epoch;

@@ -257,6 +257,20 @@ static int copy_identity(void *userdata, const StoreIdentityRow *row)
         return store_put_identity(k->job->store, row);
 }
 
+static int copy_authority(void *userdata, const StoreAuthorityRow *row)
+{
+        Rekey *k = userdata;
+
+        return store_put_authority(k->job->store, row);
+}
+
+static int copy_certificate(void *userdata, const StoreCertificateRow *row)
+{
+        Rekey *k = userdata;
+
+        return store_put_certificate(k->job->store, row);
+}
+
 static int copy_meta(void *userdata, const char *key, Bytes value)
 {
         Rekey *k = userdata;
@@ -267,7 +281,8 @@ static int copy_meta(void *userdata, const char *key, Bytes value)
 static int copy_rows_open(Rekey *k)
 {
         static const StoreVisitor visitor = {
-                        .meta = copy_meta, .key = copy_key, .uses = copy_uses, .identity = copy_identity};
+                        .meta = copy_meta, .key = copy_key, .uses = copy_uses, .identity = copy_identity,
+                        .authority = copy_authority, .certificate = copy_certificate};
         VaultJob *j = k->job;
         StoreParams params = vault_job_store_params(j);
         StoreParams old = {.database_key = k->old_keys.database_key,

@@ -147,6 +147,7 @@ void vault_close(Daemon *d)
         v->log = audit_log_free(v->log);
         v->store = store_close(v->store);
         v->identities = identities_free(v->identities);
+        v->registry = registry_free(v->registry);
         v->uses = uses_free(v->uses);
         v->catalogue = catalogue_free(v->catalogue);
         v->keys = secret_free(v->keys);
@@ -182,6 +183,7 @@ static void take_over(Daemon *d, VaultJob *j)
         v->catalogue = TAKE_PTR(j->catalogue);
         v->uses = TAKE_PTR(j->uses);
         v->identities = TAKE_PTR(j->identities);
+        v->registry = TAKE_PTR(j->registry);
         v->store_id = j->keys.store_id;
         v->epoch = j->epoch;
         v->last_backup = j->last_backup;

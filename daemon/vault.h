@@ -52,6 +52,7 @@ typedef struct Vault {
         Catalogue *catalogue;
         Uses *uses;
         Identities *identities;
+        Registry *registry;
         Uuid store_id;
         uint8_t checkpoint_public[32];
         uint64_t epoch;

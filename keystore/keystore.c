@@ -20,6 +20,7 @@ typedef struct Load {
         Catalogue *catalogue;
         Uses *uses;
         Identities *identities;
+        Registry *registry;
 } Load;
 
 static int load_key(void *userdata, const StoreKeyRow *row)
@@ -66,11 +67,25 @@ static int load_identity(void *userdata, const StoreIdentityRow *row)
         return load->identities ? identities_load(load->identities, row) : 0;
 }
 
-int keystore_load(Store *store, Catalogue *catalogue, Uses *uses, Identities *identities)
+static int load_authority(void *userdata, const StoreAuthorityRow *row)
 {
-        static const StoreVisitor visitor = {
-                        .meta = load_meta, .key = load_key, .uses = load_uses, .identity = load_identity};
-        Load load = {.catalogue = catalogue, .uses = uses, .identities = identities};
+        Load *load = userdata;
+
+        return load->registry ? registry_load_authority(load->registry, row) : 0;
+}
+
+static int load_certificate(void *userdata, const StoreCertificateRow *row)
+{
+        Load *load = userdata;
+
+        return load->registry ? registry_load_certificate(load->registry, row) : 0;
+}
+
+int keystore_load(Store *store, Catalogue *catalogue, Uses *uses, Identities *identities, Registry *registry)
+{
+        static const StoreVisitor visitor = {.meta = load_meta, .key = load_key, .uses = load_uses, .identity = load_identity,
+                        .authority = load_authority, .certificate = load_certificate};
+        Load load = {.catalogue = catalogue, .uses = uses, .identities = identities, .registry = registry};
 
         return store_scan(store, &visitor, &load);
 }

@@ -304,6 +304,64 @@ int store_put_identity(Store *s, const StoreIdentityRow *row)
         return identity_is_valid(row) ? put_row(s, TABLE_IDENTITIES, cells) : HF_E_INVALID_ARGS;
 }
 
+int store_put_authority(Store *s, const StoreAuthorityRow *row)
+{
+        Cell cells[STORE_CELLS_MAX + 1] = {
+                        cell_text(row->name),
+                        cell_integer(row->version),
+                        cell_blob(BYTES_ARRAY(row->key.b)),
+                        cell_integer(row->kind),
+                        cell_text(row->parent),
+                        cell_integer(row->created),
+                        cell_integer(row->crl_number),
+                        cell_integer(row->crl_due),
+                        cell_integer(row->awake),
+                        cell_blob(row->certificate),
+                        cell_blob(row->chain),
+        };
+
+        assert(row->version > 0);
+        if (!name_is_valid(row->name) || (row->parent[0] && !name_is_valid(row->parent)) || row->kind < 1 || row->kind > 2 ||
+                        row->created > INT64_MAX || row->crl_number > INT64_MAX || row->crl_due > INT64_MAX ||
+                        row->awake > INT64_MAX || row->certificate.len > STORE_CERTIFICATE_MAX || row->chain.len > STORE_CHAIN_MAX)
+                return HF_E_INVALID_ARGS;
+        return put_row(s, TABLE_AUTHORITIES, cells);
+}
+
+static bool certificate_is_valid(const StoreCertificateRow *row)
+{
+        return name_is_valid(row->authority) && name_is_valid(row->profile) && row->status > _STORE_CERTIFICATE_INVALID &&
+               row->status < _STORE_CERTIFICATE_MAX && strlen(row->name) <= STORE_TEXT_MAX &&
+               strlen(row->domain) <= STORE_TEXT_MAX && strlen(row->text) <= STORE_TEXT_MAX &&
+               strlen(row->metadata) <= STORE_METADATA_MAX && row->issued <= INT64_MAX && row->expires <= INT64_MAX &&
+               row->revoked <= INT64_MAX && row->certificate.len > 0 && row->certificate.len <= STORE_CERTIFICATE_MAX;
+}
+
+int store_put_certificate(Store *s, const StoreCertificateRow *row)
+{
+        Cell cells[STORE_CELLS_MAX + 1] = {
+                        cell_blob(BYTES_ARRAY(row->serial)),
+                        cell_integer(row->version),
+                        cell_text(row->authority),
+                        cell_integer(row->status),
+                        cell_text(row->name),
+                        cell_text(row->profile),
+                        cell_text(row->domain),
+                        cell_text(row->metadata),
+                        cell_blob(BYTES_ARRAY(row->request)),
+                        cell_integer(row->issued),
+                        cell_integer(row->expires),
+                        cell_integer(row->revoked),
+                        cell_integer(row->reason),
+                        cell_text(row->text),
+                        cell_blob(BYTES_ARRAY(row->fingerprint)),
+                        cell_blob(row->certificate),
+        };
+
+        assert(row->version > 0);
+        return certificate_is_valid(row) ? put_row(s, TABLE_CERTIFICATES, cells) : HF_E_INVALID_ARGS;
+}
+
 static bool meta_key_is_valid(const char *key)
 {
         return name_is_valid(key) && strlen(key) <= STORE_META_KEY_MAX;
@@ -330,10 +388,10 @@ int store_set_seq(Store *s, uint64_t seq)
         return r;
 }
 
-int store_get_meta(Store *s, const char *key, Buffer *ret)
+/* Appends one column of the row of this id. */
+static int get_column(Store *s, TableId table, Cell id, int column, Buffer *ret)
 {
-        _cleanup_reset_ sqlite3_stmt *find = s->find[TABLE_META];
-        const Cell id = cell_text(key);
+        _cleanup_reset_ sqlite3_stmt *find = s->find[table];
         Cell value;
         OldRow row;
         int rc, r;
@@ -347,11 +405,21 @@ int store_get_meta(Store *s, const char *key, Buffer *ret)
                 return HF_E_NOTHING_TO_DO;
         if (rc != SQLITE_ROW)
                 return store_fail(s, rc, "the store cannot be read");
-        r = check_row(s, TABLE_META, find, &row);
+        r = check_row(s, table, find, &row);
         if (r)
                 return r;
-        cell_read(find, 2, &value);
+        cell_read(find, column, &value);
         return buffer_append(ret, value.bytes.data, value.bytes.len);
+}
+
+int store_get_meta(Store *s, const char *key, Buffer *ret)
+{
+        return get_column(s, TABLE_META, cell_text(key), 2, ret);
+}
+
+int store_get_certificate(Store *s, const uint8_t serial[static STORE_SERIAL_SIZE], Buffer *ret)
+{
+        return get_column(s, TABLE_CERTIFICATES, cell_blob(BYTES(serial, STORE_SERIAL_SIZE)), 15, ret);
 }
 
 /* The row of a table whose id is one text. */

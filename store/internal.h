@@ -11,13 +11,14 @@
 
 #define STORE_APPLICATION_ID 0x48464b31 /* "HFK1" */
 #define STORE_PAGE_SIZE 4096
-#define STORE_CELLS_MAX 16
+#define STORE_CELLS_MAX 16 /* without the tag */
 #define STORE_ROW_MAX (2 * STORE_CHAIN_MAX + 8192) /* canonical encoding of one row */
 
 #define META_ID "store.id"
 #define META_SEQ "seq"
 
-typedef enum TableId { TABLE_META, TABLE_KEYS, TABLE_USES, TABLE_IDENTITIES, _TABLE_MAX } TableId;
+typedef enum TableId { TABLE_META, TABLE_KEYS, TABLE_USES, TABLE_IDENTITIES, TABLE_AUTHORITIES, TABLE_CERTIFICATES,
+        _TABLE_MAX } TableId;
 
 typedef struct TableInfo {
         const char *name;
@@ -97,6 +98,12 @@ void row_name(const char *table, const Cell *cells, size_t n, char *ret, size_t 
 int row_decode_key(const Cell *cells, KeyAttributes *ret_attributes, StoreKeyRow *ret);
 int row_decode_uses(const Cell *cells, StoreUsesRow *ret);
 int row_decode_identity(const Cell *cells, StoreIdentityRow *ret);
+int row_decode_authority(const Cell *cells, StoreAuthorityRow *ret);
+/* The texts of a row, which have no NUL behind them in the database. */
+typedef struct CertificateTexts {
+        char name[STORE_TEXT_MAX + 1], domain[STORE_TEXT_MAX + 1], text[STORE_TEXT_MAX + 1], metadata[STORE_METADATA_MAX + 1];
+} CertificateTexts;
+int row_decode_certificate(const Cell *cells, CertificateTexts *texts, StoreCertificateRow *ret);
 /* Says which row is not as we wrote it; HF_E_STORE_DAMAGED. */
 int row_damaged(Store *s, const char *table, const Cell *cells, size_t n, const char *what);
 

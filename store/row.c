@@ -21,11 +21,18 @@ static const char *const uses_columns[] = {"key", "rule", "version", "spent"};
 static const char *const identities_columns[] = {"name", "version", "key", "issuer", "state", "layout", "created", "changed",
                 "not_before", "not_after", "chain", "trust", "pins", "plan"};
 
+static const char *const authorities_columns[] = {"name", "version", "key", "kind", "parent", "created", "crl_number",
+                "crl_due", "awake", "certificate", "chain"};
+static const char *const certificates_columns[] = {"serial", "version", "authority", "status", "name", "profile", "domain",
+                "metadata", "request", "issued", "expires", "revoked", "reason", "text", "fingerprint", "certificate"};
+
 const TableInfo store_tables[_TABLE_MAX] = {
                 [TABLE_META] = {"meta", meta_columns, ELEMENTSOF(meta_columns), 1},
                 [TABLE_KEYS] = {"keys", keys_columns, ELEMENTSOF(keys_columns), 1},
                 [TABLE_USES] = {"uses", uses_columns, ELEMENTSOF(uses_columns), 2},
                 [TABLE_IDENTITIES] = {"identities", identities_columns, ELEMENTSOF(identities_columns), 1},
+                [TABLE_AUTHORITIES] = {"authorities", authorities_columns, ELEMENTSOF(authorities_columns), 1},
+                [TABLE_CERTIFICATES] = {"certificates", certificates_columns, ELEMENTSOF(certificates_columns), 1},
 };
 
 static int cell_encode(const Cell *cell, Buffer *ret)
@@ -265,6 +272,69 @@ int row_decode_identity(const Cell *cells, StoreIdentityRow *ret)
         row.changed = (uint64_t)cells[7].integer;
         row.not_before = (uint64_t)cells[8].integer;
         row.not_after = (uint64_t)cells[9].integer;
+        *ret = row;
+        return 0;
+}
+
+int row_decode_authority(const Cell *cells, StoreAuthorityRow *ret)
+{
+        StoreAuthorityRow row = {};
+
+        if (!take_name(&cells[0], row.name) || !is_integer(&cells[1], UINT32_MAX) || !take_uuid(&cells[2], &row.key) ||
+                        !is_integer(&cells[3], 2) || cells[3].integer == 0 || !take_word(&cells[4], row.parent) ||
+                        !is_integer(&cells[5], INT64_MAX) || !is_integer(&cells[6], INT64_MAX) ||
+                        !is_integer(&cells[7], INT64_MAX) || !is_integer(&cells[8], INT64_MAX) ||
+                        !take_blob(&cells[9], STORE_CERTIFICATE_MAX, &row.certificate) ||
+                        !take_blob(&cells[10], STORE_CHAIN_MAX, &row.chain))
+                return HF_E_STORE_DAMAGED;
+        row.version = (uint32_t)cells[1].integer;
+        row.kind = (uint8_t)cells[3].integer;
+        row.created = (uint64_t)cells[5].integer;
+        row.crl_number = (uint64_t)cells[6].integer;
+        row.crl_due = (uint64_t)cells[7].integer;
+        row.awake = (uint64_t)cells[8].integer;
+        *ret = row;
+        return 0;
+}
+
+static bool take_text(const Cell *cell, size_t max, char *ret)
+{
+        if (cell->kind != CELL_TEXT || cell->bytes.len > max || memchr(cell->bytes.data, 0, cell->bytes.len))
+                return false;
+        memcpy(ret, cell->bytes.data, cell->bytes.len);
+        ret[cell->bytes.len] = 0;
+        return true;
+}
+
+static bool take_fixed(const Cell *cell, uint8_t *ret, size_t len)
+{
+        if (cell->kind != CELL_BLOB || cell->bytes.len != len)
+                return false;
+        memcpy(ret, cell->bytes.data, len);
+        return true;
+}
+
+int row_decode_certificate(const Cell *cells, CertificateTexts *texts, StoreCertificateRow *ret)
+{
+        StoreCertificateRow row = {.name = texts->name, .domain = texts->domain, .text = texts->text, .metadata = texts->metadata};
+
+        if (!take_fixed(&cells[0], row.serial, sizeof(row.serial)) || !is_integer(&cells[1], UINT32_MAX) ||
+                        !take_name(&cells[2], row.authority) || !is_integer(&cells[3], _STORE_CERTIFICATE_MAX - 1) ||
+                        cells[3].integer == 0 || !take_text(&cells[4], STORE_TEXT_MAX, texts->name) ||
+                        !take_name(&cells[5], row.profile) || !take_text(&cells[6], STORE_TEXT_MAX, texts->domain) ||
+                        !take_text(&cells[7], STORE_METADATA_MAX, texts->metadata) ||
+                        !take_fixed(&cells[8], row.request, sizeof(row.request)) || !is_integer(&cells[9], INT64_MAX) ||
+                        !is_integer(&cells[10], INT64_MAX) || !is_integer(&cells[11], INT64_MAX) ||
+                        !is_integer(&cells[12], UINT8_MAX) || !take_text(&cells[13], STORE_TEXT_MAX, texts->text) ||
+                        !take_fixed(&cells[14], row.fingerprint, sizeof(row.fingerprint)) ||
+                        !take_blob(&cells[15], STORE_CERTIFICATE_MAX, &row.certificate))
+                return HF_E_STORE_DAMAGED;
+        row.version = (uint32_t)cells[1].integer;
+        row.status = (StoreCertificateStatus)cells[3].integer;
+        row.issued = (uint64_t)cells[9].integer;
+        row.expires = (uint64_t)cells[10].integer;
+        row.revoked = (uint64_t)cells[11].integer;
+        row.reason = (uint8_t)cells[12].integer;
         *ret = row;
         return 0;
 }

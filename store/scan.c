@@ -80,6 +80,27 @@ static int visit_identity(Scan *scan, const Cell *cells)
         return scan->visitor && scan->visitor->identity ? scan->visitor->identity(scan->userdata, &row) : 0;
 }
 
+static int visit_authority(Scan *scan, const Cell *cells)
+{
+        StoreAuthorityRow row;
+
+        if (row_decode_authority(cells, &row))
+                return row_damaged(scan->s, "authorities", cells, store_tables[TABLE_AUTHORITIES].n_columns,
+                                "not in its form");
+        return scan->visitor && scan->visitor->authority ? scan->visitor->authority(scan->userdata, &row) : 0;
+}
+
+static int visit_certificate(Scan *scan, const Cell *cells)
+{
+        StoreCertificateRow row;
+        CertificateTexts texts;
+
+        if (row_decode_certificate(cells, &texts, &row))
+                return row_damaged(scan->s, "certificates", cells, store_tables[TABLE_CERTIFICATES].n_columns,
+                                "not in its form");
+        return scan->visitor && scan->visitor->certificate ? scan->visitor->certificate(scan->userdata, &row) : 0;
+}
+
 static int visit(Scan *scan, TableId id, const Cell *cells)
 {
         switch (id) {
@@ -91,6 +112,10 @@ static int visit(Scan *scan, TableId id, const Cell *cells)
                 return visit_uses(scan, cells);
         case TABLE_IDENTITIES:
                 return visit_identity(scan, cells);
+        case TABLE_AUTHORITIES:
+                return visit_authority(scan, cells);
+        case TABLE_CERTIFICATES:
+                return visit_certificate(scan, cells);
         case _TABLE_MAX:
                 return 0;
         }

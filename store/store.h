@@ -27,7 +27,7 @@
 
 #define STORE_FILE "store.db"
 #define STORE_LOCK_FILE "lock"
-#define STORE_SCHEMA 2 /* the newest schema this program knows */
+#define STORE_SCHEMA 3 /* the newest schema this program knows */
 #define STORE_DIGEST_SIZE 32
 #define STORE_META_KEY_MAX 64
 #define STORE_META_VALUE_MAX 4096
@@ -35,6 +35,10 @@
 #define STORE_PINS_MAX 16
 #define STORE_PIN_SIZE 32
 #define STORE_PLAN_MAX 4096
+#define STORE_CERTIFICATE_MAX 16384 /* bytes of DER */
+#define STORE_SERIAL_SIZE 16
+#define STORE_TEXT_MAX 256 /* bytes of a text about a certificate */
+#define STORE_METADATA_MAX 1024
 
 typedef struct Store Store;
 typedef struct StoreBackup StoreBackup;
@@ -125,6 +129,47 @@ typedef struct StoreIdentityRow {
         Bytes plan;         /* empty for manual; at most STORE_PLAN_MAX */
 } StoreIdentityRow;
 
+typedef struct StoreAuthorityRow {
+        char name[NAME_SIZE];
+        uint32_t version;
+        Uuid key;
+        uint8_t kind; /* 1 root, 2 intermediate */
+        char parent[NAME_SIZE]; /* the authority here that signs it; "" where it is elsewhere */
+        uint64_t created;
+        uint64_t crl_number, crl_due;
+        uint64_t awake;    /* until when it signs; STORE_AWAKE_ALWAYS */
+        Bytes certificate; /* DER; empty until it is signed */
+        Bytes chain;       /* DER of those above it, nearest first */
+} StoreAuthorityRow;
+
+#define STORE_AWAKE_ALWAYS ((uint64_t)INT64_MAX)
+
+typedef enum StoreCertificateStatus {
+        _STORE_CERTIFICATE_INVALID = 0,
+        STORE_CERTIFICATE_PENDING = 1, /* its serial is taken, its signature not there yet */
+        STORE_CERTIFICATE_ACTIVE = 2,
+        STORE_CERTIFICATE_REVOKED = 3,
+        STORE_CERTIFICATE_SUPERSEDED = 4,
+        _STORE_CERTIFICATE_MAX,
+} StoreCertificateStatus;
+
+typedef struct StoreCertificateRow {
+        uint8_t serial[STORE_SERIAL_SIZE];
+        uint32_t version;
+        char authority[NAME_SIZE];
+        StoreCertificateStatus status;
+        const char *name;     /* texts: UTF-8, at most STORE_TEXT_MAX bytes */
+        char profile[NAME_SIZE];
+        const char *domain;
+        const char *metadata; /* at most STORE_METADATA_MAX */
+        uint8_t request[32];
+        uint64_t issued, expires, revoked; /* microseconds since 1970, 0: not */
+        uint8_t reason;
+        const char *text;
+        uint8_t fingerprint[32]; /* all zero while it is pending */
+        Bytes certificate;       /* DER; while it is pending, what is to be signed */
+} StoreCertificateRow;
+
 #define STORE_USES_FORFEITED ((uint64_t)INT64_MAX)
 
 /* What store_scan() calls back with; a NULL function skips that table's rows (their tags are checked all the
@@ -135,6 +180,8 @@ typedef struct StoreVisitor {
         int (*key)(void *userdata, const StoreKeyRow *row); /* destroyed ones too */
         int (*uses)(void *userdata, const StoreUsesRow *row);
         int (*identity)(void *userdata, const StoreIdentityRow *row);
+        int (*authority)(void *userdata, const StoreAuthorityRow *row);
+        int (*certificate)(void *userdata, const StoreCertificateRow *row); /* in the order in which they came */
 } StoreVisitor;
 
 /*
@@ -150,6 +197,8 @@ int store_check(Store *s);
 
 /* Appends the value of a meta row, its tag checked. HF_E_NOTHING_TO_DO if there is none. */
 int store_get_meta(Store *s, const char *key, Buffer *ret);
+/* Appends the DER of a certificate (or what is to be signed of a pending one), its tag checked. HF_E_NOTHING_TO_DO. */
+int store_get_certificate(Store *s, const uint8_t serial[static STORE_SERIAL_SIZE], Buffer *ret);
 /* Seq of the last committed (or, inside a transaction, written) change. */
 uint64_t store_seq(const Store *s);
 
@@ -179,6 +228,8 @@ int store_begin(Store *s);
 int store_put_key(Store *s, const StoreKeyRow *row);
 int store_put_uses(Store *s, const StoreUsesRow *row);
 int store_put_identity(Store *s, const StoreIdentityRow *row);
+int store_put_authority(Store *s, const StoreAuthorityRow *row);
+int store_put_certificate(Store *s, const StoreCertificateRow *row);
 int store_put_meta(Store *s, const char *key, Bytes value);
 /* HF_E_NOTHING_TO_DO if there is no such row. Deletes all uses rows of a key (those of a destroyed one). */
 int store_delete_uses(Store *s, const Uuid *key);

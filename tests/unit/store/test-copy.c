@@ -14,8 +14,8 @@
 
 /* A table more, and one made anew with its rows, as a later release may do. */
 #define NEXT_SCHEMA                                                                                          \
-        "CREATE TABLE certificates (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, tag BLOB NOT NULL);"   \
-        "INSERT INTO certificates VALUES (1, 1, x'00');"                                                     \
+        "CREATE TABLE novelties (id INTEGER PRIMARY KEY, version INTEGER NOT NULL, tag BLOB NOT NULL);"   \
+        "INSERT INTO novelties VALUES (1, 1, x'00');"                                                     \
         "ALTER TABLE uses RENAME TO uses_old; CREATE TABLE uses (key BLOB NOT NULL, rule TEXT NOT NULL,"     \
         " version INTEGER NOT NULL, spent INTEGER NOT NULL CHECK (spent >= 0), tag BLOB NOT NULL,"           \
         " PRIMARY KEY (key, rule)); INSERT INTO uses SELECT * FROM uses_old; DROP TABLE uses_old;"
@@ -39,8 +39,47 @@ static StoreIdentityRow sample_identity(uint32_t version)
         };
 }
 
+static StoreAuthorityRow sample_authority(void)
+{
+        return (StoreAuthorityRow){
+                        .name = "root",
+                        .version = 1,
+                        .key = sample_key(2).uuid,
+                        .kind = 1,
+                        .created = 1700000000000000ULL,
+                        .crl_number = 7,
+                        .crl_due = 1800000000000000ULL,
+                        .awake = STORE_AWAKE_ALWAYS,
+                        .certificate = bytes_str("certificate"),
+        };
+}
+
+static StoreCertificateRow sample_certificate(void)
+{
+        return (StoreCertificateRow){
+                        .serial = {1, 2, 3},
+                        .version = 1,
+                        .authority = "root",
+                        .status = STORE_CERTIFICATE_REVOKED,
+                        .name = "pump 7",
+                        .profile = "device",
+                        .domain = "shop.example",
+                        .metadata = "",
+                        .request = {9},
+                        .issued = 1700000000000000ULL,
+                        .expires = 1800000000000000ULL,
+                        .revoked = 1700000000000001ULL,
+                        .reason = 1,
+                        .text = "lost",
+                        .fingerprint = {8},
+                        .certificate = bytes_str("der"),
+        };
+}
+
 static Store *filled(Place *p, unsigned keys)
 {
+        StoreAuthorityRow authority = sample_authority();
+        StoreCertificateRow certificate = sample_certificate();
         StoreIdentityRow identity = sample_identity(1);
         StoreUsesRow uses = {.key = sample_key(1).uuid, .rule = "r", .spent = 5, .version = 1};
         Store *s = place_create(p);
@@ -49,6 +88,8 @@ static Store *filled(Place *p, unsigned keys)
         assert_int_equal(store_begin(s), 0);
         assert_int_equal(store_put_uses(s, &uses), 0);
         assert_int_equal(store_put_identity(s, &identity), 0);
+        assert_int_equal(store_put_authority(s, &authority), 0);
+        assert_int_equal(store_put_certificate(s, &certificate), 0);
         assert_int_equal(store_commit(s), STORE_COMMITTED);
         return s;
 }
@@ -191,7 +232,7 @@ static void test_old_store_migrates_and_the_previous_one_stays(void **state)
         /* Going back: this release again, with the copy it left. */
         store_migration_set_extra(NULL);
         assert_int_equal(check(p, "store.db", &info), HF_E_STORE_TOO_NEW);
-        assert_int_equal(check(p, "store.db.2", &info), 0);
+        assert_int_equal(check(p, "store.db.3", &info), 0);
         assert_memory_equal(info.digest, old, 32);
         assert_int_equal(info.keys, 20);
 }
@@ -267,10 +308,38 @@ static int count_identity(void *userdata, const StoreIdentityRow *row)
         return 0;
 }
 
-static void expect_fixture(Store *s, unsigned identities)
+static int count_authority(void *userdata, const StoreAuthorityRow *row)
 {
-        static const StoreVisitor visitor = {.key = count, .identity = count_identity};
-        unsigned counts[5] = {};
+        const StoreAuthorityRow expected = sample_authority();
+        unsigned *counts = userdata;
+
+        counts[5]++;
+        assert_string_equal(row->name, expected.name);
+        assert_int_equal(row->crl_number, expected.crl_number);
+        assert_true(row->awake == expected.awake && bytes_equal(row->certificate, expected.certificate));
+        return 0;
+}
+
+static int count_certificate(void *userdata, const StoreCertificateRow *row)
+{
+        const StoreCertificateRow expected = sample_certificate();
+        unsigned *counts = userdata;
+
+        counts[5]++;
+        assert_memory_equal(row->serial, expected.serial, sizeof(row->serial));
+        assert_string_equal(row->name, expected.name);
+        assert_string_equal(row->text, expected.text);
+        assert_int_equal(row->status, expected.status);
+        assert_int_equal(row->revoked, expected.revoked);
+        return 0;
+}
+
+/* `authorities`: rows of the CA there are. */
+static void expect_fixture(Store *s, unsigned identities, unsigned authorities)
+{
+        static const StoreVisitor visitor = {.key = count, .identity = count_identity, .authority = count_authority,
+                        .certificate = count_certificate};
+        unsigned counts[6] = {};
 
         assert_int_equal(store_scan(s, &visitor, counts), 0);
         assert_int_equal(store_check(s), 0);
@@ -278,10 +347,11 @@ static void expect_fixture(Store *s, unsigned identities)
         assert_int_equal(counts[STORE_KEY_DESTROYED], 1);
         assert_int_equal(counts[3], 1);
         assert_int_equal(counts[4], identities);
+        assert_int_equal(counts[5], authorities);
 }
 
 /* The store that a release of that schema made opens as it is, and migrates to the next schema there is. */
-static void expect_old_store(Place *p, const char *file, uint32_t schema, unsigned identities)
+static void expect_old_store(Place *p, const char *file, uint32_t schema, unsigned identities, unsigned authorities)
 {
         const StoreParams params = place_params(p);
         int vectors = open(VECTORS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -294,7 +364,7 @@ static void expect_old_store(Place *p, const char *file, uint32_t schema, unsign
         buffer_deinit(&b);
         assert_int_equal(store_open(p->fd, &params, &p->reason, &s), 0);
         assert_int_equal(store_schema(s), schema);
-        expect_fixture(s, identities);
+        expect_fixture(s, identities, authorities);
         assert_int_equal(store_seq(s), 5);
         store_close(s);
 
@@ -302,19 +372,24 @@ static void expect_old_store(Place *p, const char *file, uint32_t schema, unsign
         s = place_open(p);
         migrate(&s, 6);
         assert_int_equal(store_schema(s), schema == STORE_SCHEMA ? STORE_SCHEMA + 1 : STORE_SCHEMA);
-        expect_fixture(s, identities);
+        expect_fixture(s, identities, authorities);
         store_close(s);
         store_migration_set_extra(NULL);
 }
 
 static void test_store_of_schema_1_still_opens_and_migrates(void **state)
 {
-        expect_old_store(*state, "schema-1.db", 1, 0);
+        expect_old_store(*state, "schema-1.db", 1, 0, 0);
 }
 
 static void test_store_of_schema_2_still_opens_and_migrates(void **state)
 {
-        expect_old_store(*state, "schema-2.db", 2, 1);
+        expect_old_store(*state, "schema-2.db", 2, 1, 0);
+}
+
+static void test_store_of_schema_3_still_opens_and_migrates(void **state)
+{
+        expect_old_store(*state, "schema-3.db", 3, 1, 2);
 }
 
 #define WITH_PLACE(f) cmocka_unit_test_setup_teardown(f, place_setup, place_teardown)
@@ -363,6 +438,7 @@ int main(int argc, char **argv)
                         WITH_PLACE(test_migration_that_fails_changes_nothing),
                         WITH_PLACE(test_store_of_schema_1_still_opens_and_migrates),
                         WITH_PLACE(test_store_of_schema_2_still_opens_and_migrates),
+                        WITH_PLACE(test_store_of_schema_3_still_opens_and_migrates),
         };
 
         if (argc == 3 && strcmp(argv[1], "--make-fixture") == 0)

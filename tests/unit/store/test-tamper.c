@@ -407,17 +407,17 @@ static void test_newer_schema_is_left_untouched(void **state)
         sqlite3 *db;
 
         closed_store(p, 3, digest);
-        edit(p, "PRAGMA user_version=3");
-        refused(p, HF_E_STORE_TOO_NEW, "schema 3");
+        edit(p, "PRAGMA user_version=4");
+        refused(p, HF_E_STORE_TOO_NEW, "schema 4");
 
         /* The same while the newer program's last changes are still in the WAL. */
         db = place_sql(p, STORE_FILE);
-        sql_run(db, "PRAGMA user_version=4; CREATE TABLE novelty (a, tag)");
+        sql_run(db, "PRAGMA user_version=5; CREATE TABLE novelty (a, tag)");
         Buffer file = file_read(p->fd, STORE_FILE), wal = file_read(p->fd, "store.db-wal");
         assert_int_equal(sqlite3_close(db), SQLITE_OK);
         file_write(p->fd, STORE_FILE, file.data, file.len, 0600);
         file_write(p->fd, "store.db-wal", wal.data, wal.len, 0600);
-        refused(p, HF_E_STORE_TOO_NEW, "schema 4");
+        refused(p, HF_E_STORE_TOO_NEW, "schema 5");
         buffer_deinit(&file);
         buffer_deinit(&wal);
 }

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The registry of a private CA
+ *
+ * Its authorities, and every certificate they ever issued, without their bytes: about 400 bytes a certificate in memory, the DER
+ * stays in the store. Certificates are found by serial, by fingerprint, by what was asked for and by name, and are listed in
+ * the order in which they were issued. Room is made before a row is written, so that applying a change after COMMIT cannot fail:
+ *
+ *         store_begin, registry_put_..., store_set_seq, ... log line ..., store_commit, registry_apply
+ */
+#include "store/store.h"
+
+#define AUTHORITIES_MAX 64
+#define REGISTRY_CERTIFICATES_MAX 1000000
+
+typedef struct Registry Registry;
+
+/* Immutable and counted; the row's spans and texts lie behind it, but a certificate's bytes do not. */
+typedef struct AuthorityEntry {
+        unsigned refs;
+        StoreAuthorityRow row;
+        uint8_t data[];
+} AuthorityEntry;
+
+typedef struct CertificateEntry {
+        unsigned refs;
+        size_t at; /* place in the order of issue */
+        StoreCertificateRow row;
+        char data[];
+} CertificateEntry;
+
+AuthorityEntry *authority_ref(AuthorityEntry *e);
+AuthorityEntry *authority_unref(AuthorityEntry *e); /* returns NULL; NULL is fine */
+DEFINE_CLEANUP(AuthorityEntry, authority_unref)
+CertificateEntry *certificate_ref(CertificateEntry *e);
+CertificateEntry *certificate_unref(CertificateEntry *e);
+DEFINE_CLEANUP(CertificateEntry, certificate_unref)
+
+int registry_new(Registry **ret);
+Registry *registry_free(Registry *r);
+DEFINE_CLEANUP(Registry, registry_free)
+/* At load. HF_E_STORE_DAMAGED if it is there already. */
+int registry_load_authority(Registry *r, const StoreAuthorityRow *row);
+int registry_load_certificate(Registry *r, const StoreCertificateRow *row);
+
+/* Borrowed until the next change; NULL behind the last, or where there is none. In order of name. */
+AuthorityEntry *registry_authority_at(const Registry *r, size_t i);
+AuthorityEntry *registry_authority(const Registry *r, const char *name);
+/* In the order of issue. */
+size_t registry_count(const Registry *r);
+CertificateEntry *registry_at(const Registry *r, size_t i);
+CertificateEntry *registry_find_serial(const Registry *r, const uint8_t serial[static STORE_SERIAL_SIZE]);
+CertificateEntry *registry_find_fingerprint(const Registry *r, const uint8_t fingerprint[static 32]);
+/* The last one that was asked for in these words. */
+CertificateEntry *registry_find_request(const Registry *r, const uint8_t request[static 32]);
+/* A serial or fingerprint in hex, or a name: then the last one issued under it. */
+CertificateEntry *registry_find(const Registry *r, const char *text);
+
+/* What one change does: at most one authority and two certificates. */
+typedef struct RegistryChange {
+        AuthorityEntry *authority;
+        CertificateEntry *certificates[2];
+        size_t n_certificates;
+} RegistryChange;
+
+void registry_change_deinit(RegistryChange *c);
+#define _cleanup_registry_change_ __attribute__((cleanup(registry_change_deinit)))
+
+/* In a transaction, each adds to *change: writes the row, new or over the one there is; its version is seen to here.
+ * HF_E_LIMIT_EXCEEDED, HF_E_INVALID_ARGS, -ENOMEM, and what store_put_...() returns. */
+int registry_put_authority(Store *store, Registry *r, const StoreAuthorityRow *row, RegistryChange *change);
+int registry_put_certificate(Store *store, Registry *r, const StoreCertificateRow *row, RegistryChange *change);
+/* After COMMIT; cannot fail. Does not free the change. */
+void registry_apply(Registry *r, RegistryChange *change);
+
+/* "active", "expired" (by the time given), ... */
+const char *certificate_status(const StoreCertificateRow *row, uint64_t now);

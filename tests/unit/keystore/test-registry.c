@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The registry: what is found by serial, fingerprint, request and name, also after it was changed and loaded again. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "keystore/keystore.h"
+
+typedef struct Box {
+        char path[64];
+        int fd;
+        Store *store;
+        Registry *all;
+} Box;
+
+static const uint8_t keys[2][32] = {{1}, {2}};
+static const StoreParams params = {.id = {{1}}, .database_key = keys[0], .log_key = keys[1]};
+
+static int setup(void **state)
+{
+        Box *b = calloc(1, sizeof(*b));
+        StoreReason reason;
+
+        strcpy(b->path, "/tmp/holdfast-test-XXXXXX");
+        assert_non_null(mkdtemp(b->path));
+        b->fd = open(b->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_int_equal(store_create(b->fd, &params, &reason, &b->store), 0);
+        assert_int_equal(registry_new(&b->all), 0);
+        *state = b;
+        return 0;
+}
+
+static int teardown(void **state)
+{
+        Box *b = *state;
+        char command[128];
+
+        registry_free(b->all);
+        store_close(b->store);
+        close(b->fd);
+        snprintf(command, sizeof(command), "rm -rf '%s'", b->path);
+        free(b);
+        return system(command);
+}
+
+static StoreCertificateRow row(uint32_t n, const char *name)
+{
+        StoreCertificateRow r = {.authority = "ca", .status = STORE_CERTIFICATE_PENDING, .name = name, .profile = "device",
+                        .domain = "d", .metadata = "", .text = "", .expires = 100, .certificate = bytes_str("tbs")};
+
+        r.serial[0] = 1;
+        memcpy(r.serial + 8, &n, sizeof(n));
+        memcpy(r.request, &n, sizeof(n));
+        r.request[31] = 1;
+        return r;
+}
+
+static void put(Box *b, const StoreCertificateRow *r)
+{
+        _cleanup_registry_change_ RegistryChange change = {};
+
+        assert_int_equal(store_begin(b->store), 0);
+        assert_int_equal(registry_put_certificate(b->store, b->all, r, &change), 0);
+        assert_int_equal(store_commit(b->store), STORE_COMMITTED);
+        registry_apply(b->all, &change);
+}
+
+static void load_again(Box *b)
+{
+        StoreReason reason;
+
+        b->store = store_close(b->store);
+        b->all = registry_free(b->all);
+        assert_int_equal(store_open(b->fd, &params, &reason, &b->store), 0);
+        assert_int_equal(registry_new(&b->all), 0);
+        assert_int_equal(keystore_load(b->store, NULL, NULL, NULL, b->all), 0);
+}
+
+static void expect(Box *b, uint32_t n)
+{
+        assert_int_equal(registry_count(b->all), n);
+        for (uint32_t i = 0; i < n; i++) {
+                char name[16];
+                StoreCertificateRow r = row(i, "");
+                CertificateEntry *e = registry_find_serial(b->all, r.serial);
+                uint8_t fingerprint[32] = {7};
+
+                snprintf(name, sizeof(name), "n%u", i);
+                memcpy(fingerprint + 1, &i, sizeof(i));
+                assert_non_null(e);
+                assert_ptr_equal(e, registry_at(b->all, i));
+                assert_string_equal(e->row.name, name);
+                assert_ptr_equal(e, registry_find_request(b->all, r.request));
+                assert_ptr_equal(e, registry_find_fingerprint(b->all, fingerprint));
+                assert_ptr_equal(e, registry_find(b->all, name));
+                assert_int_equal(e->row.version, 2);
+        }
+}
+
+static void test_thousands_are_found_by_all_their_names_and_in_their_order(void **state)
+{
+        const uint32_t n = 3000;
+        Box *b = *state;
+
+        for (uint32_t i = 0; i < n; i++) {
+                char name[16];
+                StoreCertificateRow r;
+
+                snprintf(name, sizeof(name), "n%u", i);
+                r = row(i, name);
+                put(b, &r);
+                r.status = STORE_CERTIFICATE_ACTIVE;
+                r.fingerprint[0] = 7;
+                memcpy(r.fingerprint + 1, &i, sizeof(i));
+                put(b, &r);
+        }
+        expect(b, n);
+        load_again(b);
+        expect(b, n);
+        assert_null(registry_at(b->all, n));
+        assert_null(registry_find(b->all, "n3000"));
+        assert_null(registry_find_fingerprint(b->all, (uint8_t[32]){0}));
+}
+
+static void test_of_one_name_the_last_one_issued_is_found(void **state)
+{
+        StoreCertificateRow rows[] = {row(1, "pump"), row(2, "pump"), row(3, "other")};
+        char serial[33];
+        Box *b = *state;
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                put(b, &rows[i]);
+        assert_memory_equal(registry_find(b->all, "pump")->row.serial, rows[1].serial, 16);
+        rows[0].status = STORE_CERTIFICATE_SUPERSEDED;
+        put(b, &rows[0]);
+        assert_memory_equal(registry_find(b->all, "pump")->row.serial, rows[1].serial, 16);
+        hex_encode(rows[0].serial, 16, serial);
+        assert_int_equal(registry_find(b->all, serial)->row.status, STORE_CERTIFICATE_SUPERSEDED);
+        load_again(b);
+        assert_memory_equal(registry_find(b->all, "pump")->row.serial, rows[1].serial, 16);
+}
+
+static void test_an_authority_is_put_and_changed(void **state)
+{
+        StoreAuthorityRow root = {.name = "root", .kind = 1, .crl_number = 1, .certificate = bytes_str("der"), .chain = bytes_str("x")};
+        _cleanup_registry_change_ RegistryChange first = {}, second = {};
+        Box *b = *state;
+
+        assert_int_equal(store_begin(b->store), 0);
+        assert_int_equal(registry_put_authority(b->store, b->all, &root, &first), 0);
+        assert_null(registry_authority(b->all, "root"));
+        assert_int_equal(store_commit(b->store), STORE_COMMITTED);
+        registry_apply(b->all, &first);
+        root.crl_number = 9;
+        assert_int_equal(store_begin(b->store), 0);
+        assert_int_equal(registry_put_authority(b->store, b->all, &root, &second), 0);
+        assert_int_equal(store_commit(b->store), STORE_COMMITTED);
+        registry_apply(b->all, &second);
+        load_again(b);
+        assert_int_equal(registry_authority(b->all, "root")->row.crl_number, 9);
+        assert_true(bytes_equal(registry_authority(b->all, "root")->row.chain, bytes_str("x")));
+        assert_null(registry_authority_at(b->all, 1));
+}
+
+static void test_a_status_follows_the_clock(void **state)
+{
+        StoreCertificateRow r = row(1, "x");
+
+        (void)state;
+        assert_string_equal(certificate_status(&r, 0), "pending");
+        r.status = STORE_CERTIFICATE_ACTIVE;
+        assert_string_equal(certificate_status(&r, 99), "active");
+        assert_string_equal(certificate_status(&r, 100), "expired");
+        r.status = STORE_CERTIFICATE_REVOKED;
+        assert_string_equal(certificate_status(&r, 100), "revoked");
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                        cmocka_unit_test_setup_teardown(test_thousands_are_found_by_all_their_names_and_in_their_order, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_of_one_name_the_last_one_issued_is_found, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_an_authority_is_put_and_changed, setup, teardown),
+                        cmocka_unit_test(test_a_status_follows_the_clock),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
