@@ -31,7 +31,7 @@ text = open(page).read().replace("\\", "")
 missing = sorted(name for name in declared if name not in text)
 if missing:
     failures.append(f"not in {page}: {missing}")
-if len(declared) < 20:
+if len(declared) < 6:
     failures.append(f"only {len(declared)} functions found: this test reads the headers wrongly")
 
 print("\n".join(failures) or f"{len(declared)} functions")
