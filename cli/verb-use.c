@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/secret.h"
-#include "cli/cli.h"
+#include "cli/cms.h"
 #include "dbus/names.h"
 
 #define SEALED_MAX (HF_MESSAGE_MAX + 64)
@@ -56,6 +56,8 @@ static int run_sign(Cli *cli)
         CallArgs args = {0};
         int r;
 
+        if (cli->options.cms)
+                return cms_run(cli);
         r = input_read(cli, input_path(cli), HF_MESSAGE_MAX, &message);
         if (r)
                 return r;
@@ -162,8 +164,8 @@ static int run_random(Cli *cli)
 }
 
 const Verb verbs_use[] = {
-                {NULL, "sign", "KEY [FILE]", 1, 2, "scheme encoding digest output base64",
-                                "Sign a message of up to 64 KiB", run_sign},
+                {NULL, "sign", "KEY [FILE]", 1, 2, "scheme encoding digest cms output base64",
+                                "Sign a message of up to 64 KiB, or with --cms a file", run_sign},
                 {NULL, "decrypt", "KEY [FILE]", 1, 2, "scheme oaep-label output base64",
                                 "Decrypt with RSA-OAEP", run_decrypt},
                 {NULL, "agree", "KEY [PEER]", 1, 2, "salt info length output base64",

@@ -232,12 +232,11 @@ bool cert_usage_from_string(const char *text, CertUsage *ret)
         return false;
 }
 
-/* All bits are set where the extension is not there. */
+/* All bits are set where the extension is not there. anyExtendedKeyUsage names none (RFC 5280 section 4.2.1.12
+ * leaves that to us), as OpenSSL has it. */
 static bool permits(X509 *x, uint32_t wanted)
 {
-        uint32_t extended = X509_get_extended_key_usage(x);
-
-        return (extended & XKU_ANYEKU) || (extended & wanted) == wanted;
+        return (X509_get_extended_key_usage(x) & wanted) == wanted;
 }
 
 static bool leaf_permits(X509 *leaf, CertUsage usage)

@@ -30,7 +30,7 @@ typedef struct CertCheck {
         const CertCrls *crls; /* NULL: revocation is not looked at; else each certificate below the anchor needs a list */
         bool ignore_stale_crl;
         const CertPins *pins;   /* NULL or empty: any key */
-        const Bytes public_key; /* SubjectPublicKeyInfo the leaf has to be for; empty: any */
+        Bytes public_key;       /* SubjectPublicKeyInfo the leaf has to be for; empty: any */
         CertUsage usage;
         const char *host; /* name or address; NULL: any */
         uint64_t time;    /* microseconds since 1970; 0: now */

@@ -63,24 +63,6 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
         return 0;
 }
 
-/* Which alert tells the peer best. */
-static int verify_error(const FindingList *findings)
-{
-        switch (findings->items[0].kind) {
-        case FINDING_EXPIRED:
-        case FINDING_NOT_YET_VALID:
-                return X509_V_ERR_CERT_HAS_EXPIRED;
-        case FINDING_REVOKED:
-                return X509_V_ERR_CERT_REVOKED;
-        case FINDING_UNTRUSTED:
-                return X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY;
-        case FINDING_HOST_MISMATCH:
-                return X509_V_ERR_HOSTNAME_MISMATCH;
-        default:
-                return X509_V_ERR_CERT_REJECTED;
-        }
-}
-
 static int check_peer(const Try *t, X509_STORE_CTX *store)
 {
         const HandshakeParams *p = t->params;
@@ -93,10 +75,11 @@ static int check_peer(const Try *t, X509_STORE_CTX *store)
                 return r;
         cert_chain_fingerprint(chain, t->result->fingerprint);
         t->result->not_after = cert_chain_not_after(chain);
-        return cert_check(&(CertCheck){.chain = chain, .whose = FINDING_OF_PEER, .anchors = p->anchors, .crls = p->crls,
-                                          .pins = p->identity ? &p->identity->pins : NULL, .usage = CERT_USAGE_SERVER,
-                                          .host = p->host},
-                        t->findings);
+        return cert_check_peer(&(CertCheck){.chain = chain, .whose = FINDING_OF_PEER, .anchors = p->anchors,
+                                               .crls = p->identity ? p->identity->crls : NULL,
+                                               .pins = p->identity ? &p->identity->pins : NULL,
+                                               .usage = CERT_USAGE_SERVER, .host = p->host},
+                        store, t->findings);
 }
 
 static int on_verify(X509_STORE_CTX *store, void *userdata)
@@ -106,10 +89,7 @@ static int on_verify(X509_STORE_CTX *store, void *userdata)
 
         if (r < 0)
                 t->machine = r;
-        if (t->findings->n == 0 && r == 0)
-                return 1;
-        X509_STORE_CTX_set_error(store, t->findings->n > 0 ? verify_error(t->findings) : X509_V_ERR_OUT_OF_MEM);
-        return 0;
+        return t->findings->n == 0 && r == 0;
 }
 
 static int anybody(X509_STORE_CTX *store, void *userdata)

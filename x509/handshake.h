@@ -18,7 +18,6 @@ typedef struct HandshakeParams {
         const CertIdentity *identity; /* NULL: no certificate of ours */
         const CertKey *key;           /* with an identity */
         const CertAnchors *anchors;   /* whom the peer's chain has to end in */
-        const CertCrls *crls;         /* NULL: revocation is not looked at */
         uint64_t timeout;             /* microseconds, for all of it */
 } HandshakeParams;
 

@@ -81,6 +81,7 @@ void cert_identity_clear(CertIdentity *identity)
 {
         cert_chain_unref(identity->chain);
         cert_anchors_unref(identity->anchors);
+        cert_crls_free(identity->crls);
         buffer_deinit(&identity->reference);
         buffer_deinit(&identity->public_key);
         *identity = (CertIdentity){.chain = NULL};
@@ -126,11 +127,16 @@ static int load_chain(int fd, FindingList *findings, CertIdentity *identity)
 static int load_trust(int fd, FindingList *findings, CertIdentity *identity)
 {
         _cleanup_buffer_ Buffer anchors = BUFFER_INIT(CERT_ANCHORS_FILE_MAX), pins = BUFFER_INIT(PINS_FILE_MAX);
+        _cleanup_buffer_ Buffer crls = BUFFER_INIT(CERT_CRL_FILE_MAX);
         int r;
 
         r = read_file(fd, "ca.pem", false, findings, &anchors);
         if (r == 0 && anchors.len > 0)
                 r = cert_anchors_parse(buffer_bytes(&anchors), findings, &identity->anchors);
+        if (r == 0)
+                r = read_file(fd, "crl.pem", false, findings, &crls);
+        if (r == 0 && crls.len > 0)
+                r = cert_crls_parse(buffer_bytes(&crls), findings, &identity->crls);
         if (r == 0)
                 r = read_file(fd, "pins.txt", false, findings, &pins);
         return r ? r : cert_pins_parse(buffer_bytes(&pins), findings, &identity->pins);

@@ -5,8 +5,8 @@
  * An identity as its files say it
  *
  * The directory DIR/NAME is opened once, so that all files are of one generation however often the link is switched
- * meanwhile. cert.pem and key.pem (the reference) have to be there; chain.pem, ca.pem and pins.txt may be missing. Nothing is
- * asked of holdfastd.
+ * meanwhile. cert.pem and key.pem (the reference) have to be there; chain.pem, ca.pem, crl.pem and pins.txt may be missing. Nothing
+ * is asked of holdfastd.
  */
 #include "x509/check.h"
 
@@ -16,6 +16,7 @@
 typedef struct CertIdentity {
         CertChain *chain;
         CertAnchors *anchors; /* NULL: there is no ca.pem */
+        CertCrls *crls;       /* NULL: there is no crl.pem */
         CertPins pins;
         Buffer reference;  /* key.pem as it is */
         Buffer public_key; /* SubjectPublicKeyInfo out of it */

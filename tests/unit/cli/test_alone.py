@@ -43,8 +43,8 @@ def test_usage_errors_exit_with_2_and_say_so_once():
 
 
 def test_without_a_daemon_every_verb_that_needs_one_exits_with_7():
-    needs_none = (["help"], ["version"], ["audit", "verify"], ["attest", "verify"],
-                  ["exec"], ["watch"])
+    needs_none = (["help"], ["version"], ["audit", "verify"], ["attest", "verify"], ["verify"],
+                  ["cert", "check"], ["exec"], ["watch"])
     arguments = {"key create": ["k"], "key import": ["k", "/dev/null"], "random": ["1"], "slot add": ["credential"],
                  "slot change": ["1"], "slot reseal": ["1"], "key attest": ["k", "--nonce", "00"], "slot remove": ["1"], "policy explain": ["sign"],
                  "policy grant": ["k", "r"], "backup": ["/tmp/none"],

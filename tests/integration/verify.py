@@ -1,0 +1,384 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+holdfast verify against two judges, `openssl verify` and GnuTLS' certtool, over a corpus of good and bad chains made here.
+"""
+import contextlib
+import datetime
+import json
+import os
+import pathlib
+import random
+import subprocess
+import tempfile
+
+import case
+from certificates import DAY, NOW, Authority, Certificate, build, parts, spare_key
+from cryptography import x509
+
+HOLDFAST = pathlib.Path(os.environ["HOLDFAST_BUILD"]) / "cli/holdfast"
+ANY_EXTENSION = x509.ObjectIdentifier("1.3.6.1.4.1.55555.1")
+OTHER_EXTENSION = x509.ObjectIdentifier("1.3.6.1.4.1.55555.2")
+
+
+class Case:
+    """
+    A leaf, intermediates, roots and lists, and the verdict. openssl and gnutls are the judges' where they differ by design, and
+    then `why` says what the design is.
+    """
+
+    def __init__(self, label, good, leaf, others=(), roots=(), crls=None, openssl=None, gnutls=None, why=None, word=None):
+        self.label, self.good, self.leaf, self.others, self.roots, self.word = label, good, leaf, others, roots, word
+        authorities = [c for c in (*others, *roots) if isinstance(c, Authority)]
+        self.crls = [a.crl() for a in authorities] if crls is None else crls
+        self.openssl = good if openssl is None else openssl
+        self.gnutls = good if gnutls is None else gnutls
+        assert why or self.openssl == self.gnutls == good, label
+        self.why = why
+
+
+def holdfast(*words, **options):
+    return subprocess.run([HOLDFAST, "verify", *map(str, words)], capture_output=True, timeout=60,
+                          env={"PATH": os.environ["PATH"], "HOLDFAST_TLS": "/nonexistent", "HOLDFAST_SOCKET": "/nonexistent"}, **options)
+
+
+def judge_openssl(d, *words):
+    for option, name in ("-untrusted", "others.pem"), ("-CRLfile", "crls.pem"):
+        words += (option, d / name) if (d / name).stat().st_size else ()
+    done = subprocess.run(["openssl", "verify", "-x509_strict", "-auth_level", "2", "-crl_check_all", "-no-CApath", "-no-CAstore",
+                           "-CAfile", d / "roots.pem", *words, d / "leaf.pem"], capture_output=True, timeout=60)
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+def judge_gnutls(d, *words):
+    crl = ["--load-crl", d / "crls.pem"] if (d / "crls.pem").stat().st_size else []
+    done = subprocess.run(["certtool", "--verify", "--verify-profile", "medium", "--load-ca-certificate", d / "roots.pem", *crl, "--infile",
+                           d / "chain.pem", *words], capture_output=True, timeout=60)
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+def lay_out(d, c):
+    files = {"leaf.pem": [c.leaf], "others.pem": c.others, "roots.pem": c.roots, "crls.pem": c.crls, "chain.pem": [c.leaf, *c.others]}
+    for name, items in files.items():
+        (d / name).write_bytes(b"".join(i.pem for i in items))
+
+
+@contextlib.contextmanager
+def directory():
+    with tempfile.TemporaryDirectory(prefix="hf-verify-") as d:
+        yield pathlib.Path(d)
+
+
+# The corpus
+
+
+def shapes():
+    """Chains as people have them: depth and kinds of keys."""
+    for kind in "p256", "p384", "rsa2048", "rsa3072", "ed25519", "p521":
+        root = Authority("root", kind=kind)
+        yield f"{kind} depth 2", root.issue(kind=kind), (), root
+        inter = root.under("inter", kind=kind, pathlen=0)
+        yield f"{kind} depth 3", inter.issue(kind=kind), (inter,), root
+    root = Authority("root", kind="p384", pathlen=2)
+    one = root.under("one", kind="rsa2048", pathlen=1)
+    two = one.under("two", pathlen=0)
+    yield "mixed depth 4", two.issue(kind="ed25519"), (two, one), root
+
+
+def good_cases():
+    for label, leaf, others, root in shapes():
+        yield Case(label, True, leaf, others, [root])
+        yield Case(f"{label}, others trusted as well", True, leaf, others, [Authority("stranger"), root],
+                   crls=[a.crl() for a in (*others, root)])
+        yield Case(f"{label}, another is revoked", True, leaf, others, [root],
+                   crls=[a.crl(a.issue("other.test")) for a in (*others, root)])
+    root = Authority("root")
+    inter = root.under("inter")
+    yield Case("no extended key usage", True, root.issue(eku=()), [], [root])
+    yield Case("no key usage", True, root.issue(ku=None), [], [root])
+    yield Case("unknown extension that is not critical", True,
+               root.issue(extra=[(x509.UnrecognizedExtension(ANY_EXTENSION, b"\x05\x00"), False)]), [], [root])
+    yield Case("chain out of order", True, inter.issue(), [Authority("stranger"), inter], [root], crls=[inter.crl(), root.crl()])
+    yield Case("root sent along", True, inter.issue(), [inter, root], [root], crls=[inter.crl(), root.crl()])
+    yield Case("last day far away", True, root.issue(days=365 * 20), [], [root])
+    yield Case("path of exactly the length", True, root.under("a", pathlen=0).issue(), [root.under("a", pathlen=0)], [root])
+    within = x509.NameConstraints([x509.DNSName("fleet.test")], None)
+    bounded = root.under("bounded", constraints=within)
+    yield Case("inside the name constraints", True, bounded.issue("a.fleet.test"), [bounded], [root])
+
+
+def one_bad(label, leaf, others, root, **options):
+    return Case(label, False, leaf, others, [root], **options)
+
+
+def bad_validity(root, inter, kind):
+    yield one_bad(f"{kind} expired", inter.issue(kind=kind, since=-30, days=-1), [inter], root, word="expired")
+    yield one_bad(f"{kind} not yet valid", inter.issue(kind=kind, since=1), [inter], root, word="not-yet-valid")
+    old = root.under("old", kind=kind, since=-60, days=-1)
+    yield one_bad(f"{kind} intermediate expired", old.issue(kind=kind), [old], root, word="expired")
+    early = root.under("early", kind=kind, since=1)
+    yield one_bad(f"{kind} intermediate not yet valid", early.issue(kind=kind), [early], root, word="not-yet-valid")
+    past = Authority("past", kind=kind, since=-60, days=-1)
+    yield one_bad(f"{kind} root expired", past.issue(kind=kind), [], past, word="expired")
+
+
+def bad_signature(root, inter, kind):
+    stranger = spare_key(kind, "stranger")
+    yield one_bad(f"{kind} signed by another key", Certificate(build("device.test", spare_key(kind), inter, signer=stranger), None),
+                  [inter], root, word="bad-signature")
+    forged = Authority("inter", issuer=root, kind=kind, signer=stranger)
+    yield one_bad(f"{kind} intermediate signed by another key", forged.issue(kind=kind), [forged], root, word="bad-signature")
+    leaf = inter.issue(kind=kind)
+    yield one_bad(f"{kind} one letter changed", leaf.changed(b"device.test", b"devise.test"), [inter], root, word="bad-signature")
+    yield one_bad(f"{kind} unknown root", inter.issue(kind=kind), [inter], Authority("another", kind=kind), word="untrusted",
+                  crls=[inter.crl(), root.crl()])
+    yield one_bad(f"{kind} intermediate left out", inter.issue(kind=kind), [], root, word="untrusted", crls=[inter.crl(), root.crl()])
+    alone = Authority("device.test", kind=kind, ca=False, ku=("digital_signature",))
+    yield one_bad(f"{kind} signed by itself", alone, [], root, crls=[root.crl()], word="untrusted")
+    twin = Authority("root", key=stranger)
+    yield one_bad(f"{kind} root of the same name", Certificate(build("device.test", spare_key(kind), twin), None), [], root,
+                  crls=[root.crl()])
+
+
+def bad_authority(root, inter, kind):
+    leaf = root.issue("leaf", kind=kind)
+    below = Certificate(build("below", spare_key(kind), Named("leaf", leaf.key)), None)
+    yield one_bad(f"{kind} issued by a leaf", below, [leaf], root, crls=[root.crl()], word="bad-chain")
+    no_basic = root.under("nobasic", kind=kind, basic=False)
+    yield one_bad(f"{kind} issuer without basic constraints", no_basic.issue(kind=kind), [no_basic], root, word="bad-chain")
+    no_ca = root.under("noca", kind=kind, ca=False)
+    yield one_bad(f"{kind} issuer that is CA:FALSE", no_ca.issue(kind=kind), [no_ca], root, word="bad-chain")
+    no_sign = root.under("nosign", kind=kind, ku=("digital_signature", "crl_sign"))
+    yield one_bad(f"{kind} issuer without keyCertSign", no_sign.issue(kind=kind), [no_sign], root, word="bad-chain")
+    short = root.under("short", kind=kind, pathlen=0)
+    deep = short.under("deep", kind=kind)
+    yield one_bad(f"{kind} path too long", deep.issue(kind=kind), [deep, short], root, word="bad-chain")
+    within = x509.NameConstraints([x509.DNSName("fleet.test")], None)
+    bounded = root.under("bounded", kind=kind, constraints=within)
+    yield one_bad(f"{kind} outside the permitted names", bounded.issue(kind=kind), [bounded], root, word="bad-chain")
+    without = x509.NameConstraints(None, [x509.DNSName("device.test")])
+    barred = root.under("barred", kind=kind, constraints=without)
+    yield one_bad(f"{kind} inside the excluded names", barred.issue(kind=kind), [barred], root, word="bad-chain")
+
+
+class Named:
+    """What build() asks of an issuer."""
+
+    def __init__(self, cn, key):
+        self.cn, self.key = cn, key
+
+
+def bad_extension(root, inter, kind):
+    unknown = x509.UnrecognizedExtension(ANY_EXTENSION, b"\x05\x00")
+    other = x509.UnrecognizedExtension(OTHER_EXTENSION, b"\x05\x00")
+    yield one_bad(f"{kind} unknown critical extension", inter.issue(kind=kind, extra=[(unknown, True)]), [inter], root, word="bad-chain")
+    odd = root.under("odd", kind=kind, extra=[(unknown, True)])
+    yield one_bad(f"{kind} unknown critical extension of an issuer", odd.issue(kind=kind), [odd], root, word="bad-chain")
+    twice = inter.issue(kind=kind, extra=[(unknown, False), (other, False)]).changed(
+        bytes.fromhex("2b0601040183b20302"), bytes.fromhex("2b0601040183b20301"), inter)
+    yield one_bad(f"{kind} extension twice", twice, [inter], root, word="malformed", openssl=True,
+                  why="OpenSSL passes unknown extensions over, however many")
+
+
+def bad_revocation(root, inter, kind):
+    leaf = inter.issue(kind=kind)
+    also = [root.crl()]
+    yield one_bad(f"{kind} revoked", leaf, [inter], root, crls=[inter.crl(leaf), *also], word="revoked")
+    yield one_bad(f"{kind} revoked for a reason", leaf, [inter], root, crls=[inter.crl(leaf, reason=x509.ReasonFlags.key_compromise), *also],
+                  word="revoked")
+    yield one_bad(f"{kind} on hold", leaf, [inter], root, crls=[inter.crl(leaf, reason=x509.ReasonFlags.certificate_hold), *also],
+                  word="revoked")
+    yield one_bad(f"{kind} intermediate revoked", leaf, [inter], root, crls=[inter.crl(), root.crl(inter)], word="revoked")
+    passive = "certtool takes the lists as they are: whether one is missing, stale or signed by its issuer is not asked"
+    yield one_bad(f"{kind} list missing", leaf, [inter], root, crls=also, gnutls=True, why=passive, word="no-crl")
+    yield one_bad(f"{kind} list of the root missing", leaf, [inter], root, crls=[inter.crl()], gnutls=True, why=passive, word="no-crl")
+    yield one_bad(f"{kind} list stale", leaf, [inter], root, crls=[inter.crl(last=-10, following=-1), *also], gnutls=True, why=passive,
+                  word="crl-stale")
+    yield one_bad(f"{kind} list of another issuer", leaf, [inter], root, crls=[Authority("stranger", kind=kind).crl(), *also], gnutls=True,
+                  why=passive, word="no-crl")
+    forged = inter.crl(key=spare_key(kind, "stranger"))
+    yield one_bad(f"{kind} list signed by another key", leaf, [inter], root, crls=[forged, *also], gnutls=True, why=passive, word="crl-invalid")
+    mute = root.under("mute", kind=kind, ku=("key_cert_sign", "digital_signature"))
+    yield one_bad(f"{kind} issuer may not sign lists", mute.issue(kind=kind), [mute], root, word="crl-invalid", gnutls=True,
+                  why=passive)
+
+
+def bad_strength():
+    weak = {"rsa1024": "weak-key", "p224": "weak-key"}
+    root = Authority("root")
+    for kind, word in weak.items():
+        stricter = {"openssl": True, "gnutls": True, "why": "112 bits are enough for both judges, for us P-256 is the least"} if kind == "p224" else {}
+        yield one_bad(f"leaf with {kind}", root.issue(key=spare_key(kind)), [], root, word=word, **stricter)
+        under = root.under("weak", kind=kind)
+        yield one_bad(f"issuer with {kind}", under.issue(), [under], root, word=word, **stricter)
+    old = Authority("root", kind="rsa2048")
+    yield one_bad("SHA-1", old.issue(digest="sha1"), [], old, word="weak-signature")
+    under = old.under("inter", digest="sha1")
+    yield one_bad("SHA-1 of an issuer", under.issue(), [under], old, word="weak-signature")
+    small = Authority("small", kind="rsa1024")
+    yield one_bad("root with rsa1024", small.issue(), [], small, word="weak-key")
+
+
+def strict_only():
+    """What RFC 5280 wants and X509_STRICT checks."""
+    lenient = "GnuTLS does not ask for it"
+    root = Authority("root")
+    bare = root.under("bare", identifiers=False)
+    yield one_bad("no key identifiers", bare.issue(identifiers=False), [bare], root, gnutls=True, why=lenient, word="bad-chain")
+    soft = root.under("soft", critical_basic=False)
+    yield one_bad("basic constraints of a CA not critical", soft.issue(), [soft], root, gnutls=True, why=lenient, word="bad-chain")
+    yield one_bad("no subject and no names", root.issue(subject=x509.Name([]), dns=()), [], root, gnutls=True, why=lenient)
+    yield one_bad("keyCertSign without being a CA", root.issue(ku=("digital_signature", "key_cert_sign")), [], root, gnutls=True,
+                  why=lenient, word="bad-chain")
+
+
+def mutilated():
+    """A certificate with a byte changed, cut or put in, from a fixed seed: whoever signs does not sign this."""
+    chance = random.Random(5280)
+    root = Authority("root")
+    leaf = root.issue()
+    for i in range(60):
+        at = chance.randrange(4, len(leaf.der))
+        der = bytearray(leaf.der)
+        der[at] ^= 1 << chance.randrange(8)
+        yield one_bad(f"byte {at} changed ({i})", Certificate(bytes(der), None), [], root)
+    for i in range(12):
+        at = chance.randrange(1, len(leaf.der))
+        yield one_bad(f"cut at {at} ({i})", Certificate(leaf.der[:at], None), [], root)
+    tbs, algorithm, signature = parts(leaf.der)
+    ber = "the judges read BER where it is a certificate still; two encodings would be two fingerprints of one certificate"
+    yield one_bad("indefinite length", Certificate(b"\x30\x80" + tbs + algorithm + signature + b"\0\0", None), [], root, word="malformed",
+                  openssl=True, gnutls=False, why=ber)
+    body = tbs + algorithm + signature
+    padded = b"\x30\x83\0" + len(body).to_bytes(2, "big") + body
+    yield one_bad("length not the shortest", Certificate(padded, None), [], root, word="malformed", openssl=True, gnutls=True, why=ber)
+    yield one_bad("something behind the end", Certificate(leaf.der + b"\0", None), [], root, word="malformed", openssl=True, gnutls=False,
+                  why=ber)
+
+
+def corpus():
+    yield from good_cases()
+    for kind in "p256", "rsa2048", "ed25519":
+        root = Authority("root", kind=kind)
+        inter = root.under("inter", kind=kind)
+        for family in bad_validity, bad_signature, bad_authority, bad_extension, bad_revocation:
+            yield from family(root, inter, kind)
+    yield from bad_strength()
+    yield from strict_only()
+    yield from mutilated()
+
+
+def disagreements(d, c):
+    """What somebody says that is not as the table has it."""
+    lay_out(d, c)
+    done = holdfast(d / "chain.pem", "--trust", d / "roots.pem", *(["--crl", d / "crls.pem"] if c.crls else []))
+    if (done.returncode == 0) != c.good or (not c.good and done.returncode not in (8, 10)):
+        yield f"{c.label}: holdfast gave {done.returncode}: {done.stdout.decode()} {done.stderr.decode()}"
+    if c.word and not any(f"({c.word})" in line for line in done.stderr.decode().splitlines()):
+        yield f"{c.label}: holdfast does not say {c.word}: {done.stderr.decode()}"
+    for name, expected, judge in (("openssl", c.openssl, judge_openssl), ("certtool", c.gnutls, judge_gnutls)):
+        verdict, said = judge(d)
+        if verdict != expected:
+            yield f"{c.label}: {name} says {verdict}: {said.decode(errors='replace')[:600]}"
+
+
+def test_two_judges_agree_over_the_corpus():
+    with directory() as d:
+        cases = list(corpus())
+        found = [complaint for c in cases for complaint in disagreements(d, c)]
+        good = sum(c.good for c in cases)
+        print(f"{len(cases)} chains, {good} good and {len(cases) - good} bad; differing by design: "
+              f"openssl {sum(c.openssl != c.good for c in cases)}, certtool {sum(c.gnutls != c.good for c in cases)}")
+        assert not found, "\n".join(found)
+        assert len(cases) >= 200 and good >= 40
+
+
+# What one sees
+
+
+def test_the_report_has_a_line_for_each_question():
+    root = Authority("root")
+    inter = root.under("inter")
+    with directory() as d:
+        lay_out(d, Case("x", True, inter.issue(days=12, eku=("client",)), [inter], [root]))
+        done = holdfast(d / "chain.pem", "--trust", d / "roots.pem", "--crl", d / "crls.pem", "--purpose", "client")
+        lines = done.stdout.decode().splitlines()
+        assert done.returncode == 0 and lines[0] == "[PASS] Certificate is VALID" and not done.stderr, done
+        begins = ["[PASS] Signature: ", "[PASS] Expiry: Valid from ", "[WARN] Days left: 11 days left", "[PASS] Revocation: ",
+                  "[PASS] Key usage: May be used as client.", "[PASS] Fingerprint: SHA-256 "]
+        assert len(lines) == 7 and all(line.startswith(b) for line, b in zip(lines[1:], begins)), lines
+        known = subprocess.run(["openssl", "x509", "-in", d / "leaf.pem", "-noout", "-fingerprint", "-sha256"], capture_output=True).stdout
+        assert lines[6].split()[-1] == known.decode().strip().split("=")[1].replace(":", "").lower()
+        done = holdfast(d / "chain.pem", "--trust", d / "roots.pem", "--purpose", "server", "--json")
+        report = json.loads(done.stdout)
+        assert done.returncode == 10 and not report["valid"] and report["findings"][0]["finding"] == "wrong-usage", report
+        assert [line["state"] for line in report["lines"]] == ["PASS", "PASS", "WARN", "WARN", "FAIL", "PASS"], report
+
+
+def test_the_exit_code_tells_who_is_not_trusted_from_what_is_not_to_be_used():
+    root = Authority("root")
+    leaf, late = root.issue(), root.issue(days=-1, since=-9)
+    with directory() as d:
+        for trust, which, code in ((root, leaf, 0), (root, late, 10), (Authority("another"), leaf, 8)):
+            lay_out(d, Case("x", True, which, [], [trust]))
+            done = holdfast(d / "chain.pem", "--trust", d / "roots.pem")
+            assert done.returncode == code, done
+            assert done.stdout.startswith(b"[PASS] Certificate is VALID" if code == 0 else b"[FAIL] Certificate is INVALID")
+        lay_out(d, Case("x", True, leaf, [], [root]))
+        assert holdfast(d / "chain.pem").returncode == 8  # the system trusts nobody of ours
+        assert holdfast(d / "none.pem", "--trust", d / "roots.pem").returncode == 3
+        (d / "none.pem").write_bytes(b"hello")
+        assert holdfast(d / "none.pem", "--trust", d / "roots.pem").returncode == 10
+        assert holdfast(d / "chain.pem", "--trust", d / "none.pem").returncode == 2
+        assert holdfast(d / "chain.pem", "--purpose", "everything").returncode == 2
+
+
+def test_another_time_gives_another_verdict():
+    root = Authority("root", days=400)
+    with directory() as d:
+        lay_out(d, Case("x", True, root.issue(days=30), [], [root]))
+        for day, code in ((0, 0), (29, 0), (31, 10), (-3, 10)):
+            at = (NOW + day * DAY).strftime("%Y-%m-%dT%H:%M:%SZ")
+            done = holdfast(d / "chain.pem", "--trust", d / "roots.pem", "--at", at)
+            openssl = judge_openssl_at(d, NOW + day * DAY)
+            assert (done.returncode, openssl) == (code, code == 0), (day, done, openssl)
+        assert holdfast(d / "chain.pem", "--trust", d / "roots.pem", "--at", "tomorrow").returncode == 2
+
+
+def judge_openssl_at(d, when):
+    seconds = int((when - datetime.datetime(1970, 1, 1)).total_seconds())
+    return subprocess.run(["openssl", "verify", "-x509_strict", "-attime", str(seconds), "-CAfile", d / "roots.pem", d / "leaf.pem"],
+                          capture_output=True).returncode == 0
+
+
+def test_usages_are_judged_as_openssl_judges_them():
+    root = Authority("root")
+    with directory() as d:
+        for eku in ((), ("client",), ("server",), ("client", "server"), ("code-signing",), ("any",)):
+            for inter_eku in (), ("client",), ("server", "client"):
+                inter = root.under("inter", eku=inter_eku)
+                lay_out(d, Case("x", True, inter.issue(eku=eku), [inter], [root]))
+                for purpose, flag in ("client", "sslclient"), ("server", "sslserver"):
+                    done = holdfast(d / "chain.pem", "--trust", d / "roots.pem", "--purpose", purpose)
+                    judged = judge_openssl(d, "-purpose", flag)[0]
+                    assert (done.returncode == 0) == judged, (eku, inter_eku, purpose, done, judged)
+
+
+def test_what_is_no_certificate_is_refused_in_words():
+    root = Authority("root")
+    leaf = root.issue()
+    with directory() as d:
+        (d / "roots.pem").write_bytes(root.pem)
+        for content, words in ((b"", b"no certificate"), (leaf.key_pem, b"private key"), (leaf.pem + leaf.key_pem, b"private key"),
+                               (leaf.pem * 17, b"more than 16"), (leaf.pem.replace(b"M", b"*", 3), b"not base64"),
+                               (root.crl().pem, b"another kind"), (b"x" * 300000, None)):
+            (d / "x.pem").write_bytes(content)
+            done = holdfast(d / "x.pem", "--trust", d / "roots.pem")
+            assert done.returncode == (10 if words else 2) and (words or b"MessageTooLarge") in done.stderr, (words, done)
+        for content in leaf.pem.replace(b"\n", b"\r\n"), leaf.pem.rstrip(b"\n"), b"Bag Attributes\n" + leaf.pem, leaf.der:
+            (d / "x.pem").write_bytes(content)
+            assert holdfast(d / "x.pem", "--trust", d / "roots.pem").returncode == 0, content
+
+
+if __name__ == "__main__":
+    case.main()
