@@ -40,6 +40,8 @@
 #define CALLER U64_REQUIRED("uid"), U64("pid"), STR("unit"), STR("label"), STR("road"), STR("rule")
 #define KEY UUID_REQUIRED("key"), STR_REQUIRED("name")
 #define STATE HEX_REQUIRED("state")
+/* A key with its certificates: its own name, and the key's. */
+#define IDENTITY STR_REQUIRED("identity"), KEY
 /* Items of one SignMany carry the same `call`, the sequence number of its first line. */
 #define USE KEY, CALLER, STR("scheme"), HEX("digest"), U64("size"), U64("call"), U64("item"), U64("job")
 /* The last effective change, and one that waits for its `done` or `undone`. */
@@ -48,6 +50,10 @@
 
 /* Sorted by name: audit_event_find() bisects, a test checks. */
 static const AuditEvent events[] = {
+                {"cert.removed", AUDIT_EVENT_CHANGE, {STATE, IDENTITY, CALLER}},
+                {"cert.set", AUDIT_EVENT_CHANGE,
+                                {STATE, IDENTITY, STR_REQUIRED("issuer"), HEX_REQUIRED("certificate"),
+                                                U64_REQUIRED("not-after"), CALLER}},
                 {"checkpoint", AUDIT_EVENT_RESERVE, {STR_REQUIRED("note"), CHANGES, STR("next-key")}},
                 {"denied", 0,
                                 {STR_REQUIRED("wanted"), UUID_OPTIONAL("key"), STR("name"),
@@ -71,7 +77,7 @@ static const AuditEvent events[] = {
                 {"key.import", AUDIT_EVENT_CHANGE,
                                 {STATE, KEY, STR_REQUIRED("algorithm"), STR_REQUIRED("purpose"),
                                                 STR_REQUIRED("protection"), HEX("public"), CALLER}},
-                {"key.lost", AUDIT_EVENT_CHANGE, {STATE, KEY, STR_REQUIRED("reason"), HEX("public"), CALLER}},
+                {"key.lost", AUDIT_EVENT_CHANGE, {STATE, KEY, STR_REQUIRED("reason"), HEX("public"), STR("identities"), CALLER}},
                 {"key.mac", AUDIT_EVENT_USE, {USE}},
                 {"key.random", 0, {U64_REQUIRED("size"), CALLER}},
                 {"key.retire", AUDIT_EVENT_CHANGE, {STATE, KEY, STR("reason"), CALLER}},
@@ -109,6 +115,7 @@ static const AuditEvent events[] = {
                 {"store.stop", AUDIT_EVENT_RESERVE, {STR("reason")}},
                 {"store.unlock", 0, {SLOT, CALLER}},
                 {"store.upgrade", AUDIT_EVENT_CHANGE, {STATE, U64_REQUIRED("from"), U64_REQUIRED("to")}},
+                {"tls.rewritten", 0, {STR_REQUIRED("identity"), STR_REQUIRED("reason")}},
                 {"undone", AUDIT_EVENT_RESERVE, {U64_REQUIRED("ref"), STR("reason")}},
                 {"unlock.failed", 0, {STR_REQUIRED("reason"), U64("slot"), STR("kind"), CALLER}},
                 {"use.lost", AUDIT_EVENT_USE | AUDIT_EVENT_RESERVE, {STR("reason")}},

@@ -31,8 +31,7 @@ static const OptionRow rows[] = {
                 TEXT("algorithm", 'a', algorithm, "ALGORITHM",
                                 "p256 p384 ed25519 rsa2048 rsa3072 rsa4096 x25519 hmac-sha256 aes256"),
                 TEXT("purpose", 'p', purpose, "PURPOSE",
-                                "sign decrypt agree mac seal; default: the algorithm's usual one; "
-                                "verify: any client client-only server client-server code-signing ocsp"),
+                                "sign decrypt agree mac seal; default: the algorithm's usual one"),
                 TEXT("protection", 0, protection, "WHERE", "Where the key lives: software (default) or tpm"),
                 TEXT("for", 0, for_user, "USER",
                                 "Print the rule that lets USER use it; as root, write it and reload"),
@@ -45,11 +44,6 @@ static const OptionRow rows[] = {
                                 "sign: the input is a digest; key create: allow this for the key"),
                 FLAG("retired", 0, retired, "Retired keys too"),
                 FLAG("base64", 0, base64, "Print the result in base64"),
-                TEXT("connect", 0, connect, "HOST[:PORT]", "Make a handshake with this peer (port 443)"),
-                TEXT("timeout", 0, timeout, "SECONDS", "Give the peer so long, 1 to 600 (default 15)"),
-                TEXT("at", 0, at, "TIME", "As of then instead of now: 2026-11-21, 2026-11-21T10:00:00Z, or 7d ago"),
-                TEXT("crl", 0, crl, "FILE", "Revocation lists (PEM, or one in DER) of all CAs in the chain"),
-                TEXT("cms", 0, cms, "FILE", "sign: the file to sign, detached; verify: the signature"),
                 TEXT("aad", 0, aad, "TEXT", "Associated data, or @FILE"),
                 TEXT("salt", 0, salt, "TEXT", "HKDF salt, or @FILE"),
                 TEXT("info", 0, info, "TEXT", "HKDF info, or @FILE"),
@@ -84,10 +78,22 @@ static const OptionRow rows[] = {
                 TEXT("since", 0, since, "TIME",
                                 "Only later records: 2026-11-21, 2026-11-21T10:00:00Z, or 90s 15min 2h 7d "
                                 "ago"),
-                TEXT("key", 'k', key, "KEY", "audit: checkpoint key or a file with it; slot: device key; attest: its file; cert: the key, NAME when left out"),
+                TEXT("key", 'k', key, "KEY", "audit: checkpoint key or a file with it; slot: device key; attest: its file"),
                 TEXT("chain", 0, chain, "FILE", "The certificate, then its intermediates (PEM)"),
                 TEXT("trust", 0, trust, "FILE", "Certificates (PEM) of those whom peers' certificates must lead to"),
-                MANY("pin", pins, "PIN", "sha256//BASE64 of a peer's public key, as curl has it; may be repeated"),
+                {.noun = "cert",
+                                .name = "pin",
+                                .kind = OPTION_MANY,
+                                .offset = offsetof(Options, pins),
+                                .argument = "PIN",
+                                .help = "sha256//BASE64 of a peer's public key, as curl has it; may be repeated"},
+                {.noun = "cert",
+                                .name = "key",
+                                .letter = 'k',
+                                .kind = OPTION_TEXT,
+                                .offset = offsetof(Options, key),
+                                .argument = "KEY",
+                                .help = "The key by name or UUID; default: the one of this NAME"},
                 TEXT("layout", 0, layout, "LAYOUT", "Files for programs: pem (default), local or named"),
                 TEXT("nonce", 0, nonce, "HEX", "What the statement must answer, 1 to 64 bytes"),
                 TEXT("nonce-file", 0, nonce_file, "FILE", "The same, raw bytes in a file"),
@@ -107,12 +113,15 @@ static const OptionRow rows[] = {
 #define ROWS_MAX 96
 _Static_assert(ELEMENTSOF(rows) <= ROWS_MAX, "tables of options_parse() have room for all rows");
 
-const OptionRow *options_find(const char *name, size_t len)
+const OptionRow *options_find(const char *noun, const char *name, size_t len)
 {
+        const OptionRow *found = NULL;
+
         for (size_t i = 0; i < ELEMENTSOF(rows); i++)
-                if (strlen(rows[i].name) == len && strncmp(rows[i].name, name, len) == 0)
-                        return &rows[i];
-        return NULL;
+                if (strlen(rows[i].name) == len && strncmp(rows[i].name, name, len) == 0 &&
+                                (!rows[i].noun ? !found : noun && strcmp(rows[i].noun, noun) == 0))
+                        found = &rows[i];
+        return found;
 }
 
 typedef struct Getopt {
@@ -121,11 +130,11 @@ typedef struct Getopt {
         size_t n, n_letters;
 } Getopt;
 
-static void add_names(Getopt *g, const char *names)
+static void add_names(Getopt *g, const char *noun, const char *names)
 {
         while (*names) {
                 size_t len = strcspn(names, " ");
-                const OptionRow *row = options_find(names, len);
+                const OptionRow *row = options_find(noun, names, len);
 
                 if (row && g->n < ROWS_MAX) {
                         g->longs[g->n++] = (struct option){.name = row->name,
@@ -177,15 +186,15 @@ static bool set_value(Options *o, const OptionRow *row, const char *prefix)
         return false;
 }
 
-bool options_parse(int argc, char **argv, const char *names, bool only_front, Options *o, int *ret_first)
+bool options_parse(int argc, char **argv, const char *noun, const char *names, bool only_front, Options *o, int *ret_first)
 {
         Getopt g = {0};
         int c;
 
         if (only_front)
                 g.letters[g.n_letters++] = '+';
-        add_names(&g, options_common);
-        add_names(&g, names);
+        add_names(&g, noun, options_common);
+        add_names(&g, noun, names);
         optind = 0; /* glibc: start anew, with the modes of this string */
         while ((c = getopt_long(argc, argv, g.letters, g.longs, NULL)) != -1) {
                 const OptionRow *row = c == '?' ? NULL : row_of(&g, c);

@@ -34,8 +34,6 @@ typedef struct Options {
         const char *nonce, *nonce_file, *ak_fingerprint, *ek_root;
         /* policy */
         const char *user, *unit;
-        /* verification and connections */
-        const char *connect, *timeout, *at, *crl, *cms;
         /* audit */
         const char *chain, *trust, *layout; /* cert */
         OptionList pins;
@@ -53,6 +51,7 @@ typedef enum OptionKind {
 } OptionKind;
 
 typedef struct OptionRow {
+        const char *noun; /* of that noun's verbs only, in the place of the row without one; NULL: of any */
         const char *name;
         char letter; /* 0: none */
         OptionKind kind;
@@ -64,12 +63,12 @@ typedef struct OptionRow {
 /* The options that every verb takes, as a list of names. */
 extern const char options_common[];
 
-/* NULL for a name that is none, and behind the end. */
-const OptionRow *options_find(const char *name, size_t len);
+/* What the name means for verbs of this noun (NULL: those that stand alone); NULL for a name that is none. */
+const OptionRow *options_find(const char *noun, const char *name, size_t len);
 
 /*
  * Reads argv[1] to argv[argc - 1], options and arguments in any order; argv[0] stands in front of complaints,
- * which go to stderr. `names` are the verb's own, space between. Arguments are moved to the end; *ret_first
+ * which go to stderr. `names` are the verb's own, space between, and `noun` is its noun. Arguments are moved to the end; *ret_first
  * is the first. With only_front, reading stops at the first argument. False: a usage error, told.
  */
-bool options_parse(int argc, char **argv, const char *names, bool only_front, Options *o, int *ret_first);
+bool options_parse(int argc, char **argv, const char *noun, const char *names, bool only_front, Options *o, int *ret_first);

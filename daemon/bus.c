@@ -26,6 +26,8 @@ typedef enum ObjectKind {
         OBJECT_MANAGER,
         OBJECT_AUDIT,
         OBJECT_KEY,
+        OBJECT_IDENTITY,
+        _OBJECT_MAX,
 } ObjectKind;
 
 typedef struct Object {
@@ -38,13 +40,26 @@ static const Object objects[] = {
                 [OBJECT_MANAGER] = {manager_methods, HF_IFACE_MANAGER, xml_manager},
                 [OBJECT_AUDIT] = {audit_methods, HF_IFACE_AUDIT, xml_audit},
                 [OBJECT_KEY] = {key_methods, HF_IFACE_KEY, xml_key},
+                [OBJECT_IDENTITY] = {identity_methods, HF_IFACE_IDENTITY, xml_identity},
 };
 
-/* Which object (an ObjectKind or -errno), and for a key the text that names it ("" if it could be no name: then there is
- * no such key). */
+/* `kind` if the path is one under this prefix, OBJECT_NONE or -errno. */
+static int find_named(const char *path, const char *prefix, ObjectKind kind, char ret_name[static NAME_SIZE])
+{
+        _cleanup_free_ char *decoded = NULL;
+        int r = sd_bus_path_decode(path, prefix, &decoded);
+
+        if (r <= 0)
+                return r < 0 ? r : OBJECT_NONE;
+        if (name_is_valid(decoded) || (kind == OBJECT_KEY && uuid_parse(decoded, &(Uuid){})))
+                strcpy(ret_name, decoded);
+        return kind;
+}
+
+/* Which object (an ObjectKind or -errno), and for a key or an identity the text that names it ("" if it could be no name:
+ * then there is none). */
 static int find_object(const char *path, char ret_key[static NAME_SIZE])
 {
-        char *decoded = NULL;
         int r;
 
         ret_key[0] = '\0';
@@ -52,17 +67,12 @@ static int find_object(const char *path, char ret_key[static NAME_SIZE])
                 return OBJECT_MANAGER;
         if (strcmp(path, HF_PATH_AUDIT) == 0)
                 return OBJECT_AUDIT;
-        if (strcmp(path, HF_PATH_KEY) == 0 || strcmp(path, HF_PATH_ROOT) == 0 ||
+        if (strcmp(path, HF_PATH_KEY) == 0 || strcmp(path, HF_PATH_IDENTITY) == 0 || strcmp(path, HF_PATH_ROOT) == 0 ||
                         strcmp(path, "/org/holdfast") == 0 || strcmp(path, "/org") == 0 ||
                         strcmp(path, "/") == 0)
                 return OBJECT_NODE;
-        r = sd_bus_path_decode(path, HF_PATH_KEY, &decoded);
-        if (r <= 0)
-                return r < 0 ? r : OBJECT_NONE;
-        if (name_is_valid(decoded) || uuid_parse(decoded, &(Uuid){}))
-                strcpy(ret_key, decoded);
-        free(decoded);
-        return OBJECT_KEY;
+        r = find_named(path, HF_PATH_KEY, OBJECT_KEY, ret_key);
+        return r ? r : find_named(path, HF_PATH_IDENTITY, OBJECT_IDENTITY, ret_key);
 }
 
 int read_options(Operation *op, const OptionSpec *specs, void *target)
@@ -174,10 +184,11 @@ int reply_append_strings(sd_bus_message *m, const char *key, const char *const *
 
 /* ---- introspection ---- */
 
-static const char *const children[][4] = {
+static const char *const children[][5] = {
                 {"/", "org"}, {"/org", "holdfast"}, {"/org/holdfast", "Keystore1"},
-                {HF_PATH_ROOT, "Manager", "Audit", "key"},
+                {HF_PATH_ROOT, "Manager", "Audit", "key", "identity"},
                 {HF_PATH_KEY}, /* keys are listed by ListKeys, to those who may know of them */
+                {HF_PATH_IDENTITY},
 };
 
 static int introspect_node(sd_bus_message *m, const char *path)
@@ -187,7 +198,7 @@ static int introspect_node(sd_bus_message *m, const char *path)
 
         n = snprintf(xml, sizeof(xml), "%s<node>\n", xml_doctype);
         for (size_t i = 0; i < ELEMENTSOF(children); i++)
-                for (size_t k = 1; strcmp(children[i][0], path) == 0 && k < 4 && children[i][k]; k++)
+                for (size_t k = 1; strcmp(children[i][0], path) == 0 && k < ELEMENTSOF(children[i]) && children[i][k]; k++)
                         n += snprintf(xml + n, sizeof(xml) - (size_t)n, " <node name=\"%s\"/>\n",
                                         children[i][k]);
         snprintf(xml + n, sizeof(xml) - (size_t)n, "</node>\n");
@@ -290,7 +301,11 @@ static void run(Operation *op)
                 fail_by_state(op);
                 return;
         }
-        if (method->flags & METHOD_KEY)
+        if ((method->flags & METHOD_IDENTITY) && v->identities)
+                op->identity = identity_ref(identities_find(v->identities, op->key_text));
+        if (op->identity)
+                op->key = catalogue_find_uuid(v->catalogue, &op->identity->row.key);
+        else if (method->flags & METHOD_KEY)
                 op->key = v->catalogue ? catalogue_find(v->catalogue, op->key_text) : NULL;
         if (op->key)
                 key_entry_ref(op->key);
@@ -336,6 +351,8 @@ static int begin(Daemon *d, sd_bus_message *m, Caller *caller, User *user, Conne
 static const char *const manager_properties[] = {"Version", "State"};
 static const char *const key_properties[] = {
                 "Name", "Uuid", "Algorithm", "Purpose", "Protection", "State", "PublicKey"};
+static const char *const identity_properties[] = {
+                "Name", "Key", "Issuer", "State", "Layout", "NotBefore", "NotAfter", "Chain"};
 
 static int append_manager_property(const Operation *op, sd_bus_message *m, const char *name)
 {
@@ -348,6 +365,8 @@ static int append_manager_property(const Operation *op, sd_bus_message *m, const
 
 static int append_property(const Operation *op, sd_bus_message *m, const char *name)
 {
+        if (op->identity)
+                return identity_append_property(op->daemon, m, op->identity, name);
         return op->key ? key_append_property(m, op->key, name) : append_manager_property(op, m, name);
 }
 
@@ -384,8 +403,10 @@ static int handle_get(Operation *op)
 
 static int handle_get_all(Operation *op)
 {
-        const char *const *names = op->key ? key_properties : manager_properties;
-        size_t n = op->key ? ELEMENTSOF(key_properties) : ELEMENTSOF(manager_properties);
+        const char *const *names = op->identity ? identity_properties : op->key ? key_properties : manager_properties;
+        size_t n = op->identity ? ELEMENTSOF(identity_properties)
+                   : op->key    ? ELEMENTSOF(key_properties)
+                                : ELEMENTSOF(manager_properties);
         sd_bus_message *reply = NULL;
         int r;
 
@@ -421,33 +442,25 @@ static int handle_set(Operation *op)
         return 0;
 }
 
-static const Method property_methods[][3] = {
-                [false] =
-                                {
-                                                {IFACE_PROPERTIES, "Get", "ss", "v", .states = VAULT_ANY,
-                                                                .handle = handle_get},
-                                                {IFACE_PROPERTIES, "GetAll", "s", "a{sv}",
-                                                                .states = VAULT_ANY,
-                                                                .handle = handle_get_all},
-                                                {IFACE_PROPERTIES, "Set", "ssv", "", .states = VAULT_ANY,
-                                                                .handle = handle_set},
-                                },
-                [true] =
-                                {
-                                                {IFACE_PROPERTIES, "Get", "ss", "v", 0, METHOD_KEY,
-                                                                POLICY_OP_DESCRIBE, handle_get},
-                                                {IFACE_PROPERTIES, "GetAll", "s", "a{sv}", 0, METHOD_KEY,
-                                                                POLICY_OP_DESCRIBE, handle_get_all},
-                                                {IFACE_PROPERTIES, "Set", "ssv", "", 0, METHOD_KEY,
-                                                                POLICY_OP_DESCRIBE, handle_set},
-                                },
+#define PROPERTY_METHODS(states, flags, operation)                                                           \
+        {                                                                                                    \
+                {IFACE_PROPERTIES, "Get", "ss", "v", states, flags, operation, handle_get},                  \
+                {IFACE_PROPERTIES, "GetAll", "s", "a{sv}", states, flags, operation, handle_get_all},        \
+                {IFACE_PROPERTIES, "Set", "ssv", "", states, flags, operation, handle_set},                  \
+        }
+
+static const Method property_methods[_OBJECT_MAX][3] = {
+                [OBJECT_MANAGER] = PROPERTY_METHODS(VAULT_ANY, 0, 0),
+                [OBJECT_AUDIT] = PROPERTY_METHODS(VAULT_ANY, 0, 0),
+                [OBJECT_KEY] = PROPERTY_METHODS(0, METHOD_KEY, POLICY_OP_DESCRIBE),
+                [OBJECT_IDENTITY] = PROPERTY_METHODS(0, METHOD_IDENTITY, POLICY_OP_DESCRIBE),
 };
 
 static const Method *find_property_method(ObjectKind kind, const char *member)
 {
-        for (size_t i = 0; i < 3; i++)
-                if (strcmp(property_methods[kind == OBJECT_KEY][i].member, member) == 0)
-                        return &property_methods[kind == OBJECT_KEY][i];
+        for (size_t i = 0; i < ELEMENTSOF(property_methods[kind]); i++)
+                if (strcmp(property_methods[kind][i].member, member) == 0)
+                        return &property_methods[kind][i];
         return NULL;
 }
 

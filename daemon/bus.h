@@ -18,7 +18,7 @@ int bus_dispatch(Daemon *d, sd_bus_message *m, Caller *caller, User *user, Conne
 void bus_run_parked(Daemon *d);
 
 /* The tables, one file each. They end at a row without a member. */
-extern const Method manager_methods[], key_methods[], audit_methods[];
+extern const Method manager_methods[], key_methods[], identity_methods[], audit_methods[];
 
 /* options_read(); a failure has been answered with the option's name: OPERATION_ANSWERED. */
 int read_options(Operation *op, const OptionSpec *specs, void *target);
@@ -40,5 +40,7 @@ int reply_append_strings(sd_bus_message *m, const char *key, const char *const *
 int key_append_description(const Daemon *d, sd_bus_message *m, const KeyEntry *key);
 /* Object path of a key; free(). */
 int key_path(const KeyEntry *key, char **ret);
+/* One property of the Identity interface; as key_append_property(). */
+int identity_append_property(const Daemon *d, sd_bus_message *m, const IdentityEntry *e, const char *name);
 /* One property of the Key interface as a variant; HF_E_INVALID_ARGS for an unknown one. */
 int key_append_property(sd_bus_message *m, const KeyEntry *key, const char *name);

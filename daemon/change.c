@@ -13,7 +13,7 @@
 
 typedef enum ChangeStep {
         CHANGE_QUEUED,
-        CHANGE_SLOTS,     /* the worker writes slots.next */
+        CHANGE_PREPARE,   /* the worker writes slots.next, and what else takes effect with the change */
         CHANGE_WAIT_LINE, /* until the line is durable */
         CHANGE_COMMIT,    /* the worker commits */
         CHANGE_WAIT_DONE, /* until `done` or `undone` is durable */
@@ -108,16 +108,19 @@ static void begin(Change *c)
         change_on_durable(c->daemon);
 }
 
-/* ---- slots ---- */
+/* ---- what takes effect with it ---- */
 
-static int write_slots(void *userdata)
+static int prepare(void *userdata)
 {
         Change *c = userdata;
+        int r = c->prepare ? c->prepare(c) : 0;
 
-        return io_write_file(c->daemon->vault.store_fd, "slots.next", buffer_bytes(&c->slots), 0600);
+        return r || !c->slots.len
+                               ? r
+                               : io_write_file(c->daemon->vault.store_fd, "slots.next", buffer_bytes(&c->slots), 0600);
 }
 
-static void on_slots_written(void *userdata, int result)
+static void on_prepared(void *userdata, int result)
 {
         Change *c = userdata;
 
@@ -139,6 +142,8 @@ static int commit(void *userdata)
                         (renameat(v->store_fd, "slots.next", v->store_fd, "slots") < 0 ||
                                         io_sync_dir(v->store_fd)))
                 outcome = STORE_OUTCOME_UNKNOWN; /* committed; recovery finds slots.next by its hash */
+        if (outcome == STORE_COMMITTED && c->publish)
+                c->publish(c);
         return (int)outcome;
 }
 
@@ -225,9 +230,9 @@ static void run_next(Daemon *d)
         d->change_running = true;
         if (!d->vault.store || !d->vault.log) {
                 end(c, HF_E_STORE_LOCKED);
-        } else if (c->slots.len) {
-                c->step = CHANGE_SLOTS;
-                if (worker_post(d->worker, write_slots, on_slots_written, c))
+        } else if (c->slots.len || c->prepare) {
+                c->step = CHANGE_PREPARE;
+                if (worker_post(d->worker, prepare, on_prepared, c))
                         end(c, -ENOMEM);
         } else {
                 begin(c);

@@ -16,6 +16,11 @@ struct Change {
         const char *event;
         bool seal; /* the answer waits for a checkpoint */
 
+        /* In the worker, when its turn has come: makes what takes effect with the change and is nothing without it. A result
+         * ends the change before anything was done. NULL: nothing. */
+        int (*prepare)(Change *c);
+        /* In the worker, after COMMIT: lets that take effect. What fails here is put right when the store opens next. */
+        void (*publish)(Change *c);
         /* Inside the transaction: writes the rows and fills in the line (all but `state`). */
         int (*write)(Change *c, AuditLine *line);
         /* After COMMIT; cannot fail. */

@@ -50,6 +50,7 @@ static void operation_free(Operation *op)
                 }
         free(op->items);
         key_entry_unref(op->key);
+        identity_unref(op->identity);
         policy_unref(op->policy);
         sd_bus_message_unref(op->answer);
         sd_bus_message_unref(op->call);
@@ -166,14 +167,15 @@ static void log_suggestion(const Operation *op, const PolicyRequest *request, co
                                 op->rule);
 }
 
-/* Absent and hidden keys get this same text. */
+/* Absent and hidden keys get this same text, and so do identities. */
 static void hide_sentence(const Operation *op, const Question *q, const char *key, char *ret)
 {
         snprintf(ret, SENTENCE_MAX,
-                        "There is no key '%s', or you may not know of it. Nothing was done. An administrator "
+                        "There is no %s '%s', or you may not know of it. Nothing was done. An administrator "
                         "finds out which by: "
                         "holdfast policy explain --user %u %s %s",
-                        key, (unsigned)op->caller->uid, policy_operation_to_string(q->operation), key);
+                        op->method->flags & METHOD_IDENTITY ? "identity" : "key", key, (unsigned)op->caller->uid,
+                        policy_operation_to_string(q->operation), key);
 }
 
 static void refuse_sentence(const Operation *op, const Question *q, const PolicyRequest *request,
@@ -203,9 +205,11 @@ static void answer_refusal(Operation *op, const Question *q, const PolicyRequest
 {
         char sentence[SENTENCE_MAX], what[256];
         const char *name = request->key ? request->key : op->key_text;
-        bool hidden = (op->method->flags & METHOD_KEY) && !q->keyless &&
+        bool hidden = (op->method->flags & _METHOD_OF_KEY) && !q->keyless &&
                       (!op->key || !policy_may_describe(op->policy, request));
-        int r = hidden ? HF_E_NO_SUCH_KEY : decision->result;
+        int r = !hidden                                ? decision->result
+                : op->method->flags & METHOD_IDENTITY ? HF_E_NO_SUCH_IDENTITY
+                                                      : HF_E_NO_SUCH_KEY;
         uint64_t seq = 0;
 
         if (hidden)
@@ -239,7 +243,7 @@ int operation_authorise(Operation *op, const Question *q)
         request.count = q->count ? q->count : 1;
         request.uses_available = uses_available;
         request.uses_userdata = op;
-        if (key || q->keyless || !(op->method->flags & METHOD_KEY))
+        if (key || q->keyless || !(op->method->flags & _METHOD_OF_KEY))
                 policy_decide(op->policy, op->daemon->limits, &request, &decision);
         remember_rule(op, &decision, request.count);
         if (decision.result == 0)

@@ -14,6 +14,9 @@
 typedef enum MethodFlags {
         METHOD_KEY = 1u << 0,    /* the object is a key */
         METHOD_DIRECT = 1u << 1, /* the result is secret: direct socket only */
+        METHOD_IDENTITY = 1u << 2,     /* the object is an identity; the key is the one it stands on */
+        METHOD_KEY_ARGUMENT = 1u << 3, /* the handler finds the key by an argument */
+        _METHOD_OF_KEY = METHOD_KEY | METHOD_IDENTITY | METHOD_KEY_ARGUMENT,
 } MethodFlags;
 
 typedef struct Method {
@@ -46,6 +49,7 @@ struct Operation {
         Policy *policy;           /* the snapshot this call is decided by */
         char key_text[NAME_SIZE]; /* as the path has it: a name or a UUID */
         KeyEntry *key;            /* NULL: there is none */
+        IdentityEntry *identity;  /* of METHOD_IDENTITY; NULL: there is none */
         char rule[256];           /* that allowed it, for the log */
         bool system_caller;       /* started by ourselves */
 

@@ -451,7 +451,8 @@ static bool is_needless(int dir_fd, const char *entry, const TlsContent *items, 
         return strcmp(current, text) != 0;
 }
 
-static size_t find_needless(int dir_fd, const TlsContent *items, size_t n, char ret[static GENERATIONS_REMOVED][TLS_GENERATION_SIZE])
+static size_t find_needless(int dir_fd, const TlsContent *items, size_t n,
+                char ret[static GENERATIONS_REMOVED][TLS_GENERATION_SIZE])
 {
         _cleanup_(closedirp) DIR *d = open_listing(dir_fd, ".");
         struct dirent *e;

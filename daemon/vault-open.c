@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "daemon/caller.h"
 #include "daemon/change.h"
+#include "daemon/identity.h"
 #include "daemon/lost.h"
 #include "daemon/operation.h"
 
@@ -683,6 +684,8 @@ int vault_job_open(void *job)
                 r = vault_job_migrate(j);
         if (!r)
                 r = audit_locked_copy(j->log, j->audit_fd, &copied);
+        if (!r)
+                vault_job_settle_tls(j);
         if (!r)
                 r = append_unlock(j);
         if (!r)

@@ -163,8 +163,8 @@ static int listen_for_events(Launch *l)
 
 /* Own arguments first, then what the command line hands on, which so has the last word. */
 typedef struct Argv {
-        char *own[4];
-        char *list[4 + LAUNCH_EXTRA_ARGS_MAX + 2];
+        char *own[5];
+        char *list[5 + LAUNCH_EXTRA_ARGS_MAX + 2];
         size_t n_own, n;
 } Argv;
 
@@ -195,6 +195,8 @@ static int argv_daemon(const Launch *l, Argv *a)
 
         if (!r)
                 r = argv_add(a, "--state-directory=", l->options->state_directory);
+        if (!r)
+                r = argv_add(a, "--tls-directory=", l->options->tls_directory);
         if (!r)
                 r = argv_add(a, "--signer-socket=", l->place.signer_path);
         if (!r)

@@ -26,6 +26,8 @@ static const char help_text[] =
         "  --directory=DIR         the same as --run-directory=DIR/run --state-directory=DIR/state\n"
         "  --run-directory=DIR     where the sockets are made: DIR/bus and DIR/signer/...\n"
         "  --state-directory=DIR   where holdfastd keeps store and log\n"
+        "  --tls-directory=DIR     where it puts certificates and key references for programs; default: the state\n"
+        "                          directory's name with -tls behind it; RUN/tls points there\n"
         "  --credential=FILE       credential holdfast.unlock of the signer (copied for its eyes only)\n"
         "  --tcti=CONF             start holdfast-tpm too, which reaches the TPM this way (device:/dev/tpmrm0)\n"
         "  --daemon=PATH           program instead of " HOLDFAST_LIBEXECDIR "/holdfastd\n"
@@ -110,6 +112,7 @@ enum {
         OPT_DIRECTORY = 256,
         OPT_RUN,
         OPT_STATE,
+        OPT_TLS,
         OPT_CREDENTIAL,
         OPT_TCTI,
         OPT_DAEMON,
@@ -131,6 +134,7 @@ static const struct option long_options[] = {
         {"directory", required_argument, NULL, OPT_DIRECTORY},
         {"run-directory", required_argument, NULL, OPT_RUN},
         {"state-directory", required_argument, NULL, OPT_STATE},
+        {"tls-directory", required_argument, NULL, OPT_TLS},
         {"credential", required_argument, NULL, OPT_CREDENTIAL},
         {"tcti", required_argument, NULL, OPT_TCTI},
         {"daemon", required_argument, NULL, OPT_DAEMON},
@@ -163,6 +167,9 @@ static int take_option(int c, const char *arg, LaunchOptions *o, Numbers *n)
                 return 0;
         case OPT_STATE:
                 o->state_directory = arg;
+                return 0;
+        case OPT_TLS:
+                o->tls_directory = arg;
                 return 0;
         case OPT_CREDENTIAL:
                 o->credential = arg;
@@ -233,6 +240,23 @@ static int choose_users(LaunchOptions *o, const Numbers *n)
         return 0;
 }
 
+/* Beside the state directory, which nobody else can look into. */
+static int choose_tls_directory(LaunchOptions *o)
+{
+        size_t n = strlen(o->state_directory);
+
+        while (n > 1 && o->state_directory[n - 1] == '/')
+                n--;
+        if (o->tls_directory)
+                return 0;
+        if (asprintf(&o->tls_owned, "%.*s-tls", (int)n, o->state_directory) < 0) {
+                o->tls_owned = NULL;
+                return -ENOMEM;
+        }
+        o->tls_directory = o->tls_owned;
+        return 0;
+}
+
 static int check_whole(LaunchOptions *o, const Numbers *n)
 {
         int r;
@@ -241,8 +265,11 @@ static int check_whole(LaunchOptions *o, const Numbers *n)
                 log_error("--directory=DIR, or --run-directory= and --state-directory=, is missing; see --help");
                 return -EINVAL;
         }
-        if (o->run_directory[0] != '/' || o->state_directory[0] != '/' || o->daemon[0] != '/' || o->signer[0] != '/' ||
-                        o->tpm[0] != '/') {
+        r = choose_tls_directory(o);
+        if (r)
+                return r;
+        if (o->run_directory[0] != '/' || o->state_directory[0] != '/' || o->tls_directory[0] != '/' || o->daemon[0] != '/' ||
+                        o->signer[0] != '/' || o->tpm[0] != '/') {
                 log_error("directories and programs are given as absolute paths");
                 return -EINVAL;
         }
@@ -283,5 +310,6 @@ void options_deinit(LaunchOptions *o)
 {
         free(o->run_owned);
         free(o->state_owned);
+        free(o->tls_owned);
         *o = (LaunchOptions){0};
 }

@@ -17,6 +17,7 @@ typedef struct LaunchUser {
 typedef struct LaunchOptions {
         const char *run_directory;   /* sockets, notify socket, copy of the credential */
         const char *state_directory; /* of holdfastd */
+        const char *tls_directory;   /* of holdfastd, for everybody to read */
         const char *signer, *daemon, *tpm; /* programs */
         const char *tcti;            /* how holdfast-tpm reaches the TPM, or NULL: none is started */
         const char *credential;      /* file with the unlock credential, or NULL */
@@ -27,7 +28,7 @@ typedef struct LaunchOptions {
         const char *daemon_args[LAUNCH_EXTRA_ARGS_MAX + 1]; /* NULL-terminated, handed on as they are */
         const char *signer_args[LAUNCH_EXTRA_ARGS_MAX + 1];
         const char *tpm_args[LAUNCH_EXTRA_ARGS_MAX + 1];
-        char *run_owned, *state_owned;
+        char *run_owned, *state_owned, *tls_owned;
 } LaunchOptions;
 
 /* 0; 1 when only help or the version was asked for (printed); -EINVAL when the command line is wrong (said on stderr). */

@@ -170,6 +170,21 @@ static int make_sockets(const LaunchOptions *o, Place *p)
         return r;
 }
 
+/* Programs look for RUN/tls, which is gone after a boot; what it points to stays. */
+static int make_tls(const LaunchOptions *o)
+{
+        _cleanup_free_ char *link = join(o->run_directory, "tls");
+        int r = make_directory(o->tls_directory, 0755, o->daemon_user.uid, o->daemon_user.gid);
+
+        if (r)
+                return r;
+        if (!link)
+                return -ENOMEM;
+        if (unlink(link) < 0 && errno != ENOENT)
+                return complain(link, -errno);
+        return symlink(o->tls_directory, link) < 0 ? complain(link, -errno) : 0;
+}
+
 int place_prepare(const LaunchOptions *o, Place *ret)
 {
         _cleanup_free_ char *signer_dir = join(o->run_directory, "signer");
@@ -182,6 +197,8 @@ int place_prepare(const LaunchOptions *o, Place *ret)
                 r = make_directory(signer_dir, 0755, geteuid(), getegid());
         if (!r)
                 r = make_directory(o->state_directory, 0700, o->daemon_user.uid, o->daemon_user.gid);
+        if (!r)
+                r = make_tls(o);
         if (!r)
                 r = make_sockets(o, ret);
         if (r || !o->credential)

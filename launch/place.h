@@ -10,7 +10,9 @@
  *        RUN/signer/tpm       packets, holdfast-tpm only; where there is a TPM
  *        RUN/notify           datagrams: readiness of the programs
  *        RUN/credentials/     the signer's copy of the credential, readable by its user alone
+ *        RUN/tls              points to TLS
  *        STATE                holdfastd's own directory
+ *        TLS                  what holdfastd writes for programs to read: certificates, key references
  *
  * Unit files make the same with .socket units, LoadCredential= and StateDirectory=.
  */

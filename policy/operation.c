@@ -79,6 +79,14 @@ static const PolicyOperationInfo table[_POLICY_OP_MAX] = {
                                 .key = POLICY_KEY_ONE,
                                 .mutates = true,
                                 .summary = "destroy keys"},
+                [POLICY_OP_CERT_SET] = {.name = "cert-set",
+                                .key = POLICY_KEY_ONE,
+                                .mutates = true,
+                                .summary = "put certificates beside keys"},
+                [POLICY_OP_CERT_REMOVE] = {.name = "cert-remove",
+                                .key = POLICY_KEY_ONE,
+                                .mutates = true,
+                                .summary = "remove certificates of keys"},
                 [POLICY_OP_UNLOCK] = {.name = "unlock", .summary = "unlock the store"},
                 [POLICY_OP_LOCK] = {.name = "lock", .summary = "lock the store"},
                 [POLICY_OP_INIT] = {.name = "init", .mutates = true, .summary = "make the store"},
@@ -124,7 +132,8 @@ static const struct {
                 {"use", B(DESCRIBE) | B(PUBLIC) | B(SIGN) | B(SIGN_DIGEST) | B(DECRYPT) | B(AGREE) | B(MAC) |
                                                 B(SEAL) | B(UNSEAL) | B(CSR)},
                 {"manage", B(CREATE) | B(IMPORT) | B(ENABLE) | B(DISABLE) | B(FREEZE) | B(DESTROY) | B(LIST) |
-                                                B(DESCRIBE) | B(PUBLIC) | B(CSR)},
+                                                B(DESCRIBE) | B(PUBLIC) | B(CSR) | B(CERT_SET) |
+                                                B(CERT_REMOVE)},
                 {"operate", B(UNLOCK) | B(LOCK) | B(INIT) | B(SLOT_LIST) | B(SLOT_ADD) | B(SLOT_REMOVE) |
                                                 B(SLOT_CHANGE) | B(BACKUP) | B(RESTORE) | B(RECOVER) |
                                                 B(REKEY) | B(CHECK) | B(POLICY_READ) | B(POLICY_RELOAD) |

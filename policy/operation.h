@@ -32,6 +32,8 @@ typedef enum PolicyOperation {
         POLICY_OP_DISABLE,
         POLICY_OP_FREEZE,
         POLICY_OP_DESTROY,
+        POLICY_OP_CERT_SET,
+        POLICY_OP_CERT_REMOVE,
         POLICY_OP_UNLOCK,
         POLICY_OP_LOCK,
         POLICY_OP_INIT,

@@ -34,7 +34,7 @@ def test_usage_errors_exit_with_2_and_say_so_once():
                  ["audit", "show", "--since", "soon"], ["key", "create", "k", "--for", "no such user"],
                  ["key", "csr", "k", "--format", "xml"], ["init", "--unattended", "--slot", "tpm"],
                  ["slot", "add", "tpm2", "--pcr", "7+24"], ["slot", "add", "passphrase", "--pcr", "7"],
-                 ["slot", "add", "tpm2-derived"], ["key", "attest", "k"], ["key", "attest", "k", "--nonce", "abc"],
+                 ["slot", "add", "tpm2-derived"], ["cert", "set", "k"], ["cert", "remove"], ["key", "attest", "k"], ["key", "attest", "k", "--nonce", "abc"],
                  ["attest", "verify", "/dev/null"], ["attest", "verify", "/dev/null", "--nonce", "00", "--nonce-file", "x"],
                  ["exec", "k"], ["exec", "../k", "--", "true"], ["watch", "k"], ["watch", "../k", "--", "true"]):
         done = run(*args)
@@ -45,7 +45,8 @@ def test_usage_errors_exit_with_2_and_say_so_once():
 def test_without_a_daemon_every_verb_that_needs_one_exits_with_7():
     needs_none = (["help"], ["version"], ["audit", "verify"], ["attest", "verify"], ["verify"],
                   ["cert", "check"], ["exec"], ["watch"])
-    arguments = {"key create": ["k"], "key import": ["k", "/dev/null"], "random": ["1"], "slot add": ["credential"],
+    arguments = {"key create": ["k"], "key import": ["k", "/dev/null"], "cert set": ["k", "--chain", "/dev/null"], "cert remove": ["k"], "cert show": ["k"],
+                 "random": ["1"], "slot add": ["credential"],
                  "slot change": ["1"], "slot reseal": ["1"], "key attest": ["k", "--nonce", "00"], "slot remove": ["1"], "policy explain": ["sign"],
                  "policy grant": ["k", "r"], "backup": ["/tmp/none"],
                  "restore": ["/dev/null"], "init": ["--unattended"], "rekey": ["--unattended"],

@@ -40,7 +40,7 @@ static void test_groups_contain_what_the_manual_says(void **state)
                         {"use", {"describe", "public", "sign", "sign-digest", "decrypt", "agree", "mac",
                                                 "seal", "unseal", "csr"}},
                         {"manage", {"create", "import", "enable", "disable", "freeze", "destroy", "list",
-                                                   "describe", "public", "csr"}},
+                                                   "describe", "public", "csr", "cert-set", "cert-remove"}},
                         {"operate", {"unlock", "lock", "init", "slot-list", "slot-add", "slot-remove",
                                                     "slot-change", "backup", "restore", "recover", "rekey",
                                                     "check", "policy-read", "policy-reload", "policy-grant"}},
