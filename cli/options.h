@@ -34,6 +34,8 @@ typedef struct Options {
         const char *nonce, *nonce_file, *ak_fingerprint, *ek_root;
         /* policy */
         const char *user, *unit;
+        /* verification and connections */
+        const char *connect, *timeout, *at, *crl, *cms;
         /* audit */
         const char *chain, *trust, *layout; /* cert */
         OptionList pins;
