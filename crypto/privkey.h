@@ -42,7 +42,7 @@ typedef enum FarOp {
         FAR_ECDH,      /* the peer's x || y -> x of the product */
         FAR_HMAC,      /* at most FAR_MESSAGE_MAX bytes -> HMAC-SHA256 */
 } FarOp;
-#define FAR_MESSAGE_MAX 1024
+#define FAR_MESSAGE_MAX 65536
 #define FAR_RESULT_MAX 512
 
 /* 0 and exactly as many bytes as the operation gives, or an error that is then the use's. */

@@ -28,6 +28,26 @@ int link_begin(Buffer *buf, uint16_t type, uint64_t job)
         return wire_put_u64(buf, job);
 }
 
+static int send_packet(int fd, struct msghdr *mh)
+{
+        ssize_t n;
+
+        do
+                n = sendmsg(fd, mh, MSG_NOSIGNAL);
+        while (n < 0 && errno == EINTR);
+        return n < 0 ? -errno : 0;
+}
+
+int link_send_with(int fd, Bytes message, Bytes tail)
+{
+        struct iovec iov[] = {{.iov_base = (void *)message.data, .iov_len = message.len},
+                {.iov_base = (void *)tail.data, .iov_len = tail.len}};
+
+        if (tail.len > LINK_MESSAGE_MAX || message.len > LINK_MESSAGE_MAX - tail.len)
+                return -EMSGSIZE;
+        return send_packet(fd, &(struct msghdr){.msg_iov = iov, .msg_iovlen = ELEMENTSOF(iov)});
+}
+
 int link_send(int fd, Bytes message, const int *fds, size_t n_fds)
 {
         union {
@@ -36,7 +56,6 @@ int link_send(int fd, Bytes message, const int *fds, size_t n_fds)
         } control = {0};
         struct iovec iov = {.iov_base = (void *)message.data, .iov_len = message.len};
         struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
-        ssize_t n;
 
         if (message.len > LINK_MESSAGE_MAX || n_fds > LINK_FDS_MAX)
                 return -EMSGSIZE;
@@ -51,10 +70,7 @@ int link_send(int fd, Bytes message, const int *fds, size_t n_fds)
                 c->cmsg_len = CMSG_LEN(sizeof(int) * n_fds);
                 memcpy(CMSG_DATA(c), fds, sizeof(int) * n_fds);
         }
-        do
-                n = sendmsg(fd, &mh, MSG_NOSIGNAL);
-        while (n < 0 && errno == EINTR);
-        return n < 0 ? -errno : 0;
+        return send_packet(fd, &mh);
 }
 
 static void collect_fds(struct msghdr *mh, LinkMessage *ret)

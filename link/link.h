@@ -32,6 +32,8 @@ typedef struct LinkMessage {
 int link_begin(Buffer *buf, uint16_t type, uint64_t job);
 /* One packet. 0, -EAGAIN (would block), -EPIPE, -EMSGSIZE. Descriptors stay the caller's. */
 int link_send(int fd, Bytes message, const int *fds, size_t n_fds);
+/* One packet of two pieces: what is long need not be copied. */
+int link_send_with(int fd, Bytes message, Bytes tail);
 /* Receives one packet into `buf` (LINK_MESSAGE_MAX bytes of the caller's) and checks the header. 0, -EAGAIN,
  * -ECONNRESET (end), -EPROTO (malformed), -EPROTONOSUPPORT (of another version). On success the caller owns the
  * descriptors. `flags`: MSG_DONTWAIT or 0. */

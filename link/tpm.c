@@ -7,7 +7,6 @@
 #include "base/error.h"
 
 #define SECRET_MAX 128
-#define DATA_MAX 1024
 #define SIGNATURE_MAX TPM_NUMBER_MAX
 
 /* Runs the puts in order and stops at the first that fails. */
@@ -82,12 +81,18 @@ void tpm_policy_key_get(WireReader *r, TpmPolicyKey *ret)
                 r->failed = true;
 }
 
-int tpm_operation_encode(const TpmOperation *o, Buffer *b)
+int tpm_operation_encode_head(const TpmOperation *o, Buffer *b)
 {
         PUT(tpm_blob_put(b, &o->blob));
         PUT(wire_put_raw(b, o->auth, sizeof(o->auth)));
         PUT(wire_put_u8(b, o->op));
-        return wire_put_block(b, o->data);
+        return wire_put_u32(b, (uint32_t)o->data.len);
+}
+
+int tpm_operation_encode(const TpmOperation *o, Buffer *b)
+{
+        PUT(tpm_operation_encode_head(o, b));
+        return wire_put_raw(b, o->data.data, o->data.len);
 }
 
 int tpm_operation_decode(Bytes body, TpmOperation *ret)
@@ -97,7 +102,7 @@ int tpm_operation_decode(Bytes body, TpmOperation *ret)
         tpm_blob_get(&r, &ret->blob);
         wire_get_raw(&r, ret->auth, sizeof(ret->auth));
         ret->op = wire_get_u8(&r);
-        ret->data = wire_get_block(&r, DATA_MAX);
+        ret->data = wire_get_block(&r, TPM_MESSAGE_MAX);
         if (ret->op == _TPM_OP_INVALID || ret->op >= _TPM_OP_MAX)
                 return HF_E_INVALID_ARGS;
         return wire_done(&r);

@@ -26,6 +26,7 @@
 #define TPM_PART_MAX 1024  /* a marshalled TPM2B_PUBLIC or TPM2B_PRIVATE */
 #define TPM_NUMBER_MAX 384 /* an RSA-3072 number; P-384 points are 96 */
 #define TPM_NONCE_MAX 64
+#define TPM_MESSAGE_MAX 65536 /* to be MACed */
 #define TPM_DETAIL_MAX 256
 #define TPM_EK_CERTIFICATE_MAX 4096
 #define TPM_TIMEOUT_MS 60000         /* no request but TPM_CREATE takes longer on any TPM we know of */
@@ -98,7 +99,7 @@ typedef enum TpmOp {
         TPM_OP_RSASSA = 2, /* data: digest of 32, 48 or 64 bytes -> signature, PKCS#1 v1.5 with that SHA-2 */
         TPM_OP_RSA_RAW = 3, /* data: a block as long as the modulus and below it -> the same to the power d */
         TPM_OP_ECDH = 4,   /* data: the peer's x || y -> x of the product. HF_E_INVALID_ARGS: not on the curve */
-        TPM_OP_HMAC = 5,   /* data: at most 1,024 bytes -> 32 bytes */
+        TPM_OP_HMAC = 5,   /* data: at most TPM_MESSAGE_MAX bytes -> 32 bytes. Above 1,024 a command for each 1,024 */
         _TPM_OP_MAX,
 } TpmOp;
 
@@ -215,6 +216,8 @@ void tpm_pcrs_get(WireReader *r, TpmPcrs *ret);
 int tpm_policy_key_put(Buffer *b, const TpmPolicyKey *k);
 void tpm_policy_key_get(WireReader *r, TpmPolicyKey *ret);
 int tpm_operation_encode(const TpmOperation *o, Buffer *b);
+/* All of it but the bytes of `data`, which are to follow (link_send_with()). */
+int tpm_operation_encode_head(const TpmOperation *o, Buffer *b);
 int tpm_operation_decode(Bytes body, TpmOperation *ret);
 int tpm_sealing_encode(const TpmSealing *s, Buffer *b);
 int tpm_sealing_decode(Bytes body, TpmSealing *ret);

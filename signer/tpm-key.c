@@ -82,7 +82,8 @@ static int use_far(void *userdata, Bytes raw, FarOp op, Bytes data, uint8_t *ret
         o.blob = k.blob;
         memcpy(o.auth, k.auth, sizeof(o.auth));
         if (!r)
-                r = tpm_operation_encode(&o, &x.request);
+                r = tpm_operation_encode_head(&o, &x.request);
+        x.tail = data;
         if (!r)
                 r = use_result(tpm_call(userdata, &x, TPM_TIMEOUT_MS));
         if (!r) {

@@ -71,7 +71,7 @@ void tpm_begin(TpmExchange *x, TpmRequest type)
 {
         x->request = (Buffer){
                 .data = x->request_space, .allocated = sizeof(x->request_space), .limit = sizeof(x->request_space)};
-        x->reply = BYTES_NULL;
+        x->reply = x->tail = BYTES_NULL;
         x->asked = false;
         x->detail[0] = '\0';
         (void)link_begin(&x->request, (uint16_t)type, 0); /* fits; the number comes when it is sent */
@@ -192,7 +192,7 @@ static int send_request(TpmLink *l, TpmExchange *x)
         uint16_t type = (uint16_t)(x->request_space[4] | x->request_space[5] << 8);
 
         (void)link_begin(&head, type, ++l->job);
-        return link_send(l->fd, buffer_bytes(&x->request), NULL, 0) ? HF_E_TPM_UNAVAILABLE : 0;
+        return link_send_with(l->fd, buffer_bytes(&x->request), x->tail) ? HF_E_TPM_UNAVAILABLE : 0;
 }
 
 static int receive_reply(TpmLink *l, TpmExchange *x, uint64_t deadline)

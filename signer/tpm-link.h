@@ -18,17 +18,18 @@
 
 #define TPM_LINK_RETURN_MS 2000
 #define TPM_LINK_HELLO_MS 5000
-#define TPM_MESSAGE_MAX 16384 /* an unsealing with all its signatures, or a certificate */
+#define TPM_EXCHANGE_MAX 16384 /* an unsealing with all its signatures, or a certificate */
 
 typedef struct TpmLink TpmLink;
 
 typedef struct TpmExchange {
         Buffer request; /* begun; the body is appended */
+        Bytes tail;     /* borrowed: what follows behind it, if anything */
         Bytes reply;    /* the body behind result and detail */
         bool asked;     /* somebody was there to ask */
         char detail[TPM_DETAIL_MAX];
-        uint8_t request_space[TPM_MESSAGE_MAX];
-        uint8_t reply_space[TPM_MESSAGE_MAX];
+        uint8_t request_space[TPM_EXCHANGE_MAX];
+        uint8_t reply_space[TPM_EXCHANGE_MAX];
 } TpmExchange;
 
 /* `listen_fd` stays open for good. Before the arena takes what is left of secret memory. 0 or -errno. */

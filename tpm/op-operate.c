@@ -129,26 +129,64 @@ static int ecdh(Use *u)
         return r;
 }
 
+static int put_mac(Use *u, TPM2B_DIGEST *mac)
+{
+        int r = mac->size == 32 ? put_secret(u, mac->buffer, mac->size) : device_nonsense(u->device, "size of a MAC");
+
+        secret_erase(mac, sizeof(*mac));
+        return r;
+}
+
+/* More than a command takes goes into a sequence, an object of its own, which has the key's authorisation. */
+static int hmac_long(Use *u)
+{
+        const Bytes message = u->operation->data;
+        _cleanup_loaded_ Loaded sequence = {.device = u->device, .tr = ESYS_TR_NONE};
+        _cleanup_esys_ TPM2B_DIGEST *out = NULL;
+        TPM2B_AUTH auth = {.size = TPM_AUTH_SIZE};
+        TPM2B_MAX_BUFFER in;
+        size_t at = 0;
+        int r;
+
+        memcpy(auth.buffer, u->operation->auth, TPM_AUTH_SIZE);
+        r = device_result(u->device, Esys_HMAC_Start(u->device->esys, u->key, ONE_SESSION(u->session), &auth, TPM2_ALG_SHA256,
+                                             &sequence.tr));
+        secret_erase(&auth, sizeof(auth));
+        if (!r)
+                r = device_authorise(u->device, sequence.tr, u->operation->auth, TPM_AUTH_SIZE);
+        for (; !r && message.len - at > sizeof(in.buffer); at += in.size) {
+                in.size = sizeof(in.buffer);
+                memcpy(in.buffer, message.data + at, in.size);
+                r = device_result(u->device, Esys_SequenceUpdate(u->device->esys, sequence.tr, ONE_SESSION(u->session), &in));
+        }
+        if (!r) {
+                in.size = (UINT16)(message.len - at);
+                memcpy(in.buffer, message.data + at, in.size);
+                r = device_result(u->device, Esys_SequenceComplete(u->device->esys, sequence.tr, ONE_SESSION(u->session), &in,
+                                                     ESYS_TR_RH_NULL, &out, NULL));
+                if (!r)
+                        sequence.tr = ESYS_TR_NONE; /* its end is the sequence's */
+        }
+        secret_erase(&in, sizeof(in));
+        return r ? r : put_mac(u, out);
+}
+
 static int hmac(Use *u)
 {
         _cleanup_esys_ TPM2B_DIGEST *out = NULL;
         TPM2B_MAX_BUFFER in = {.size = (UINT16)u->operation->data.len};
         int r;
 
-        if (u->area.type != TPM2_ALG_KEYEDHASH || u->operation->data.len > sizeof(in.buffer))
+        if (u->area.type != TPM2_ALG_KEYEDHASH)
                 return HF_E_INVALID_ARGS;
+        if (u->operation->data.len > sizeof(in.buffer))
+                return hmac_long(u);
         if (in.size)
                 memcpy(in.buffer, u->operation->data.data, in.size);
         r = device_result(u->device, Esys_HMAC(u->device->esys, u->key, ONE_SESSION(u->session), &in, TPM2_ALG_SHA256,
                                              &out));
         secret_erase(&in, sizeof(in));
-        if (r)
-                return r;
-        if (out->size != 32)
-                return device_nonsense(u->device, "size of a MAC");
-        r = put_secret(u, out->buffer, out->size);
-        secret_erase(out, sizeof(*out));
-        return r;
+        return r ? r : put_mac(u, out);
 }
 
 typedef struct Operation {

@@ -55,6 +55,8 @@ def test_T14_no_secret_is_on_the_wire_in_a_thousand_operations():
         for i in range(OPERATIONS // 4):
             process.get(OPERATE, process.operation(key, auth, ECDSA, os.urandom(32)))
             macs.add(process.get(OPERATE, process.operation(mac, mac_auth, HMAC, b"the same message")).block())
+            if i % 50 == 0:
+                process.get(OPERATE, process.operation(mac, mac_auth, HMAC, sealed_bytes * 100))  # a sequence
             assert process.get(UNSEAL, process.unsealing(blob, values, pin)).block() == sealed_bytes
             process.get(COUNTER, bytes([INCREMENT]) + counting)
         assert len(macs) == 1

@@ -41,6 +41,31 @@ static size_t count_fds(void)
         return n;
 }
 
+static void test_a_message_of_two_pieces_arrives_as_one(void **state)
+{
+        static const uint8_t tail[LINK_MESSAGE_MAX];
+        Buffer b = BUFFER_INIT(LINK_MESSAGE_MAX);
+        LinkMessage m;
+        int fds[2];
+
+        (void)state;
+        pair(fds);
+        assert_int_equal(link_begin(&b, 7, 1), 0);
+        assert_int_equal(wire_put_u32(&b, 70000), 0);
+        assert_int_equal(link_send_with(fds[0], buffer_bytes(&b), BYTES(tail, 70000)), 0);
+        assert_int_equal(link_receive(fds[1], 0, packet, &m), 0);
+        assert_int_equal(m.header.type, 7);
+        assert_int_equal(m.body.len, 4 + 70000);
+        assert_int_equal(link_send_with(fds[0], buffer_bytes(&b), BYTES(tail, LINK_MESSAGE_MAX - b.len)), 0);
+        assert_int_equal(link_receive(fds[1], 0, packet, &m), 0);
+        assert_int_equal(link_send_with(fds[0], buffer_bytes(&b), BYTES_ARRAY(tail)), -EMSGSIZE);
+        assert_int_equal(link_send_with(fds[0], buffer_bytes(&b), BYTES_NULL), 0);
+        assert_int_equal(link_receive(fds[1], 0, packet, &m), 0);
+        assert_int_equal(m.body.len, 4);
+        buffer_deinit(&b);
+        close_pair(fds);
+}
+
 static void test_a_message_arrives_with_its_descriptors(void **state)
 {
         Buffer b = BUFFER_INIT(LINK_MESSAGE_MAX);
@@ -213,6 +238,7 @@ static void test_a_listening_path_is_private_and_reusable(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                        cmocka_unit_test(test_a_message_of_two_pieces_arrives_as_one),
                         cmocka_unit_test(test_a_message_arrives_with_its_descriptors),
                         cmocka_unit_test(test_malformed_headers_are_refused_and_descriptors_closed),
                         cmocka_unit_test(test_too_many_descriptors_are_refused_and_none_leaks),

@@ -360,7 +360,7 @@ int rig_create(Rig *rig, TpmAlgorithm algorithm, TpmUse use, const uint8_t *pare
 
 int rig_operate(Rig *rig, const RigKey *key, TpmOp op, Bytes data, uint8_t *ret, size_t *ret_len)
 {
-        _cleanup_buffer_ Buffer b = BUFFER_INIT(8192);
+        _cleanup_buffer_ Buffer b = BUFFER_INIT(LINK_MESSAGE_MAX);
         TpmOperation o = {.blob = rig_blob(key), .op = op, .data = data};
         WireReader r;
         Bytes result;

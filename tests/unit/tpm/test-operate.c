@@ -13,6 +13,7 @@
 #include <openssl/ec.h>
 #include <openssl/rsa.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "rig.h"
 
@@ -177,6 +178,71 @@ static void test_a_mac_key_macs_alike_each_time_and_nobody_elses_way(void **stat
         }
 }
 
+static void put_file(const Rig *rig, const char *name, Bytes content)
+{
+        char path[128];
+        FILE *f;
+
+        snprintf(path, sizeof(path), "%s/%s", rig->dir, name);
+        f = fopen(path, "we");
+        assert_non_null(f);
+        assert_int_equal(fwrite(content.data, 1, content.len, f), content.len);
+        assert_int_equal(fclose(f), 0);
+}
+
+/* By tpm2-tools with the same blob, under the same primary. */
+static void judge_mac(Rig *rig, const RigKey *key, Bytes data, uint8_t ret[static 32])
+{
+        char command[1024], hex[2 * TPM_AUTH_SIZE + 1], path[128];
+        FILE *f;
+
+        hex_encode(key->auth, TPM_AUTH_SIZE, hex);
+        put_file(rig, "public", BYTES(key->public, key->public_len));
+        put_file(rig, "private", BYTES(key->private, key->private_len));
+        put_file(rig, "message", data);
+        snprintf(command, sizeof(command),
+                        "tpm2_createprimary -Q -C o -g sha256 -G ecc:null:aes128cfb -c %s/primary -a "
+                        "restricted|decrypt|fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda", rig->dir);
+        assert_true(rig_tool(rig, command));
+        assert_true(rig_tool(rig, strcpy(command, "tpm2_flushcontext -t")));
+        snprintf(command, sizeof(command), "tpm2_load -Q -C %s/primary -u %s/public -r %s/private -c %s/key", rig->dir,
+                        rig->dir, rig->dir, rig->dir);
+        assert_true(rig_tool(rig, command));
+        assert_true(rig_tool(rig, strcpy(command, "tpm2_flushcontext -t")));
+        snprintf(command, sizeof(command), "tpm2_hmac -c %s/key -p hex:%s -g sha256 -o %s/mac %s/message", rig->dir, hex,
+                        rig->dir, rig->dir);
+        assert_true(rig_tool(rig, command));
+        assert_true(rig_tool(rig, strcpy(command, "tpm2_flushcontext -t")));
+        snprintf(path, sizeof(path), "%s/mac", rig->dir);
+        f = fopen(path, "re");
+        assert_non_null(f);
+        assert_int_equal(fread(ret, 1, 32, f), 32);
+        fclose(f);
+}
+
+static void test_long_messages_are_macced_as_tpm2_tools_do(void **state)
+{
+        static const size_t lengths[] = {1024, 1025, 2048, 2049, TPM_MESSAGE_MAX};
+        static uint8_t data[TPM_MESSAGE_MAX + 1];
+        uint8_t mac[1024], same[32];
+        RigKey key;
+        size_t n;
+
+        for (size_t i = 0; i < sizeof(data); i++)
+                data[i] = (uint8_t)(i * 7 >> 3);
+        assert_int_equal(rig_create(*state, TPM_HMAC256, TPM_USE_MAC, NULL, &key), 0);
+        for (size_t i = 0; i < ELEMENTSOF(lengths); i++) {
+                assert_int_equal(rig_operate(*state, &key, TPM_OP_HMAC, BYTES(data, lengths[i]), mac, &n), 0);
+                assert_int_equal(n, 32);
+                rig_end_program(*state, SIGTERM); /* so that its places are free */
+                judge_mac(*state, &key, BYTES(data, lengths[i]), same);
+                rig_start_program(*state);
+                assert_memory_equal(mac, same, 32);
+        }
+        assert_int_equal(rig_operate(*state, &key, TPM_OP_HMAC, BYTES_ARRAY(data), mac, &n), HF_E_INVALID_ARGS);
+        assert_true(rig_handles(*state, "handles-transient") <= 1);
+}
+
 static void test_an_operation_that_is_not_the_keys_is_refused(void **state)
 {
         uint8_t out[1024], block[256] = {};
@@ -314,6 +380,7 @@ int main(void)
                         TEST(test_what_openssl_encrypts_a_decryption_key_opens),
                         TEST(test_both_sides_agree_and_a_point_off_the_curve_is_refused),
                         TEST(test_a_mac_key_macs_alike_each_time_and_nobody_elses_way),
+                        TEST(test_long_messages_are_macced_as_tpm2_tools_do),
                         TEST(test_an_operation_that_is_not_the_keys_is_refused),
                         TEST(test_what_no_key_is_made_for_is_refused),
                         TEST(test_a_wrong_authorisation_is_refused_and_counted_by_nobody),
