@@ -11,6 +11,7 @@
 
 #include "base/io.h"
 #include "base/name.h"
+#include "cli/file.h"
 
 #define POLICY_DIR "/etc/holdfast/policy.d"
 #define POLICY_DIR_ENV "HOLDFAST_POLICY_DIR"
@@ -32,19 +33,6 @@ int grant_rule(Cli *cli, const char *user, const char *key, char ret[static GRAN
         return n < 0 || n >= GRANT_RULE_SIZE
                                ? cli_usage(cli, "The user's name is too long. Nothing was done.")
                                : 0;
-}
-
-/* The directory, and the one it lies in: a fresh image may have neither. */
-static void make_directories(const char *dir)
-{
-        _cleanup_free_ char *parent = strdup(dir);
-        char *slash = parent ? strrchr(parent, '/') : NULL;
-
-        if (slash && slash != parent) {
-                *slash = '\0';
-                (void)mkdir(parent, 0755);
-        }
-        (void)mkdir(dir, 0755);
 }
 
 /* Durable before the policy is loaded anew; mode for everybody to read, as policy is no secret. */
@@ -75,27 +63,34 @@ static bool is_written(const char *path, const char *rule)
                memcmp(text.data, rule, n) == 0;
 }
 
-int grant_write(Cli *cli, const char *key, const char *rule)
+int grant_path(const char *stem, char **ret)
 {
-        const char *wanted = secure_getenv(POLICY_DIR_ENV), *dir = wanted ? wanted : POLICY_DIR;
-        _cleanup_free_ char *path = NULL;
+        const char *wanted = secure_getenv(POLICY_DIR_ENV);
+        char *path;
+
+        if (asprintf(&path, "%s/50-%s.conf", wanted ? wanted : POLICY_DIR, stem) < 0)
+                return -ENOMEM;
+        *ret = path;
+        return 0;
+}
+
+int grant_write(Cli *cli, const char *path, const char *rule, const char *done)
+{
         CallArgs args = {0};
         int r;
 
-        if (asprintf(&path, "%s/50-%s.conf", dir, key) < 0)
-                return cli_fail_file(cli, "policy", ENOMEM);
         if (geteuid() != 0) {
                 cli_talk(cli, "The rule belongs into %s; then `holdfast policy reload`.", path);
                 return 0;
         }
-        make_directories(dir);
-        r = write_new(path, rule);
+        r = file_make_directories(path);
+        if (r == 0)
+                r = write_new(path, rule);
         if (r && !(r == -EEXIST && is_written(path, rule)))
                 return cli_fail_with(cli, EXIT_CODE_FAILED, strerrorname_np(-r),
-                                "The key is made, but its rule was not written to %s: %s. Put it there and "
-                                "run "
+                                "%s, but its rule was not written to %s: %s. Put it there and run "
                                 "`holdfast policy reload`.",
-                                path, strerror(-r));
+                                done, path, strerror(-r));
         r = cli_call(cli, CALL_MANAGER("ReloadPolicy", &args), NULL);
         if (r == 0)
                 cli_talk(cli, "The rule is in %s and in force.", path);

@@ -14,6 +14,8 @@
 /* "allow user=USER key=NAME op=use". 0, or a usage error, told: no such user, or not a name. A number needs no
  * user of it. */
 int grant_rule(Cli *cli, const char *user, const char *key, char ret[static GRANT_RULE_SIZE]);
-/* As root: writes the file and has the policy loaded anew; else says where the line belongs. 0 or an exit
- * code. */
-int grant_write(Cli *cli, const char *key, const char *rule);
+/* POLICY_DIR/50-STEM.conf. *ret is to be freed. 0 or -ENOMEM. */
+int grant_path(const char *stem, char **ret);
+/* As root: writes the file and has the policy loaded anew; else says where the line belongs. `done` is the beginning of
+ * the sentence in which a failure is told: what is so all the same. 0 or an exit code. */
+int grant_write(Cli *cli, const char *path, const char *rule, const char *done);

@@ -33,7 +33,7 @@ typedef struct Options {
         /* attestation */
         const char *nonce, *nonce_file, *ak_fingerprint, *ek_root;
         /* policy */
-        const char *user, *unit;
+        const char *user, *unit, *socket;
         /* verification and connections */
         const char *connect, *timeout, *at, *crl, *cms;
         /* audit */
@@ -42,8 +42,8 @@ typedef struct Options {
         const char *uses, *from, *limit, *event, *caller, *since, *key, *expect, *before, *archived;
         bool follow, list;
         /* programs */
-        bool once;
-        const char *seen;
+        bool once, write;
+        const char *seen, *config;
 } Options;
 
 typedef enum OptionKind {

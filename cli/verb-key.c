@@ -48,6 +48,7 @@ static void make_args(const Cli *cli, CallArgs *args)
 static int run_create(Cli *cli)
 {
         _cleanup_json_ json_t *reply = NULL;
+        _cleanup_free_ char *path = NULL;
         CallArgs args = {0};
         const char *algorithm = cli->options.algorithm ? cli->options.algorithm : "p256";
         char rule[GRANT_RULE_SIZE];
@@ -72,7 +73,8 @@ static int run_create(Cli *cli)
                 return cli_end(cli, r);
         if (cli->options.for_user) {
                 json_object_set_new(json_array_get(reply, 1), "rule", json_string(rule));
-                granted = grant_write(cli, cli->args[0], rule);
+                granted = grant_path(cli->args[0], &path) ? cli_fail_file(cli, "policy", ENOMEM)
+                                                          : grant_write(cli, path, rule, "The key is made");
         }
         r = show_made(cli, reply);
         return r ? r : granted;

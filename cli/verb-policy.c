@@ -1,14 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* policy: what would be decided, and loading the rules anew. */
-#include <errno.h>
-#include <grp.h>
-#include <pwd.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "cli/cli.h"
-
-#define GROUPS_MAX 1024
+#include "cli/explain.h"
 
 static const Column explain_columns[] = {
                 {"verdict", "Verdict", COLUMN_TEXT},
@@ -19,52 +12,22 @@ static const Column explain_columns[] = {
                 {NULL, NULL, COLUMN_TEXT},
 };
 
-/* A name or a number; groups as the name service has them now. */
-static int add_user(Cli *cli, CallArgs *args, gid_t *groups)
-{
-        const char *user = cli->options.user;
-        const struct passwd *pw = getpwnam(user);
-        int n = GROUPS_MAX;
-        uint64_t uid;
-
-        if (!pw) {
-                if (user[0] < '0' || user[0] > '9')
-                        return cli_usage(cli, "There is no user '%s'.", user);
-                if (!cli_number(cli, "--user", user, 0, UINT32_MAX - 1, &uid))
-                        return EXIT_CODE_USAGE;
-                args_number(args, "user", HF_ARG_U32, uid);
-                return 0;
-        }
-        args_number(args, "user", HF_ARG_U32, pw->pw_uid);
-        args_string(args, "name", user);
-        if (getgrouplist(user, pw->pw_gid, groups, &n) < 0)
-                return cli_usage(cli, "User '%s' is in more than %d groups.", user, GROUPS_MAX);
-        args->items[args->n++] = (HfArg){
-                        .option = "groups", .type = HF_ARG_NUMBERS, .numbers = groups, .n_items = (size_t)n};
-        return 0;
-}
-
 static int run_explain(Cli *cli)
 {
         _cleanup_json_ json_t *reply = NULL;
-        _cleanup_free_ gid_t *groups = calloc(GROUPS_MAX, sizeof(gid_t));
-        CallArgs args = {0};
-        int r = 0;
+        const Options *o = &cli->options;
+        int r;
 
-        if (!groups)
-                return cli_fail_file(cli, "groups", ENOMEM);
         cli->hint = "OPERATION is one of those that `man holdfast-policy` lists: sign, decrypt, create, "
                     "unlock and so on.";
-        args_string(&args, NULL, cli->args[0]);
-        args_string(&args, NULL, cli->n_args > 1 ? cli->args[1] : "");
-        if (cli->options.user)
-                r = add_user(cli, &args, groups);
-        args_string(&args, "unit", cli->options.unit);
-        args_string(&args, "algorithm", cli->options.algorithm);
-        args_string(&args, "scheme", cli->options.scheme);
-        if (r == 0)
-                r = cli_call(cli, CALL_MANAGER("Explain", &args, .idempotent = true), &reply);
-        return r ? r : show_object(cli, json_array_get(reply, 0), explain_columns);
+        r = explain_ask(cli, &(ExplainQuestion){.operation = cli->args[0],
+                                        .key = cli->n_args > 1 ? cli->args[1] : "",
+                                        .user = o->user,
+                                        .unit = o->unit,
+                                        .algorithm = o->algorithm,
+                                        .scheme = o->scheme,
+                                        .socket = o->socket}, &reply);
+        return r ? r : show_object(cli, reply, explain_columns);
 }
 
 static const Column reload_columns[] = {
@@ -104,7 +67,7 @@ static int run_grant(Cli *cli)
 }
 
 const Verb verbs_policy[] = {
-                {"policy", "explain", "OPERATION [KEY]", 1, 2, "user unit algorithm scheme",
+                {"policy", "explain", "OPERATION [KEY]", 1, 2, "user unit algorithm scheme socket",
                                 "Say which rule would decide, and why", run_explain},
                 {"policy", "reload", "", 0, 0, "accept-accounts", "Load the rules anew; with an error the old ones stay",
                                 run_reload},

@@ -397,7 +397,7 @@ static int handle_random(Operation *op)
 typedef struct ExplainOptions {
         uint32_t user;
         Bytes groups;
-        const char *name, *unit, *algorithm, *scheme;
+        const char *name, *unit, *algorithm, *scheme, *socket;
 } ExplainOptions;
 
 static const OptionSpec explain_options[] = {
@@ -407,6 +407,7 @@ static const OptionSpec explain_options[] = {
                 {"unit", OPTION_STRING, offsetof(ExplainOptions, unit)},
                 {"algorithm", OPTION_STRING, offsetof(ExplainOptions, algorithm)},
                 {"scheme", OPTION_STRING, offsetof(ExplainOptions, scheme)},
+                {"socket", OPTION_STRING, offsetof(ExplainOptions, socket)},
                 {0},
 };
 
@@ -487,6 +488,8 @@ static void explain_request(Operation *op, const ExplainOptions *o, PolicyOperat
         ret->uses_available = uses_left;
         ret->uses_userdata = v;
         ret->uses_unknown = !v->catalogue;
+        if (o->socket)
+                ret->socket = o->socket;
         if (o->user == op->caller->uid && !o->unit && !o->groups.len)
                 return;
         ret->uid = o->user;
@@ -522,7 +525,7 @@ static int handle_explain(Operation *op)
         }
         if (*key && strlen(key) >= NAME_SIZE)
                 return HF_E_INVALID_NAME;
-        if (o.user != op->caller->uid || o.unit || o.groups.len)
+        if (o.user != op->caller->uid || o.unit || o.socket || o.groups.len)
                 r = operation_authorise(op, &(Question){.operation = POLICY_OP_POLICY_READ});
         if (r)
                 return r;
