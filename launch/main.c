@@ -26,6 +26,8 @@
 #include "launch/place.h"
 #include "launch/service.h"
 
+#define TPM_PATIENCE 6 /* holdfast-tpm is silent while the TPM works: for three minutes at most */
+
 enum {
         EXIT_PLACE = 1,
         EXIT_USAGE = 2,
@@ -279,7 +281,8 @@ static void describe_programs(Launch *l, Argv *daemon, Argv *signer, Argv *impor
         };
         l->tpm = (Service){
                 .name = "holdfast-tpm", .optional = true,
-                .spec = {.path = o->tpm, .argv = tpm->list, .user = o->tpm_user, .notify_path = l->place.notify_path},
+                .spec = {.path = o->tpm, .argv = tpm->list, .user = o->tpm_user, .notify_path = l->place.notify_path,
+                        .watchdog = TPM_PATIENCE * o->watchdog_s * USEC_PER_SEC},
                 .events = &l->events, .event = l->event, .pause_max = o->backoff_max_ms * 1000ULL,
         };
         l->importer = (Importer){

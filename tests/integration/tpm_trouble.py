@@ -9,6 +9,7 @@ and five seconds after the TPM's return its keys work again. Names begin with th
 import contextlib
 import os
 import pathlib
+import signal
 import subprocess
 import threading
 import time
@@ -486,6 +487,14 @@ def test_an_orderly_stop_leaves_the_tpm_as_it_was():
         assert stack.stop() == 0
         for kind in (TRANSIENT, LOADED_SESSIONS, SAVED_SESSIONS):
             assert proxy.tpm.handles(kind) == [], hex(kind)
+
+
+def test_K07_a_process_that_hangs_is_replaced():
+    with sealed(launcher_args=["--watchdog=1"]) as stack:
+        pid = stack.tpm_pid()
+        os.kill(pid, signal.SIGSTOP)
+        wait_for(lambda: stack.tpm_pid() != pid, "the launcher to start another one", 20)
+        signs(stack, "device-tpm")
 
 
 if __name__ == "__main__":
