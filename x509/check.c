@@ -53,6 +53,7 @@ static const struct {
         {X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, FINDING_UNTRUSTED, "it is a root that is not among the trusted ones"},
         {X509_V_ERR_CERT_UNTRUSTED, FINDING_UNTRUSTED, "it is not trusted for this"},
         {X509_V_ERR_CERT_REJECTED, FINDING_UNTRUSTED, "it is not trusted for this"},
+        {X509_V_ERR_INVALID_PURPOSE, FINDING_WRONG_USAGE, NULL},
         {X509_V_ERR_CERT_CHAIN_TOO_LONG, FINDING_BAD_CHAIN, "the chain is too long"},
         {X509_V_ERR_CERT_SIGNATURE_FAILURE, FINDING_BAD_SIGNATURE, ""},
         {X509_V_ERR_UNABLE_TO_DECRYPT_CERT_SIGNATURE, FINDING_BAD_SIGNATURE, ""},
@@ -111,7 +112,9 @@ static void add(const Run *run, X509_STORE_CTX *ctx, FindingKind kind, const cha
 
         if (kind == FINDING_WEAK_SIGNATURE && x)
                 detail = digest_name(x);
-        if (kind == FINDING_HOST_MISMATCH && run->check->host)
+        else if (kind == FINDING_WRONG_USAGE)
+                detail = cert_usage_to_string(run->check->usage);
+        else if (kind == FINDING_HOST_MISMATCH && run->check->host)
                 detail = run->check->host;
         f = findings_add(run->findings, kind, run->check->whose, depth < 0 ? 0 : (unsigned)depth, detail);
         f->other = run->now;
