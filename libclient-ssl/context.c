@@ -3,6 +3,7 @@
  * Contexts: what is set once for an SSL_CTX, and what each handshake takes from the identity as it is then. Nothing of the
  * context changes after that, so threads may use it as they like.
  */
+#include <errno.h>
 #include <openssl/err.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -39,9 +40,11 @@ static int on_certificate(SSL *ssl, void *userdata)
 
         if (role_snapshot(role, ssl, &s) != 0)
                 return 0;
-        if (SSL_get_certificate(ssl) != cert_chain_at(s->files.chain, 0) &&
-                        SSL_use_cert_and_key(ssl, cert_chain_at(s->files.chain, 0), s->key, s->intermediates, 1) != 1)
-                return 0;
+        if (SSL_get_certificate(ssl) != cert_chain_at(s->files.chain, 0)) {
+                SSL_certs_clear(ssl); /* another kind of key would leave the old one beside it */
+                if (SSL_use_cert_and_key(ssl, cert_chain_at(s->files.chain, 0), s->key, s->intermediates, 1) != 1)
+                        return 0;
+        }
         if (role->server && role->anchors)
                 SSL_set0_CA_list(ssl, SSL_dup_CA_list(s->anchor_names));
         return 1;
@@ -74,17 +77,20 @@ static int verify_mode(const Role *role)
         return role->anchors ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT : SSL_VERIFY_NONE;
 }
 
-/* Everything that can fail comes first, so that a context is as it was where something did. */
+/* The certificate comes first: what OpenSSL may refuse is refused before anything else is changed. */
 static int equip(SSL_CTX *ctx, Role *role, const Snapshot *s)
 {
+        Role *before;
+
         pthread_once(&once, begin);
+        if (SSL_CTX_use_cert_and_key(ctx, cert_chain_at(s->files.chain, 0), s->key, s->intermediates, 1) != 1)
+                return failure_set(HF_ERROR_INTERNAL, "OpenSSL does not take this identity for the context; its error queue says "
+                                                      "why. Nothing was changed.");
+        before = SSL_CTX_get_ex_data(ctx, index_of_role);
         if (!set_lowest_version(ctx) || (role->server && !set_session_id(ctx, identity_name(role->identity))) ||
-                        SSL_CTX_use_cert_and_key(ctx, cert_chain_at(s->files.chain, 0), s->key, s->intermediates, 1) != 1)
-                return failure_set(HF_ERROR_INTERNAL, "OpenSSL does not take this identity for the context. Its error queue says "
-                                                      "why; nothing else was changed.");
-        free(SSL_CTX_get_ex_data(ctx, index_of_role));
-        if (SSL_CTX_set_ex_data(ctx, index_of_role, role) != 1)
+                        SSL_CTX_set_ex_data(ctx, index_of_role, role) != 1)
                 return failure_from(-ENOMEM);
+        free(before);
         SSL_CTX_set_cert_cb(ctx, on_certificate, role);
         SSL_CTX_set_verify(ctx, verify_mode(role), NULL);
         SSL_CTX_set_cert_verify_callback(ctx, peer_verify, role);

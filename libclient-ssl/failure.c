@@ -118,6 +118,7 @@ static FindingKind kind_of_reason(int reason)
         } known[] = {
                 {SSL_R_UNSUPPORTED_PROTOCOL, FINDING_NO_COMMON_VERSION},
                 {SSL_R_TLSV1_ALERT_PROTOCOL_VERSION, FINDING_NO_COMMON_VERSION},
+                {SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE, FINDING_FILES_MISSING},
                 {SSL_R_NO_SHARED_CIPHER, FINDING_NO_COMMON_CIPHER},
                 {SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM, FINDING_NO_COMMON_SIGNATURE},
                 {SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS, FINDING_NO_COMMON_SIGNATURE},
@@ -129,6 +130,15 @@ static FindingKind kind_of_reason(int reason)
                 if (reason == known[i].reason)
                         return known[i].kind;
         return reason > SSL_AD_REASON_OFFSET ? FINDING_REFUSED : FINDING_NONE;
+}
+
+static const char *detail_of_reason(unsigned long e)
+{
+        int reason = ERR_GET_REASON(e);
+
+        if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
+                return "certificate of the peer";
+        return reason > SSL_AD_REASON_OFFSET ? SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET) : ERR_reason_error_string(e);
 }
 
 /* Whether it is the provider's, whose reasons are our results. */
@@ -153,9 +163,7 @@ static int read_queue(FindingList *findings)
                 return ERR_GET_REASON(first);
         }
         if (ERR_GET_LIB(last) == ERR_LIB_SSL && kind_of_reason(reason) != FINDING_NONE)
-                findings_add(findings, kind_of_reason(reason), FINDING_OF_PEER, 0,
-                                reason > SSL_AD_REASON_OFFSET ? SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET)
-                                                              : ERR_reason_error_string(last));
+                findings_add(findings, kind_of_reason(reason), FINDING_OF_PEER, 0, detail_of_reason(last));
         return HF_ERROR_CERTIFICATE_UNUSABLE;
 }
 

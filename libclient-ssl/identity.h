@@ -23,7 +23,7 @@ typedef struct Snapshot {
         EVP_PKEY *key;
         STACK_OF(X509) *intermediates;
         STACK_OF(X509_NAME) *anchor_names; /* NULL: no anchors */
-        uint8_t digest[32];                /* of our certificate, and of whom and what peers are checked by */
+        uint8_t digest[32];                /* of what peers are judged by: anchors and pins */
 } Snapshot;
 
 Snapshot *snapshot_unref(Snapshot *s);

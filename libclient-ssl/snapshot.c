@@ -70,7 +70,7 @@ static bool make_digest(Snapshot *s)
         _cleanup_(digest_freep) EVP_MD_CTX *c = EVP_MD_CTX_new();
         STACK_OF(X509) *anchors = s->files.anchors ? cert_anchors_stack(s->files.anchors) : NULL;
         const CertPins *pins = &s->files.pins;
-        bool made = c && EVP_DigestInit_ex2(c, EVP_sha256(), NULL) == 1 && add_certificate(c, cert_chain_at(s->files.chain, 0));
+        bool made = c && EVP_DigestInit_ex2(c, EVP_sha256(), NULL) == 1;
 
         for (int i = 0; made && i < sk_X509_num(anchors); i++)
                 made = add_certificate(c, sk_X509_value(anchors, i));

@@ -5,8 +5,8 @@
  * Resumption, a server's
  *
  * A resumed session is one whose client was judged before. So that a client who is not trusted any more does not come in with
- * it, a ticket carries the digest of the generation it was given under, and under another one it is passed over: a full
- * handshake follows. Sessions are in tickets only, none is kept here.
+ * it, a ticket carries the digest of what clients were judged by when it was given. Where that is another now, the ticket is
+ * passed over and a full handshake follows. Sessions are in tickets only, none is kept here.
  */
 #include "libclient-ssl/peer.h"
 

@@ -150,13 +150,205 @@ def test_a_context_does_tls_on_both_sides_with_stock_openssl():
 
 def test_a_context_needs_no_daemon_but_a_signature_does():
     with deployment() as d:
+        d.stack.stop()
         with d.client("p256") as visit, d.stock_server(d.peer()) as port:
-            d.stack.stop()
             said = visit(port)
             assert said.startswith("key-unusable ") and "DaemonUnavailable" in said, said
             d.stack.start()
             d.stack.wait_state("ready")
             assert visit(port) == "ok TLSv1.3 peer"
+
+
+def test_a_key_in_the_tpm_does_tls_on_both_sides():
+    with deployment("p256", tpm=True, key_options={"protection": "tpm"}) as d:
+        with d.stack.peer(ADMIN) as admin:
+            assert admin.describe("device-p256")["protection"] == "tpm"
+        with d.client("p256") as visit, d.server("p256") as (port, line):
+            for _ in range(2):
+                assert visit(port) == "ok TLSv1.3 p256-client-and-server" == line()
+
+
+def test_who_may_not_sign_hears_the_daemons_sentence():
+    if not ROOT:
+        raise case.Skip("needs several users, so root")
+    with deployment() as d, d.stock_server(d.peer()) as port, d.client("p256", uid=BOB) as visit:
+        said = visit(port)
+        assert said.startswith("key-unusable PolicyDenied ") and f"uid {BOB}" in said, said
+        d.stack.cli("key", "disable", "device-p256")
+        with d.client("p256") as alice:
+            assert alice(port).startswith("key-unusable KeyDisabled ")
+
+
+# An identity that cannot be used
+
+
+def test_an_unusable_identity_is_refused_with_its_finding():
+    with deployment("p256", "ed25519") as d:
+        def issue(**options):
+            return d.ca.issue(d.public["p256"], "device", **options)
+
+        private = software_key()[0]
+        for finding, role, options in (
+                ("files-missing NoSuchIdentity", "client", {"key": None}),
+                ("files-missing NoSuchIdentity", "client", {"cert": None}),
+                ("files-missing NoSuchIdentity", "mutual", {"trust": None}),
+                ("malformed CertificateUnusable", "client", {"cert": b"not a certificate"}),
+                ("malformed CertificateUnusable", "client", {"cert": issue() + private}),
+                ("malformed CertificateUnusable", "client", {"key": private}),
+                ("malformed CertificateUnusable", "client", {"key": d.reference["p256"].replace(b"\nM", b"\nN", 1)}),
+                ("malformed CertificateUnusable", "client", {"trust": b"no anchors"}),
+                ("malformed CertificateUnusable", "client", {"pins": ["sha256//AAAA"]}),
+                ("key-mismatch CertificateUnusable", "client", {"reference": d.reference["ed25519"]}),
+                ("expired CertificateUnusable", "client", {"leaf": issue(end=-HOUR)}),
+                ("not-yet-valid CertificateUnusable", "client", {"leaf": issue(begin=HOUR)}),
+                ("wrong-usage CertificateUnusable", "server", {"leaf": issue(usage=["client"])}),
+                ("wrong-usage CertificateUnusable", "client", {"leaf": issue(usage=["server"])}),
+                ("untrusted CertificateUnusable", "client", {"chain": d.other_ca.pem})):
+            d.identity(name="broken", **options)
+            said = d.refusal("broken", role)
+            assert said.startswith(finding + " broken: "), (finding, options, said)
+        assert d.refusal("nobody").startswith("files-missing NoSuchIdentity nobody: ")
+        for name in "../p256", ".p256.1", "", "a" * 65:
+            assert d.refusal(name).startswith("none InvalidName "), name
+
+
+def test_a_server_asks_clients_where_it_has_anchors():
+    with deployment() as d:
+        d.identity(name="open", trust=None)
+        with d.server("open", "server") as (port, line):
+            assert "HTTP/1.0 200 ok" in d.stock_client(port) and line() == "ok TLSv1.3 -"
+        with d.server("p256", "server") as (port, line):
+            d.stock_client(port)
+            assert line().startswith("files-missing CertificateUnusable ")
+            assert "HTTP/1.0 200 ok" in d.stock_client(port, identity=d.peer()) and line() == "ok TLSv1.3 peer"
+
+
+# Peers that are refused
+
+
+def test_a_server_that_is_not_the_one_meant_is_refused():
+    with deployment() as d:
+        good = software_key()
+        d.identity(name="pinned", pins=["sha256//" + "A" * 43 + "=", pin(good[1])])
+        with d.client("p256") as visit, d.client("pinned") as pinned:
+            for finding, options in (
+                    ("untrusted", {"issuer": d.other_ca}), ("expired", {"end": -HOUR}), ("not-yet-valid", {"begin": HOUR}),
+                    ("wrong-usage", {"usage": ["client"]}), ("host-mismatch", {"dns": ["elsewhere"]})):
+                with d.stock_server(d.peer(key=good, **options)) as port:
+                    for one in visit, pinned:
+                        assert one(port).startswith(f"{finding} CertificateUnusable "), finding
+            with d.stock_server(d.peer(key=good, dns=["localhost", "*.example.org"], ip=["127.0.0.1"])) as port:
+                for host in "localhost", "127.0.0.1", "a.example.org", "sni:localhost":
+                    assert visit(port, host) == "ok TLSv1.3 peer" == pinned(port, host), host
+                for host in "127.0.0.2", "a.b.example.org", "example.org", "sni:elsewhere", "peer":
+                    assert visit(port, host).startswith("host-mismatch "), host
+                assert "hf_ssl_set_host" in (said := visit(port, "-")) and said.startswith("none InvalidArgs "), said
+            with d.stock_server(d.peer()) as port:
+                assert pinned(port).startswith("pin-mismatch ") and visit(port) == "ok TLSv1.3 peer"
+
+
+def test_old_versions_and_a_peer_that_refuses_us_have_their_words():
+    with deployment() as d, d.client("p256") as visit:
+        with d.stock_server(d.peer(), "-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0") as port:
+            assert visit(port).startswith("no-common-version ")
+        with d.stock_server(d.peer(), ca=d.file("other.pem", d.other_ca.pem)) as port:
+            assert re.match("refused-by-peer .*unknown CA", visit(port))
+        with d.server("p256") as (port, line):
+            d.stock_client(port, "-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0", identity=d.peer())
+            assert line().startswith("no-common-version ")
+            d.stock_client(port, identity=d.peer(), ca=d.file("other.pem", d.other_ca.pem))
+            assert line().startswith("refused-by-peer ")
+
+
+def test_a_client_that_is_not_trusted_is_refused():
+    with deployment() as d:
+        good = software_key()
+        d.identity(name="pinned", pins=[pin(good[1])])
+        with d.server("p256") as (port, line), d.server("pinned") as (pinned_port, pinned_line):
+            for finding, options in (("untrusted", {"issuer": d.other_ca}), ("expired", {"end": -HOUR}),
+                                     ("not-yet-valid", {"begin": HOUR}), ("wrong-usage", {"usage": ["server"]})):
+                for version in "-tls1_2", "-tls1_3":
+                    assert "200 ok" not in d.stock_client(port, version, identity=d.peer(**options))
+                    assert line().startswith(f"{finding} CertificateUnusable "), finding
+            d.stock_client(pinned_port, identity=d.peer())
+            assert pinned_line().startswith("pin-mismatch ")
+            assert "200 ok" in d.stock_client(pinned_port, identity=d.peer(key=good)) and pinned_line() == "ok TLSv1.3 peer"
+
+
+def test_a_revoked_server_is_refused_by_a_context_with_a_list():
+    with deployment() as d:
+        crt, key = d.peer()
+        with d.stock_server((crt, key)) as port:
+            for finding, revoked in ("revoked CertificateUnusable", [crt.read_bytes()]), ("ok TLSv1.3 peer", []):
+                with d.client("p256", "use", d.file("list.pem", d.ca.crl(*revoked))) as visit:
+                    assert visit(port).startswith(finding)
+            with d.client("p256", "use", d.file("list.pem", d.other_ca.crl())) as visit:
+                assert visit(port).startswith("no-crl ")
+
+
+# Certificates that change
+
+
+def test_new_connections_use_the_new_certificate_and_open_ones_go_on():
+    with deployment("p256", "ed25519") as d:
+        def leaf(algorithm, name):
+            return d.ca.issue(d.public[algorithm], name)
+
+        with d.server("p256") as (port, line), d.client("p256") as visit:
+            assert visit(port) == "ok TLSv1.3 p256-client-and-server" == line()
+            ca, (crt, key) = d.file("ca.pem", d.ca.pem), d.peer()
+            held = subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", ca, "-cert", crt, "-key", key,
+                                     "-ign_eof"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            assert line() == "ok TLSv1.3 peer"
+            d.identity(leaf=leaf("p256", "renewed"), name="p256")
+            held.stdin.write(b"GET / HTTP/1.0\r\n\r\n")
+            held.stdin.flush()
+            assert b"HTTP/1.0 200 ok" in held.communicate(timeout=30)[0]
+            assert visit(port) == "ok TLSv1.3 renewed" == line()
+            d.identity("ed25519", name="p256", leaf=leaf("ed25519", "rekeyed"))
+            assert visit(port) == "ok TLSv1.3 rekeyed" == line()
+
+
+def test_a_generation_that_cannot_be_used_ends_handshakes_until_there_is_a_better_one():
+    with deployment() as d, d.stock_server(d.peer()) as port, d.client("p256") as visit:
+        assert visit(port) == "ok TLSv1.3 peer"
+        d.identity(cert=b"torn")
+        assert visit(port).startswith("malformed ")
+        d.identity(trust=None)
+        assert visit(port).startswith("files-missing "), "trust became wider"
+        d.tls.remove("p256")
+        assert visit(port).startswith("files-missing ")
+        d.identity(trust=d.other_ca.pem)
+        assert visit(port).startswith("untrusted ")
+        d.identity()
+        assert visit(port) == "ok TLSv1.3 peer"
+        d.tls.path.rename(d.dir / "away")
+        assert visit(port) == "ok TLSv1.3 peer", "the directory cannot be reached, as in a chroot"
+
+
+def test_a_certificate_that_expires_meanwhile_is_not_used_any_more():
+    with deployment() as d:
+        d.identity(leaf=d.ca.issue(d.public["p256"], "short", end=datetime.timedelta(seconds=3)))
+        with d.stock_server(d.peer()) as port, d.client("p256") as visit:
+            assert visit(port) == "ok TLSv1.3 peer"
+            said = wait_for(lambda: (now := visit(port)) != "ok TLSv1.3 peer" and now, "the end of its validity")
+            assert said.startswith("expired CertificateUnusable p256: ")
+
+
+def test_a_session_is_resumed_only_under_the_trust_it_was_made_under():
+    with deployment() as d, d.server("p256") as (port, line):
+        session, peer = d.dir / "session", d.peer()
+        for version in "-tls1_2", "-tls1_3":
+            d.identity()
+            d.stock_client(port, version, "-sess_out", session, identity=peer)
+            assert line().endswith("peer")
+            for _ in range(2):
+                said = d.stock_client(port, version, "-sess_in", session, identity=peer)
+                assert "Reused, " in said and line().endswith("peer, resumed"), said
+                d.identity()
+            d.identity(trust=d.ca.pem + d.other_ca.pem)
+            said = d.stock_client(port, version, "-sess_in", session, identity=peer)
+            assert "Reused, " not in said and "200 ok" in said and line().endswith("peer")
 
 
 if __name__ == "__main__":
