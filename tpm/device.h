@@ -38,7 +38,7 @@ int device_init(const char *conf, Device *ret);
 /* 0, or HF_E_TPM_...: no TPM answers. */
 int device_open(Device *d);
 void device_close(Device *d);
-/* Flushes what could wait until the answer was out. */
+/* Flushes what could wait. */
 void device_tidy(Device *d);
 /* TPM2_Shutdown, where nobody else does it. */
 void device_shutdown(Device *d);
@@ -57,7 +57,7 @@ typedef struct Loaded {
         bool borrowed;
 } Loaded;
 
-/* Flushed only when the answer is out: see device_tidy(). */
+/* Flushed only by device_tidy(). */
 void loaded_later(Loaded *l);
 #define LOADED_NONE ((Loaded){.tr = ESYS_TR_NONE})
 void loaded_release(Loaded *l);

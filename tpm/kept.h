@@ -51,6 +51,7 @@ typedef struct Kept {
         uint8_t session_parent[TPM_NAME_SIZE];
         Object objects[OBJECTS_MAX];
         uint64_t uses;
+        const Object *later; /* whose key still waits to be flushed, NULL: nobody's */
         Endorsement endorsement;
 } Kept;
 
@@ -75,5 +76,7 @@ int session_policy(Kept *k, ESYS_TR parent, Loaded *ret);
 void object_drop(Object *o);
 /* The key in the blob, loaded and authorised by `auth` (NULL: not yet). HF_E_KEY_MISMATCH: not this TPM's, or altered. */
 int object_load(Kept *k, const TpmBlob *blob, const uint8_t *auth, Loaded *ret);
-/* The same without keeping anything of it, under a parent that is loaded. */
+/* When the answer is out. Who is next finds it loaded if he wants the same and comes at once: see serve.c. */
+void object_later(Kept *k, const TpmBlob *blob, Loaded *l);
+/* object_load() without keeping anything of it, under a parent that is loaded. */
 int object_load_under(Kept *k, const Parent *p, ESYS_TR parent, const TpmBlob *blob, Loaded *ret);

@@ -22,12 +22,17 @@ static ESYS_TR take_up(Device *d, TPM2_HANDLE handle, uint8_t ret_name[static TP
         return tr;
 }
 
-/* Our own session is taken up by nobody, not even by us a second time. */
+static bool is_that(const Kept *k, ESYS_TR tr, TPM2_HANDLE handle)
+{
+        TPM2_HANDLE its;
+
+        return tr != ESYS_TR_NONE && Esys_TR_GetTpmHandle(k->device->esys, tr, &its) == 0 && handle == its;
+}
+
+/* Our own session is taken up by nobody, not even by us a second time; and a key that is used all the time does not move. */
 static bool is_own(const Kept *k, TPM2_HANDLE handle)
 {
-        TPM2_HANDLE own;
-
-        return k->session.tr != ESYS_TR_NONE && Esys_TR_GetTpmHandle(k->device->esys, k->session.tr, &own) == 0 && handle == own;
+        return is_that(k, k->session.tr, handle) || is_that(k, k->device->later, handle);
 }
 
 /* Among the loaded sessions a policy session has the type that elsewhere says "saved" (TCG Part 2, 9.4). */

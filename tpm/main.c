@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/slice.h"
 #include "tpm/filter.h"
 #include "tpm/ossl-context.h"
 #include "tpm/serve.h"
@@ -172,6 +173,7 @@ int main(int argc, char *argv[])
                 r = quieten();
         if (r)
                 return failed("hardening", r);
+        slice_set(SLICE_SHORT); /* it wakes up between two programs that compute */
         notify_open(&params.notify);
         serve_prepare();
         traces_begin();

@@ -89,6 +89,8 @@ static void remember(Kept *k, const TpmBlob *b, uint64_t hash, ESYS_TR tr)
                 Esys_Free(new.saved);
                 return;
         }
+        if (k->later == o)
+                k->later = NULL;
         object_drop(o);
         *o = new;
 }
@@ -143,11 +145,31 @@ static int load_saved(Kept *k, Object *o, Loaded *ret)
         return 0;
 }
 
+/* Still there from the use before. Everything else that is goes now: a TPM has three places for objects. */
+static bool is_there(Kept *k, const Object *o, Loaded *ret)
+{
+        Device *d = k->device;
+
+        if (!o || k->later != o || d->later == ESYS_TR_NONE) {
+                device_tidy(d);
+                return false;
+        }
+        *ret = (Loaded){.device = d, .tr = d->later};
+        d->later = ESYS_TR_NONE;
+        return true;
+}
+
+void object_later(Kept *k, const TpmBlob *blob, Loaded *l)
+{
+        k->later = find(k, blob, blob_hash(blob));
+        loaded_later(l);
+}
+
 int object_load(Kept *k, const TpmBlob *blob, const uint8_t *auth, Loaded *ret)
 {
         uint64_t hash = blob_hash(blob);
         Object *o = find(k, blob, hash);
-        int r = o ? load_saved(k, o, ret) : load_anew(k, blob, ret);
+        int r = is_there(k, o, ret) ? 0 : o ? load_saved(k, o, ret) : load_anew(k, blob, ret);
 
         if (!r && !o)
                 remember(k, blob, hash, ret->tr);

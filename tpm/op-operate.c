@@ -238,7 +238,7 @@ static int use(Call *call, const TpmOperation *o)
         r = op->run(&u);
         if (r)
                 return explain(u.device, r);
-        loaded_later(&key);
+        object_later(&call->tpm->kept, &o->blob, &key);
         return 0;
 }
 

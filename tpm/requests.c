@@ -118,7 +118,8 @@ static int attempt(const RequestInfo *info, Call *call)
         int r = 0;
 
         (void)device_handled(&t->device, 0);
-        device_tidy(&t->device);
+        if (info->type != TPM_OPERATE) /* which may want just what is still loaded */
+                device_tidy(&t->device);
         buffer_clear(call->reply);
         call->once = false;
         if (info->needs_tpm)

@@ -18,6 +18,7 @@
 #define REPLY_MAX (16u << 10) /* a certificate and five public parts */
 #define PAUSE_FIRST_MS 10
 #define PAUSE_MAX_MS 1000
+#define LINGER_MS 2 /* a key stays loaded: who signs one thing after the other is back in less, and spared two commands */
 
 static volatile sig_atomic_t stopping;
 static sigset_t while_waiting;
@@ -130,10 +131,8 @@ static int run(Tpm *t, const LinkMessage *m, Buffer *body, Traces *traces)
         return r;
 }
 
-/* What could wait until the answer was out. */
 static void look_after(Tpm *t)
 {
-        device_tidy(&t->device);
         if (t->device.doubtful)
                 leftovers_doubt(&t->leftovers, &t->kept);
         t->device.doubtful = false;
@@ -162,6 +161,20 @@ static int answer(Tpm *t, int fd)
         secret_erase(packet.data, packet.len);
         link_message_close(&m);
         return r;
+}
+
+/* Nothing came for a moment. */
+static void idle(Tpm *t)
+{
+        limit(TPM_TIMEOUT_MS / 1000);
+        device_tidy(&t->device);
+        look_after(t);
+        limit(0);
+}
+
+static int lingering(const Tpm *t)
+{
+        return t->device.later == ESYS_TR_NONE ? -1 : LINGER_MS;
 }
 
 static int longer(int pause)
@@ -197,8 +210,9 @@ void serve(ServeParams *p)
                                 pause = longer(pause);
                 }
                 ms = sooner(fd < 0 ? pause : -1, notify_tick(&p->notify));
-                if (!wait_for(fd, sooner(ms, leftovers_due(&p->tpm->leftovers)))) {
-                        leftovers_look(&p->tpm->leftovers, &p->tpm->kept);
+                ms = sooner(ms, sooner(lingering(p->tpm), leftovers_due(&p->tpm->leftovers)));
+                if (!wait_for(fd, ms)) {
+                        idle(p->tpm);
                         continue;
                 }
                 r = answer(p->tpm, fd);

@@ -271,6 +271,24 @@ static void test_what_was_left_behind_goes_while_nobody_asks(void **state)
         assert_int_equal(rig_handles(rig, "handles-loaded-session"), 1);
 }
 
+/* Nor is it taken for what somebody left behind: it looks as if nobody moved it. */
+static void test_a_key_stays_loaded_only_while_its_user_is_back_at_once(void **state)
+{
+        Rig *rig = *state;
+        RigKey key;
+        uint64_t until;
+
+        make(rig, &key);
+        rig_end_program(rig, SIGKILL);
+        rig_start_program(rig); /* looks after what was left behind for a while */
+        until = clock_monotonic() + 3 * USEC_PER_SEC;
+        while (clock_monotonic() < until)
+                assert_int_equal(sign(rig, &key), 0);
+        until = clock_monotonic() + 10 * USEC_PER_SEC;
+        while (rig_handles(rig, "handles-transient") > 0)
+                assert_true(clock_monotonic() < until);
+}
+
 static void test_objects_others_left_behind_do_not_keep_us_out(void **state)
 {
         Rig *rig = *state;
@@ -363,6 +381,7 @@ int main(void)
                         TEST(test_processes_killed_one_after_the_other_do_not_fill_the_tpm),
                         TEST(test_power_cuts_do_not_lock_the_tpm),
                         TEST(test_what_was_left_behind_goes_while_nobody_asks),
+                        TEST(test_a_key_stays_loaded_only_while_its_user_is_back_at_once),
                         TEST(test_objects_others_left_behind_do_not_keep_us_out),
                         TEST(test_two_users_of_a_tpm_do_not_get_in_each_others_way),
                         TEST(test_the_signer_may_come_and_go),
