@@ -130,12 +130,9 @@ static int get_digest(const Signature *s, const char *name)
 {
         char text[32] = "";
         OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(name, text, sizeof(text)), OSSL_PARAM_construct_end()};
-        EVP_MD *md = EVP_PKEY_CTX_get_params(beneath(s), params) == 1 && text[0]
-                        ? EVP_MD_fetch(s->provider->libctx, text, NULL) : NULL;
-        int type = md ? EVP_MD_get_type(md) : NID_undef;
+        const EVP_MD *md = EVP_PKEY_CTX_get_params(beneath(s), params) == 1 ? EVP_get_digestbyname(text) : NULL;
 
-        EVP_MD_free(md);
-        return type;
+        return md ? EVP_MD_get_type(md) : NID_undef;
 }
 
 /* Holdfast salts PSS with as many bytes as the digest has; "as many as possible" is that, here. */
@@ -409,7 +406,7 @@ static int digest_sign_final(void *ctx, uint8_t *sig, size_t *sig_len, size_t ro
         return EVP_DigestFinal_ex(s->hash, digest, &len) == 1 && ask(s, true, digest, len, sig, sig_len, room);
 }
 
-/* In one go, as Ed25519 wants it. */
+/* In one go, as Ed25519 wants it and TLS does it. */
 static int digest_sign(void *ctx, uint8_t *sig, size_t *sig_len, size_t room, const uint8_t *tbs, size_t tbs_len)
 {
         Signature *s = ctx;
@@ -420,6 +417,8 @@ static int digest_sign(void *ctx, uint8_t *sig, size_t *sig_len, size_t room, co
         }
         if (!sig)
                 return say_size(s, sig_len);
+        if (s->hash || s->len > 0)
+                return digest_sign_update(s, tbs, tbs_len) && digest_sign_final(s, sig, sig_len, room);
         if (tbs_len > HF_MESSAGE_LIMIT)
                 return provider_fail(s->provider, HF_ERROR_MESSAGE_TOO_LARGE, NULL);
         return ask(s, false, tbs, tbs_len, sig, sig_len, room);
@@ -444,7 +443,9 @@ static int digest_verify(void *ctx, const uint8_t *sig, size_t sig_len, const ui
         DISPATCH(OSSL_FUNC_SIGNATURE_NEWCTX, signature_new), DISPATCH(OSSL_FUNC_SIGNATURE_FREECTX, signature_free),          \
                         DISPATCH(OSSL_FUNC_SIGNATURE_DUPCTX, signature_dup),                                                 \
                         DISPATCH(OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, digest_sign_init),                                    \
+                        DISPATCH(OSSL_FUNC_SIGNATURE_DIGEST_SIGN, digest_sign),                                              \
                         DISPATCH(OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT, digest_verify_init),                                \
+                        DISPATCH(OSSL_FUNC_SIGNATURE_DIGEST_VERIFY, digest_verify),                                          \
                         DISPATCH(OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS, get_ctx_params),                                        \
                         DISPATCH(OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS, gettable_ctx_params),                              \
                         DISPATCH(OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS, set_ctx_params),                                        \
@@ -465,12 +466,7 @@ static const OSSL_DISPATCH dispatch_digest[] = {
                 DISPATCH_END,
 };
 
-static const OSSL_DISPATCH dispatch_whole[] = {
-                COMMON_ROWS,
-                DISPATCH(OSSL_FUNC_SIGNATURE_DIGEST_SIGN, digest_sign),
-                DISPATCH(OSSL_FUNC_SIGNATURE_DIGEST_VERIFY, digest_verify),
-                DISPATCH_END,
-};
+static const OSSL_DISPATCH dispatch_whole[] = {COMMON_ROWS, DISPATCH_END};
 
 const OSSL_ALGORITHM provider_signature[] = {
                 {"ECDSA", "provider=holdfast", dispatch_digest, "ECDSA with a key in Holdfast"},

@@ -49,7 +49,8 @@ class Nginx:
         self.dir.chmod(0o777)
         conf = self.dir / "nginx.conf"
         conf.write_text(NGINX.format(dir=self.dir, port=self.port, crt=crt, key=key, ca=p.ca, files=p.dir))
-        self.command = "nginx", "-e", self.dir / "error.log", "-c", conf
+        without = ["env", "-u", "OPENSSL_CONF"] if name == "file" else []
+        self.command = *without, "nginx", "-e", self.dir / "error.log", "-c", conf
 
     @contextlib.contextmanager
     def running(self):
