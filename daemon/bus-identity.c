@@ -154,7 +154,7 @@ int identity_append_property(const Daemon *d, sd_bus_message *m, const IdentityE
         if (strcmp(name, "NotAfter") == 0)
                 return sd_bus_message_append(m, "v", "t", e->row.not_after);
         if (strcmp(name, "Chain"))
-                return HF_E_INVALID_ARGS;
+                return -ENXIO;
         r = sd_bus_message_open_container(m, 'v', "ay");
         if (r >= 0)
                 r = sd_bus_message_append_array(m, 'y', e->row.chain.data, e->row.chain.len);

@@ -146,7 +146,7 @@ int key_append_property(sd_bus_message *m, const KeyEntry *key, const char *name
                         r = sd_bus_message_append_array(m, 'y', p.data, p.len);
                 return r >= 0 ? sd_bus_message_close_container(m) : r;
         }
-        return HF_E_INVALID_ARGS;
+        return -ENXIO;
 }
 
 int key_path(const KeyEntry *key, char **ret)

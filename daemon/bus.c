@@ -360,7 +360,7 @@ static int append_manager_property(const Operation *op, sd_bus_message *m, const
                 return sd_bus_message_append(m, "v", "s", HOLDFAST_VERSION);
         if (strcmp(name, "State") == 0)
                 return sd_bus_message_append(m, "v", "s", vault_state_to_string(op->daemon->vault.state));
-        return HF_E_INVALID_ARGS;
+        return -ENXIO;
 }
 
 static int append_property(const Operation *op, sd_bus_message *m, const char *name)
@@ -393,12 +393,11 @@ static int handle_get(Operation *op)
         if (operation_reply_new(op, &reply) < 0)
                 return -ENOMEM;
         r = append_property(op, reply, name);
-        if (r == HF_E_INVALID_ARGS) {
+        if (r == -ENXIO) {
                 sd_bus_message_unref(reply);
                 return fail_unknown_property(op, name);
         }
-        operation_send(op, reply);
-        return 0;
+        return send_or_unref(op, reply, r);
 }
 
 static int handle_get_all(Operation *op)

@@ -42,5 +42,5 @@ int key_append_description(const Daemon *d, sd_bus_message *m, const KeyEntry *k
 int key_path(const KeyEntry *key, char **ret);
 /* One property of the Identity interface; as key_append_property(). */
 int identity_append_property(const Daemon *d, sd_bus_message *m, const IdentityEntry *e, const char *name);
-/* One property of the Key interface as a variant; HF_E_INVALID_ARGS for an unknown one. */
+/* One property of the Key interface as a variant; -ENXIO for an unknown one. */
 int key_append_property(sd_bus_message *m, const KeyEntry *key, const char *name);

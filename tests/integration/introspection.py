@@ -37,10 +37,23 @@ def test_introspection_equals_the_contract():
         for connect in (stack.peer, stack.bus_peer):
             with connect(ADMIN) as peer:
                 for name, path in {NAME + ".Manager": PATH + "/Manager", NAME + ".Audit": PATH + "/Audit",
-                                   NAME + ".Key": f"{PATH}/key/{path_encode('device-a')}"}.items():
+                                   NAME + ".Key": f"{PATH}/key/{path_encode('device-a')}",
+                                   NAME + ".Identity": f"{PATH}/identity/web"}.items():
                     ours = {i.get("name"): shape(i) for i in introspect(peer, path).findall("interface")
                             if i.get("name").startswith(NAME)}
                     assert ours == {name: expected[name]}, path
+
+
+def test_each_property_of_the_contract_is_given_alone_and_with_the_others():
+    with Stack() as stack:
+        stack.init()
+        with stack.peer(ADMIN) as admin:
+            admin.create("device-a", "p256")
+            for name, path in ((NAME + ".Manager", PATH + "/Manager"), (NAME + ".Key", f"{PATH}/key/{path_encode('device-a')}")):
+                together = admin.call(path, "org.freedesktop.DBus.Properties", "GetAll", "s", name)
+                assert set(together) == {member for kind, member in contract()[name] if kind == "property"}
+                for member, value in together.items():
+                    assert admin.call(path, "org.freedesktop.DBus.Properties", "Get", "ss", name, member) == value, member
 
 
 def test_the_tree_names_no_keys():
