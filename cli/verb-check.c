@@ -61,26 +61,41 @@ static int tell(Cli *cli, const CertIdentity *identity, const Handshake *h, cons
         return 0;
 }
 
-/* 0 or an exit code, told; what is wrong is in findings. */
-static int connect_peer(Cli *cli, const CertIdentity *identity, uint64_t timeout, FindingList *findings, Handshake *ret)
+/* 0 or -errno; what is wrong is in findings. */
+static int shake_hands(const HandshakeParams *peer, const CertIdentity *identity, FindingList *findings, Handshake *ret)
 {
-        char host[HANDSHAKE_HOST_SIZE], port[HANDSHAKE_PORT_SIZE];
         _cleanup_(cert_anchors_unrefp) CertAnchors *anchors = NULL;
         _cleanup_cert_key_ CertKey key = {.pkey = NULL};
+        HandshakeParams params = *peer;
         int r;
 
-        if (handshake_address(cli->options.connect, host, port))
-                return cli_usage(cli, "--connect is HOST or HOST:PORT, not '%s'.", cli->options.connect);
         r = cert_key_load(buffer_bytes(&identity->reference), findings, &key);
         if (r == 0 && identity->anchors)
                 anchors = cert_anchors_ref(identity->anchors);
         else if (r == 0)
                 r = cert_anchors_system(&anchors);
+        params.identity = identity;
+        params.key = &key;
+        params.anchors = anchors;
         if (r == 0)
-                r = handshake_run(&(HandshakeParams){.host = host, .port = port, .identity = identity, .key = &key,
-                                                  .anchors = anchors, .timeout = timeout},
-                                findings, ret);
-        return r < 0 ? cli_fail_file(cli, cli->options.connect, r) : 0;
+                r = handshake_run(&params, findings, ret);
+        return r < 0 ? r : 0;
+}
+
+/* 0 or an exit code, told. Where our own files have a fault already, the peer can only say what time it is. */
+static int meet_peer(Cli *cli, const CertIdentity *identity, uint64_t timeout, FindingList *findings, Handshake *ret)
+{
+        char host[HANDSHAKE_HOST_SIZE], port[HANDSHAKE_PORT_SIZE];
+        const HandshakeParams peer = {.host = host, .port = port, .timeout = timeout};
+        int r = 0;
+
+        if (handshake_address(cli->options.connect, host, port))
+                return cli_usage(cli, "--connect is HOST or HOST:PORT, not '%s'.", cli->options.connect);
+        if (findings->n > 0)
+                handshake_look_at_clocks(&peer, findings);
+        else
+                r = shake_hands(&peer, identity, findings, ret);
+        return r ? cli_fail_file(cli, cli->options.connect, r) : 0;
 }
 
 static int run_check(Cli *cli)
@@ -101,8 +116,8 @@ static int run_check(Cli *cli)
                 r = cert_identity_check(&identity, cli->options.connect ? CERT_USAGE_CLIENT : CERT_USAGE_ANY, 0, &findings);
         if (r < 0)
                 return cli_fail_file(cli, cert_directory(), r);
-        if (findings.n == 0 && cli->options.connect) {
-                r = connect_peer(cli, &identity, timeout * USEC_PER_SEC, &findings, &handshake);
+        if (cli->options.connect) {
+                r = meet_peer(cli, &identity, timeout * USEC_PER_SEC, &findings, &handshake);
                 if (r)
                         return r;
         }

@@ -43,7 +43,7 @@ static int read_trust(Cli *cli, Subject *s)
         if (r)
                 return r;
         r = cert_anchors_parse(buffer_bytes(&b), &findings, &s->anchors);
-        return r ? cli_usage(cli, "--trust: %s holds no certificates in PEM or DER, or others than those.", cli->options.trust) : 0;
+        return r ? cli_usage(cli, "--trust: %s holds no certificates (PEM or DER), or not only those.", cli->options.trust) : 0;
 }
 
 static int read_crls(Cli *cli, Subject *s)
@@ -106,8 +106,8 @@ static int show_json_report(Cli *cli, const VerifyReport *report)
         _cleanup_json_ json_t *lines = json_array(), *j = NULL;
 
         for (VerifyQuestion q = 0; lines && q < _VERIFY_QUESTION_MAX; q++)
-                json_array_append_new(lines, json_pack("{s:s, s:s, s:s}", "state", verify_state(report->lines[q].state), "question",
-                                                             verify_question(q), "text", report->lines[q].text));
+                json_array_append_new(lines, json_pack("{s:s, s:s, s:s}", "state", verify_state(report->lines[q].state),
+                                                             "question", verify_question(q), "text", report->lines[q].text));
         j = json_pack("{s:b, s:O, s:o, s:s, s:I, s:I, s:I}", "valid", report->findings.n == 0, "lines", lines, "findings",
                         findings_json(&report->findings), "fingerprint", report->fingerprint, "not-before",
                         (json_int_t)report->not_before, "not-after", (json_int_t)report->not_after, "time",

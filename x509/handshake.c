@@ -50,7 +50,7 @@ static void on_info(const SSL *ssl, int where, int value)
 {
         Try *t = try_of(ssl);
 
-        if (where & SSL_CB_READ_ALERT && value >> 8 == SSL3_AL_FATAL)
+        if ((where & SSL_CB_READ_ALERT) == SSL_CB_READ_ALERT && value >> 8 == SSL3_AL_FATAL)
                 t->alert = value & 0xff;
         else if (where & SSL_CB_LOOP && SSL_get_state(ssl) == TLS_ST_CR_SRVR_HELLO)
                 t->got_hello = true;
@@ -353,12 +353,12 @@ static int run_try(Try *t, bool as_ourselves, bool with_alpn)
 }
 
 /* The time of the peer, asked for as nobody. 0: it does not say. */
-static uint64_t ask_date(const Try *first)
+static uint64_t ask_date(const HandshakeParams *params, uint64_t deadline)
 {
         FindingList unseen = {.n = 0};
         Handshake nothing;
-        __attribute__((cleanup(try_end))) Try t = {.params = first->params, .findings = &unseen, .result = &nothing,
-                        .deadline = first->deadline, .fd = -EBADF, .alert = -1};
+        __attribute__((cleanup(try_end))) Try t = {.params = params, .findings = &unseen, .result = &nothing,
+                        .deadline = deadline, .fd = -EBADF, .alert = -1};
 
         (void)run_try(&t, false, true);
         return t.date;
@@ -378,25 +378,37 @@ static bool talks_with_weak_signatures(const Try *first)
                make_ssl(&t, false) == 0 && (shake(&t) == 0 || t.got_hello);
 }
 
-static bool is_about_time(const FindingList *findings, const Try *t)
+static bool is_about_time(const FindingList *findings)
 {
-        return findings_find(findings, FINDING_EXPIRED) || findings_find(findings, FINDING_NOT_YET_VALID) ||
-               t->alert == SSL_AD_CERTIFICATE_EXPIRED;
+        return findings_find(findings, FINDING_EXPIRED) || findings_find(findings, FINDING_NOT_YET_VALID);
 }
 
-/* A verdict about validity with a wrong clock is none: the skew goes in front of it. */
-static void look_at_clocks(const Try *t)
+static void append(FindingList *to, const FindingList *from)
 {
-        uint64_t theirs = ask_date(t), ours = clock_wall();
-        FindingList before = *t->findings;
+        for (size_t i = 0; i < from->n && to->n < FINDINGS_MAX; i++)
+                to->items[to->n++] = from->items[i];
+}
+
+static void look_at_clocks(const HandshakeParams *params, uint64_t deadline, FindingList *findings)
+{
+        uint64_t theirs = ask_date(params, deadline), ours = clock_wall();
+        FindingList before = *findings;
+        Finding *skew;
 
         if (theirs == 0 || (theirs > ours ? theirs - ours : ours - theirs) <= HANDSHAKE_SKEW_MAX)
                 return;
-        t->findings->n = 0;
-        *findings_add(t->findings, FINDING_CLOCK_SKEW, FINDING_OF_PEER, 0, NULL) =
-                        (Finding){.kind = FINDING_CLOCK_SKEW, .whose = FINDING_OF_PEER, .time = theirs, .other = ours};
-        for (size_t i = 0; i < before.n && t->findings->n < FINDINGS_MAX; i++)
-                t->findings->items[t->findings->n++] = before.items[i];
+        findings->n = 0;
+        skew = findings_add(findings, FINDING_CLOCK_SKEW, FINDING_OF_PEER, 0, NULL);
+        skew->time = theirs;
+        skew->other = ours;
+        append(findings, &before);
+}
+
+void handshake_look_at_clocks(const HandshakeParams *params, FindingList *findings)
+{
+        if (is_about_time(findings))
+                look_at_clocks(params, clock_monotonic() + params->timeout, findings);
+        ERR_clear_error();
 }
 
 static int try_as_ourselves(Try *t, bool with_alpn)
@@ -405,8 +417,8 @@ static int try_as_ourselves(Try *t, bool with_alpn)
 
         if (r || t->findings->n == 0)
                 return r;
-        if (is_about_time(t->findings, t))
-                look_at_clocks(t);
+        if (is_about_time(t->findings) || t->alert == SSL_AD_CERTIFICATE_EXPIRED)
+                look_at_clocks(t->params, t->deadline, t->findings);
         if (t->findings->items[0].kind == FINDING_NO_COMMON_CIPHER && talks_with_weak_signatures(t)) {
                 t->findings->n = 0;
                 findings_add(t->findings, FINDING_NO_COMMON_SIGNATURE, FINDING_OF_PEER, 0, NULL);
@@ -429,8 +441,7 @@ int handshake_run(const HandshakeParams *params, FindingList *findings, Handshak
                 r = try_as_ourselves(&t, round == 0);
                 if (r == 0 && round == 0 && t.alert == SSL_AD_NO_APPLICATION_PROTOCOL)
                         continue;
-                for (size_t i = 0; i < found.n && findings->n < FINDINGS_MAX; i++)
-                        findings->items[findings->n++] = found.items[i];
+                append(findings, &found);
                 break;
         }
         ERR_clear_error();

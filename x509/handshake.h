@@ -30,6 +30,10 @@ typedef struct Handshake {
 /* Adds what is wrong; nothing added: the peer and we accept each other. 0 or -errno of our own machine. */
 int handshake_run(const HandshakeParams *params, FindingList *findings, Handshake *ret);
 
+/* If there is a finding about validity, the peer is asked for its time; a skew goes in front, because a verdict about validity
+ * with a wrong clock is none. For what was found without a handshake: neither identity nor key are needed. */
+void handshake_look_at_clocks(const HandshakeParams *params, FindingList *findings);
+
 /* "host:port", "[::1]:port", "host" (443). 0 or HF_E_INVALID_ARGS. */
 #define HANDSHAKE_HOST_SIZE 256
 #define HANDSHAKE_PORT_SIZE 6

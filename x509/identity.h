@@ -5,8 +5,8 @@
  * An identity as its files say it
  *
  * The directory DIR/NAME is opened once, so that all files are of one generation however often the link is switched
- * meanwhile. cert.pem and key.pem (the reference) have to be there; chain.pem, ca.pem, crl.pem and pins.txt may be missing. Nothing
- * is asked of holdfastd.
+ * meanwhile. cert.pem and key.pem (the reference) have to be there; chain.pem, ca.pem, crl.pem and pins.txt may be missing.
+ * Nothing is asked of holdfastd.
  */
 #include "x509/check.h"
 
@@ -29,7 +29,8 @@ void cert_identity_clear(CertIdentity *identity);
 const char *cert_directory(void);
 /* DIR/NAME; name has to be a name of Holdfast's. 0, HF_E_INVALID_NAME, HF_E_INVALID_ARGS with a finding, -errno. */
 int cert_identity_load(const char *directory, const char *name, FindingList *findings, CertIdentity *ret);
-/* The same for an open directory. */
+/* The same for an open directory. -ESTALE: it changed while it was read, so that a file which may be missing may have been there;
+ * cert_identity_load() then looks again for what there is now. */
 int cert_identity_load_fd(int directory_fd, FindingList *findings, CertIdentity *ret);
 /* The chain against the key, and against usage and time; not against ca.pem, which is what one's peers are checked by. */
 int cert_identity_check(const CertIdentity *identity, CertUsage usage, uint64_t time, FindingList *findings);

@@ -1,0 +1,321 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+holdfast cert check: each finding provoked with stock openssl and nginx, and what the journal is told.
+"""
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+
+import case
+from certificates import DAY, NOW, Authority, Certificate, build, spare_key
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from party import free_port, listens, need, ready, reference
+from stack import ALICE, ROOT, need_root, wait_for
+
+
+class Site:
+    """A Holdfast, a directory of identities made by hand, and a CA for both sides."""
+
+    def __init__(self, stack):
+        if b"__asan_init" in pathlib.Path(stack.program("provider/holdfast.so")).read_bytes():
+            raise case.Skip("the command does not load a module with another sanitizer")
+        self.stack, self.dir = stack, stack.dir / "site"
+        self.tls = self.dir / "tls"
+        self.tls.mkdir(parents=True)
+        self.root = Authority("root", since=-400)
+        self.inter = self.root.under("inter", pathlen=0, since=-400)
+        self.server = self.inter.issue("localhost", eku=("server",))
+
+    def public(self, key):
+        return serialization.load_pem_public_key(self.stack.cli("key", "public", key).stdout)
+
+    def certificate(self, key, issuer=None, **options):
+        options.setdefault("eku", ("client",))
+        return Certificate(build(key, None, issuer or self.inter, public=self.public(key), **options), None)
+
+    def identity(self, name, key="device-p256", trust=None, pins=(), crls=(), certificate=None, files=None, **options):
+        d = self.tls / name
+        d.mkdir(exist_ok=True)
+        content = {"cert.pem": (certificate or self.certificate(key, **options)).pem, "chain.pem": self.inter.pem,
+                   "key.pem": reference(self.stack, key).read_bytes(), "ca.pem": (trust or self.root).pem,
+                   "pins.txt": "".join(f"{p}\n" for p in pins).encode(), "crl.pem": b"".join(c.pem for c in crls), **(files or {})}
+        for file, data in content.items():
+            (d / file).unlink(missing_ok=True)
+            if data:
+                (d / file).write_bytes(data)
+        return name
+
+    def check(self, name, address=None, *words, prefix=(), **options):
+        command = [*prefix, "env", f"HOLDFAST_TLS={self.tls}", f"OPENSSL_MODULES={pathlib.Path(self.stack.program('provider/holdfast.so')).parent}",
+                   "SSL_CERT_FILE=/dev/null", "SSL_CERT_DIR=/dev/null", self.stack.program("cli/holdfast"), "cert", "check", name,
+                   *(["--connect", address] if address else []), *words]
+        return self.stack.run(command, uid=ALICE if ROOT else None, check=False, **options)
+
+    def expect(self, word, code, *arguments, says="", **options):
+        done = self.check(*arguments, **options)
+        assert done.returncode == code and (not word or f"({word})".encode() in done.stderr), (word, code, done)
+        assert says.encode() in done.stderr, (says, done)
+        return done
+
+    def peer_files(self, leaf, others):
+        d = pathlib.Path(tempfile.mkdtemp(dir=self.dir))
+        (d / "cert.pem").write_bytes(leaf.pem)
+        (d / "chain.pem").write_bytes(b"".join(o.pem for o in others))
+        (d / "full.pem").write_bytes(b"".join(o.pem for o in (leaf, *others)))
+        (d / "key.pem").write_bytes(leaf.key_pem)
+        (d / "ca.pem").write_bytes(self.root.pem)
+        return d
+
+    @contextlib.contextmanager
+    def program(self, d, port, *words):
+        log = d / "log"
+        with open(log, "wb") as output:
+            server = subprocess.Popen([str(w) for w in words], stdin=subprocess.PIPE, stdout=output, stderr=output, cwd=d)
+        try:
+            wait_for(lambda: listens(server, port, log), words[0])
+            yield log
+        finally:
+            server.kill()
+            server.wait(30)
+            server.stdin.close()
+
+    @contextlib.contextmanager
+    def openssl(self, *words, leaf=None, others=None, trust=None):
+        """s_server with a certificate of the site's; yields its address."""
+        d, port = self.peer_files(leaf or self.server, (self.inter,) if others is None else others), free_port()
+        if trust:
+            (d / "ca.pem").write_bytes(trust.pem)
+        with self.program(d, port, "openssl", "s_server", "-accept", port, "-cert", "cert.pem", "-key", "key.pem", "-www",
+                          "-CAfile", "ca.pem", *(("-cert_chain", "chain.pem") if (d / "chain.pem").stat().st_size else ()), *words):
+            yield f"localhost:{port}"
+
+    @contextlib.contextmanager
+    def nginx(self, trust=None):
+        d, port = self.peer_files(self.server, (self.inter,)), free_port()
+        (d / "ca.pem").write_bytes((trust or self.root).pem)
+        temporary = " ".join(f"{kind}_temp_path {d}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        (d / "nginx.conf").write_text(f"""daemon off; pid {d}/pid; error_log {d}/error.log; events {{ }}
+            http {{ access_log off; {temporary} server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {d}/full.pem;
+            ssl_certificate_key {d}/key.pem; ssl_client_certificate {d}/ca.pem; ssl_verify_client on; ssl_verify_depth 3;
+            location / {{ return 200 "hello\\n"; }} }} }}""")
+        with self.program(d, port, "nginx", "-e", d / "error.log", "-c", d / "nginx.conf"):
+            yield f"localhost:{port}"
+
+
+@contextlib.contextmanager
+def site(*algorithms):
+    need("openssl", "nginx")
+    with ready(*(algorithms or ("p256",))) as stack:
+        yield Site(stack)
+
+
+MUTUAL = ("-Verify", "3", "-verify_return_error")
+
+
+def test_a_peer_that_fits_is_told_as_such():
+    with site("p256", "rsa3072", "ed25519") as s:
+        for algorithm in "p256", "rsa3072", "ed25519":
+            s.identity(algorithm, key=f"device-{algorithm}")
+            s.expect(None, 0, algorithm)
+            for version in "-tls1_2", "-tls1_3":
+                with s.openssl(version, *MUTUAL) as address:
+                    done = s.expect(None, 0, algorithm, address, says="takes it, and is who it should be (TLSv1." + version[-1])
+                    report = json.loads(s.check(algorithm, address, "--json").stdout)
+                    assert report["findings"] == [] and report["peer"]["version"] == "TLSv1." + version[-1], (done, report)
+                    assert report["peer"]["fingerprint"] == hashlib.sha256(s.server.der).hexdigest()
+        with s.nginx() as address:
+            s.expect(None, 0, "p256", address)
+        with s.openssl() as address:  # which asks for nothing
+            s.expect(None, 0, "p256", address)
+
+
+def test_what_is_wrong_with_our_own_files_needs_no_peer():
+    with site("p256", "p384") as s:
+        s.expect("files-missing", 10, "nobody")
+        s.identity("half", files={"key.pem": b""})
+        s.expect("files-missing", 10, "half", says="key.pem")
+        s.identity("late", since=-9, days=-1)
+        s.expect("expired", 10, "late", "localhost:1", says="holdfast cert set")
+        s.identity("early", since=1)
+        s.expect("not-yet-valid", 10, "early", says="synchronised")
+        s.identity("other", certificate=s.certificate("device-p384"))
+        s.expect("key-mismatch", 10, "other")
+        s.identity("server", eku=("server",))
+        s.expect("wrong-usage", 10, "server", "localhost:1")
+        s.identity("broken", files={"cert.pem": b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"})
+        s.expect("malformed", 10, "broken")
+        s.identity("reference", files={"key.pem": b"no reference"})
+        s.expect("malformed", 10, "reference", says="key.pem is not a key reference")
+        s.identity("stray", files={"chain.pem": Authority("stranger").pem})
+        s.expect("untrusted", 8, "stray")
+        done = s.expect("files-missing", 10, "nobody", None, "--json")
+        assert json.loads(done.stdout)["findings"][0]["finding"] == "files-missing"
+        s.identity("good")
+        for words in ("../good",), ("good", None, "--connect", "host:port"), ("good", None, "--connect", ""), ("good", None, "--timeout", "0"):
+            assert s.check(*words).returncode == 2, words
+
+
+def test_what_is_wrong_with_the_peers_certificate_is_named():
+    with site() as s:
+        s.identity("device")
+        bad = {"expired": (s.inter.issue("localhost", since=-9, days=-1), (s.inter,), 10),
+               "not-yet-valid": (s.inter.issue("localhost", since=1), (s.inter,), 10),
+               "untrusted": (Authority("stranger").issue("localhost"), (), 8),
+               "host-mismatch": (s.inter.issue("elsewhere.test"), (s.inter,), 10),
+               "wrong-usage": (s.inter.issue("localhost", eku=("client",)), (s.inter,), 10),
+               "weak-key": (s.inter.issue("localhost", kind="rsa1024"), (s.inter,), 10)}
+        for word, (leaf, others, code) in bad.items():
+            for version in "-tls1_2", "-tls1_3":
+                with s.openssl(version, "-cipher", "DEFAULT:@SECLEVEL=0", leaf=leaf, others=others) as address:
+                    s.expect(word, code, "device", address)
+        with s.openssl(others=()) as address:  # the intermediate is not sent
+            s.expect("untrusted", 8, "device", address, says="whole chain")
+        old = Authority("old", kind="rsa2048")
+        s.identity("trusting", trust=old)
+        with s.openssl("-cipher", "DEFAULT:@SECLEVEL=0", leaf=old.issue("localhost", digest="sha1"), others=()) as address:
+            s.expect("weak-signature", 10, "trusting", address)
+
+
+def test_pins_and_revocation_lists_of_the_identity_hold():
+    def pin(certificate):
+        spki = certificate.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return "sha256//" + base64.b64encode(hashlib.sha256(spki).digest()).decode()
+    with site() as s, s.openssl() as address:
+        s.identity("pinned", pins=[pin(s.root), pin(s.server)])
+        s.expect(None, 0, "pinned", address)
+        s.identity("pinned", pins=[pin(s.root)])
+        s.expect("pin-mismatch", 8, "pinned", address)
+        s.identity("listed", crls=[s.inter.crl(), s.root.crl()])
+        s.expect(None, 0, "listed", address)
+        s.identity("listed", crls=[s.inter.crl(s.server), s.root.crl()])
+        s.expect("revoked", 10, "listed", address)
+        s.identity("listed", crls=[s.inter.crl(), s.root.crl(last=-9, following=-1)])
+        s.expect("crl-stale", 10, "listed", address)
+        s.identity("listed", crls=[s.inter.crl()])
+        s.expect("no-crl", 10, "listed", address)
+
+
+def test_nothing_in_common_is_named():
+    with site("p256", "ed25519") as s:
+        s.identity("device")
+        rsa = s.inter.issue("localhost", kind="rsa2048")
+        for words, word in ((("-tls1_1", "-cipher", "ALL:@SECLEVEL=0"), "no-common-version"),
+                            (("-tls1_2", "-cipher", "eNULL:@SECLEVEL=0"), "no-common-cipher"),
+                            (("-tls1_3", "-groups", "brainpoolP256r1"), "no-common-cipher"),
+                            (("-tls1_2", "-sigalgs", "RSA+SHA1", "-cipher", "DEFAULT:@SECLEVEL=0"), "no-common-signature-algorithm"),
+                            (("-tls1_2", *MUTUAL, "-client_sigalgs", "RSA+SHA256"), "no-common-signature-algorithm"),
+                            (("-tls1_3", *MUTUAL, "-client_sigalgs", "rsa_pss_rsae_sha256"), "no-common-signature-algorithm")):
+            with s.openssl(*words, leaf=rsa) as address:
+                s.expect(word, 1, "device", address)
+
+
+def test_a_peer_that_refuses_us_is_quoted():
+    stranger = Authority("stranger")
+    with site() as s:
+        s.identity("device")
+        for version in "-tls1_2", "-tls1_3":
+            with s.openssl(version, *MUTUAL, trust=stranger) as address:
+                s.expect("refused-by-peer", 1, "device", address, says="unknown CA (48)")
+        with s.nginx(trust=stranger) as address:
+            s.expect("refused-by-peer", 1, "device", address, says="HTTP 400 (The SSL certificate error)")
+
+
+def test_a_wrong_clock_is_told_from_a_bad_certificate():
+    need("faketime")
+    with site() as s:
+        s.identity("device", since=-40, days=40)
+        s.server = s.inter.issue("localhost", since=-20, days=20)
+        s.identity("young", days=20)
+        for who, offset, word in (("device", "-30d", "not-yet-valid"), ("device", "+30d", "expired"), ("young", "-30d", "not-yet-valid")):
+            with s.nginx() as address:
+                done = s.expect("clock-skew", 10, who, address, prefix=["faketime", "-f", offset])
+                here = (NOW + int(offset[:-1]) * DAY).strftime("%Y-%m-%d")
+                assert here.encode() in done.stderr and NOW.strftime("%Y-%m-%d").encode() in done.stderr, done
+                assert f"({word})".encode() in done.stderr, done  # besides
+        s.server = s.inter.issue("localhost", since=-20, days=-1)
+        with s.nginx() as address:
+            done = s.expect("expired", 10, "device", address)
+            assert b"clock" not in done.stderr, done
+
+
+def test_a_key_that_may_not_sign_is_told_in_the_daemons_words():
+    with site() as s:
+        s.identity("device")
+        for version in "-tls1_2", "-tls1_3":
+            with s.openssl(version, *MUTUAL) as address:
+                s.stack.cli("key", "disable", "device-p256")
+                s.expect("key-unusable", 1, "device", address, says="disabled")
+                s.stack.cli("key", "enable", "device-p256")
+                s.expect(None, 0, "device", address)
+
+
+@contextlib.contextmanager
+def listening(answer):
+    """A peer that is none: takes connections and does answer(connection)."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        kept = []
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    kept.append(server.accept()[0])
+                    answer(kept[-1])
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"localhost:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        for connection in kept:
+            connection.close()
+
+
+def test_a_peer_that_is_no_peer_holds_nobody_up():
+    with site() as s:
+        s.identity("device")
+        s.expect("unreachable", 1, "device", f"localhost:{free_port()}", says="refused")
+        s.expect("unreachable", 1, "device", "host.invalid:443")
+        with listening(lambda c: None) as address:
+            s.expect("timed-out", 1, "device", address, "--timeout", "1")
+        with listening(lambda c: c.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")) as address:
+            s.expect("not-tls", 1, "device", address)
+        with listening(lambda c: (c.recv(4096), c.close())) as address:
+            assert s.check("device", address).returncode == 1
+        with listening(lambda c: c.sendall(bytes.fromhex("160303ffff") + bytes(65535))) as address:
+            assert s.check("device", address, "--timeout", "2").returncode == 1
+
+
+def test_the_journal_learns_identity_finding_and_peer_and_nothing_of_certificates():
+    need_root()
+    with site() as s, s.openssl(leaf=s.inter.issue("elsewhere.test")) as address:
+        s.identity("device")
+        with tempfile.TemporaryDirectory(prefix="hf-journal-") as d:
+            os.chmod(d, 0o755)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+                journal.bind(f"{d}/socket")
+                os.chmod(f"{d}/socket", 0o777)
+                journal.settimeout(30)
+                inside = f"mount -t tmpfs none /run && mkdir -p /run/systemd && ln -s {d} /run/systemd/journal"
+                done = subprocess.run(["unshare", "--mount", "sh", "-c", inside + ' && exec "$@"', "sh", "env", f"HOLDFAST_TLS={s.tls}",
+                                       f"HOLDFAST_SOCKET={s.stack.socket}",
+                                       f"OPENSSL_MODULES={pathlib.Path(s.stack.program('provider/holdfast.so')).parent}",
+                                       s.stack.program("cli/holdfast"), "cert", "check", "device", "--connect", address], capture_output=True)
+                assert done.returncode == 10 and b"(host-mismatch)" in done.stderr, done
+                line = journal.recv(65536)
+        assert f"MESSAGE=identity=device finding=host-mismatch peer={address}\n".encode() in line, line
+        serial = s.server.x509.serial_number
+        for needle in b"elsewhere", b"CN=", b"inter", b"BEGIN", str(serial).encode(), f"{serial:x}".encode():
+            assert needle not in line.replace(b"finding=host-mismatch", b""), (needle, line)
+
+
+if __name__ == "__main__":
+    case.main()
