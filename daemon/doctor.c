@@ -275,6 +275,29 @@ static int check_anchor(Daemon *d, sd_bus_message *m)
                         "rollback", remedy, "an older copy is noticed: %.900s", words);
 }
 
+/* Whatever is opened without anybody's doing and without a look at the PCRs undoes what a slot sealed to them is for. */
+static int check_slots(Daemon *d, sd_bus_message *m)
+{
+        const SlotList *l = &d->vault.slot_list;
+        const SlotEntry *sealed = NULL, *open = NULL;
+        char remedy[64];
+
+        for (size_t i = 0; i < l->n; i++) {
+                const SlotEntry *e = &l->slots[i];
+
+                if (e->kind == SLOT_TPM2 && e->pcrs[0])
+                        sealed = e;
+                else if (e->unattended)
+                        open = e;
+        }
+        if (!sealed || !open)
+                return 0;
+        snprintf(remedy, sizeof(remedy), "holdfast slot remove %u", open->id);
+        return ADD(m, "warning", "slots", remedy,
+                        "slot %u (%s) opens the store by itself whatever the PCRs are, so sealing slot %u to %s protects nothing",
+                        open->id, slot_kind_to_string(open->kind), sealed->id, sealed->pcrs);
+}
+
 static int check_backup(Daemon *d, sd_bus_message *m)
 {
         if (d->vault.state != VAULT_READY)
@@ -352,7 +375,7 @@ static int check_bus(Daemon *d, sd_bus_message *m)
 int doctor_append_findings(Daemon *d, sd_bus_message *m)
 {
         static int (*const checks[])(Daemon *, sd_bus_message *) = {check_store, check_signer, check_files, check_tpm,
-                        check_anchor, check_backup, check_recovery, check_space, check_policy, check_bus};
+                        check_anchor, check_slots, check_backup, check_recovery, check_space, check_policy, check_bus};
         int r = sd_bus_message_open_container(m, 'a', "a{sv}");
 
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(checks); i++)

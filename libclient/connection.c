@@ -12,7 +12,6 @@
 #include "dbus/names.h"
 #include "libclient/error.h"
 
-#define TIMEOUT_USUAL (30 * 1000000ULL)
 
 int connection_new(RoadKind wanted, const char *path, HfConnection **ret)
 {
@@ -22,7 +21,7 @@ int connection_new(RoadKind wanted, const char *path, HfConnection **ret)
                 return -ENOMEM;
         c->fd = -EBADF;
         c->wanted = wanted;
-        c->timeout = TIMEOUT_USUAL;
+        c->timeout = HF_TIMEOUT_USUAL;
         c->path = path ? strdup(path) : NULL;
         if (path && !c->path) {
                 free(c);

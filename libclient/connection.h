@@ -18,6 +18,9 @@
 #include "base/cleanup.h"
 #include "libclient/road.h"
 
+/* Above what the service gives a TPM (link/tpm.h) and its watchdog a daemon that hangs: who calls hears from it. */
+#define HF_TIMEOUT_USUAL (90 * 1000000ULL)
+
 /* A call whose answer goes to a callback. */
 typedef struct Pending Pending;
 struct Pending {

@@ -169,7 +169,8 @@ HF_EXPORT int hf_connect_bus(HfConnection **ret);
 /* Closes; calls under way get HF_ERROR_DAEMON_UNAVAILABLE before it returns. Keys opened on it must be closed
  * before. Returns NULL. */
 HF_EXPORT HfConnection *hf_disconnect(HfConnection *c);
-/* Time to wait for each answer; default 30 s. */
+/* Time to wait for each answer; default 90 s, by when the service itself has said what is the matter: a TPM that does not
+ * answer is given 60 s (HF_ERROR_TPM_UNAVAILABLE), a daemon that hangs is ended after 60 s (HF_ERROR_DAEMON_UNAVAILABLE). */
 HF_EXPORT void hf_connection_set_timeout(HfConnection *c, uint64_t usec);
 
 /*

@@ -537,5 +537,25 @@ def test_status_and_doctor_say_in_words_what_protects_the_keys():
         assert "TPM" in said, said
 
 
+def test_a_slot_that_makes_sealing_useless_is_named():
+    def warned(stack):
+        said = stack.cli("--json", "doctor", check=False).stdout
+        return [f for f in json.loads(said) if f["code"] == "slots"]
+    with sealed() as stack:
+        assert not warned(stack)
+        stack.cli("slot", "add", "passphrase", "--passphrase-file", file_of(stack, "passphrase", b"somebody has to say it"))
+        assert not warned(stack)
+        stack.cli("slot", "add", "tpm2", "--label", "loose")
+        found, = warned(stack)
+        assert "whatever the PCRs are" in found["detail"] and "sha256:7" in found["detail"], found
+        stack.cli(*found["remedy"].split()[1:], "--yes")
+        assert not warned(stack)
+    with ready() as stack:  # by a credential
+        stack.cli("slot", "add", "tpm2", "--label", "loose")
+        assert not warned(stack)
+        stack.cli("slot", "add", "tpm2", "--pcr", "7")
+        assert len(warned(stack)) == 1
+
+
 if __name__ == "__main__":
     case.main()

@@ -365,6 +365,21 @@ def test_T10_a_slow_answer_is_waited_for_and_holds_nobody_else_up():
         assert time.monotonic() - began >= SLOW and count > 10
 
 
+def test_T10_who_waits_for_a_tpm_that_does_not_answer_hears_it_from_the_service():
+    """By libholdfast, with the patience it has by itself."""
+    if SLOW < 30:
+        print("skipped: takes a minute; HOLDFAST_TPM_SLOW=30 for the case as it stands")
+        return
+    with with_proxy() as (stack, proxy):
+        proxy.rule = only("Sign", once(proxy.slow(SLOW + 2)))
+        assert stack.cli("sign", "device-tpm", input=MESSAGE).returncode == 0
+        proxy.rule = only("Sign", proxy.slow(120))
+        said = stack.cli("sign", "device-tpm", input=MESSAGE, check=False)
+        assert said.returncode != 0 and b"TpmUnavailable" in said.stderr, said
+        proxy.rule = None
+        signs(stack, "device-tpm")
+
+
 # T11
 
 

@@ -14,7 +14,15 @@
 
 #include "base/error.h"
 #include "dbus/errors.h"
+#include "libclient/connection.h"
 #include "libclient/error.h"
+#include "link/tpm.h"
+
+static void test_the_service_says_what_is_the_matter_with_a_tpm_before_we_give_up(void **state)
+{
+        (void)state;
+        assert_true(HF_TIMEOUT_USUAL >= TPM_TIMEOUT_MS * 1000ULL * 3 / 2);
+}
 
 static void test_every_result_has_the_name_of_the_bus_error(void **state)
 {
@@ -127,6 +135,7 @@ static void test_the_sentence_belongs_to_the_thread(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                        cmocka_unit_test(test_the_service_says_what_is_the_matter_with_a_tpm_before_we_give_up),
                         cmocka_unit_test(test_every_result_has_the_name_of_the_bus_error),
                         cmocka_unit_test(test_a_number_that_is_no_result_is_internal),
                         cmocka_unit_test(test_the_daemons_own_sentence_is_kept),
