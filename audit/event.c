@@ -42,6 +42,8 @@
 #define STATE HEX_REQUIRED("state")
 /* A key with its certificates: its own name, and the key's. */
 #define IDENTITY STR_REQUIRED("identity"), KEY
+/* What is about to be signed: `public` is SHA-256 of the SPKI. */
+#define CERTIFICATE HEX_REQUIRED("serial"), STR_REQUIRED("subject"), HEX_REQUIRED("public"), U64_REQUIRED("not-after")
 /* Items of one SignMany carry the same `call`, the sequence number of its first line. */
 #define USE KEY, CALLER, STR("scheme"), HEX("digest"), U64("size"), U64("call"), U64("item"), U64("job")
 /* The last effective change, and one that waits for its `done` or `undone`. */
@@ -50,6 +52,17 @@
 
 /* Sorted by name: audit_event_find() bisects, a test checks. */
 static const AuditEvent events[] = {
+                {"ca.crl", AUDIT_EVENT_CHANGE, {STATE, KEY, U64_REQUIRED("number"), CALLER}},
+                {"ca.enable", AUDIT_EVENT_CHANGE, {STATE, KEY, U64_REQUIRED("until"), U64_REQUIRED("number"), CALLER}},
+                {"ca.init", AUDIT_EVENT_CHANGE,
+                                {STATE, KEY, STR_REQUIRED("kind"), STR_REQUIRED("algorithm"), STR_REQUIRED("protection"),
+                                                STR("parent"), CERTIFICATE, CALLER}},
+                {"ca.issue", AUDIT_EVENT_CHANGE, {STATE, KEY, STR_REQUIRED("profile"), CERTIFICATE, CALLER}},
+                {"ca.issued", AUDIT_EVENT_CHANGE, {STATE, KEY, HEX_REQUIRED("serial"), HEX_REQUIRED("fingerprint"), CALLER}},
+                {"ca.revoke", AUDIT_EVENT_CHANGE,
+                                {STATE, KEY, HEX_REQUIRED("serial"), STR_REQUIRED("reason"), STR("text"),
+                                                U64_REQUIRED("number"), CALLER}},
+                {"ca.sign", AUDIT_EVENT_USE, {USE}},
                 {"cert.removed", AUDIT_EVENT_CHANGE, {STATE, IDENTITY, CALLER}},
                 {"cert.set", AUDIT_EVENT_CHANGE,
                                 {STATE, IDENTITY, STR_REQUIRED("issuer"), HEX_REQUIRED("certificate"),

@@ -73,7 +73,8 @@ static int check_authority(const CaCertificateParams *p, CaProblem *problem)
         if (p->path_length >= 0 && !p->profile->authority)
                 return ca_refuse(problem, "profile %s makes no CA, so it has no path length", p->profile->name);
         if (p->path_length >= 0 && p->issuer && p->issuer->path_length >= 0 && p->path_length >= p->issuer->path_length)
-                return ca_refuse(problem, "the path length can be %d at most, one less than the issuer's", p->issuer->path_length - 1);
+                return ca_refuse(problem, "the path length can be %d at most, one less than the issuer's",
+                                p->issuer->path_length - 1);
         return 0;
 }
 

@@ -69,7 +69,8 @@ static int apply_sets(const char *const *set, CaProblem *problem, Parts *parts)
                 CaPart part = equals ? ca_part_from_string(*set, (size_t)(equals - *set)) : _CA_PART_MAX;
 
                 if (part == _CA_PART_MAX)
-                        return ca_refuse(problem, "'%.60s' does not set a part of a subject (C, ST, L, O, OU, CN, serialNumber)", *set);
+                        return ca_refuse(problem, "'%.60s' does not set a part of a subject (C, ST, L, O, OU, CN, serialNumber)",
+                                        *set);
                 if (equals[1])
                         r = put_part(parts, part, equals + 1, true);
                 else
@@ -106,7 +107,7 @@ static bool value_is_valid(CaPart part, const char *value)
         for (const unsigned char *p = (const unsigned char *)value; *p; p++)
                 if (*p < 0x20 || *p == 0x7f)
                         return false;
-        return part != CA_PART_C || (strlen(value) == 2 && value[0] >= 'A' && value[0] <= 'Z' && value[1] >= 'A' && value[1] <= 'Z');
+        return part != CA_PART_C || (strlen(value) == 2 && strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 2);
 }
 
 int subject_make(const CaCertificateParams *p, CaProblem *problem, CaSummary *summary, X509_NAME *ret)
@@ -168,7 +169,8 @@ static bool within_domains(const CaProfile *profile, const char *name)
                 const char *domain = profile->domains[i];
                 size_t n = strlen(domain);
 
-                if (len >= n && strcasecmp(name + len - n, domain) == 0 && (len == n || domain[0] == '.' || name[len - n - 1] == '.'))
+                if (len >= n && strcasecmp(name + len - n, domain) == 0 &&
+                                (len == n || domain[0] == '.' || name[len - n - 1] == '.'))
                         return true;
         }
         return profile->n_domains == 0;

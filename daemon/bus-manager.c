@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/name.h"
 #include "daemon/bus-backup.h"
+#include "daemon/bus-ca.h"
 #include "daemon/bus-identity.h"
 #include "daemon/bus-store.h"
 #include "daemon/checkpoint.h"
@@ -595,6 +596,8 @@ const Method manager_methods[] = {
                 {M, "ListKeys", "a{sv}", "aa{sv}s", 0, 0, 0, handle_list},
                 {M, "SetCertificate", "saya{sv}", "a{sv}", 0, METHOD_KEY_ARGUMENT, 0, identity_handle_set},
                 {M, "ListIdentities", "a{sv}", "aa{sv}s", 0, 0, 0, identity_handle_list},
+                {M, "CreateAuthority", "ssa{sv}", "a{sv}", 0, 0, 0, ca_handle_create},
+                {M, "ListAuthorities", "a{sv}", "aa{sv}", 0, 0, 0, ca_handle_list},
                 {M, "Random", "ua{sv}", "ay", 0, 0, 0, handle_random},
                 {M, "ListSlots", "a{sv}", "aa{sv}", LOOKABLE, 0, POLICY_OP_SLOT_LIST, store_handle_slots},
                 {M, "AddSlot", "sa{sv}", "u", 0, 0, POLICY_OP_SLOT_ADD, store_handle_slot_add},

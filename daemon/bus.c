@@ -27,6 +27,7 @@ typedef enum ObjectKind {
         OBJECT_AUDIT,
         OBJECT_KEY,
         OBJECT_IDENTITY,
+        OBJECT_AUTHORITY,
         _OBJECT_MAX,
 } ObjectKind;
 
@@ -41,6 +42,7 @@ static const Object objects[] = {
                 [OBJECT_AUDIT] = {audit_methods, HF_IFACE_AUDIT, xml_audit},
                 [OBJECT_KEY] = {key_methods, HF_IFACE_KEY, xml_key},
                 [OBJECT_IDENTITY] = {identity_methods, HF_IFACE_IDENTITY, xml_identity},
+                [OBJECT_AUTHORITY] = {authority_methods, HF_IFACE_AUTHORITY, xml_authority},
 };
 
 /* `kind` if the path is one under this prefix, OBJECT_NONE or -errno. */
@@ -67,12 +69,15 @@ static int find_object(const char *path, char ret_key[static NAME_SIZE])
                 return OBJECT_MANAGER;
         if (strcmp(path, HF_PATH_AUDIT) == 0)
                 return OBJECT_AUDIT;
-        if (strcmp(path, HF_PATH_KEY) == 0 || strcmp(path, HF_PATH_IDENTITY) == 0 || strcmp(path, HF_PATH_ROOT) == 0 ||
+        if (strcmp(path, HF_PATH_KEY) == 0 || strcmp(path, HF_PATH_IDENTITY) == 0 ||
+                        strcmp(path, HF_PATH_AUTHORITY) == 0 || strcmp(path, HF_PATH_ROOT) == 0 ||
                         strcmp(path, "/org/holdfast") == 0 || strcmp(path, "/org") == 0 ||
                         strcmp(path, "/") == 0)
                 return OBJECT_NODE;
         r = find_named(path, HF_PATH_KEY, OBJECT_KEY, ret_key);
-        return r ? r : find_named(path, HF_PATH_IDENTITY, OBJECT_IDENTITY, ret_key);
+        if (!r)
+                r = find_named(path, HF_PATH_IDENTITY, OBJECT_IDENTITY, ret_key);
+        return r ? r : find_named(path, HF_PATH_AUTHORITY, OBJECT_AUTHORITY, ret_key);
 }
 
 int read_options(Operation *op, const OptionSpec *specs, void *target)
@@ -184,11 +189,12 @@ int reply_append_strings(sd_bus_message *m, const char *key, const char *const *
 
 /* ---- introspection ---- */
 
-static const char *const children[][5] = {
+static const char *const children[][6] = {
                 {"/", "org"}, {"/org", "holdfast"}, {"/org/holdfast", "Keystore1"},
-                {HF_PATH_ROOT, "Manager", "Audit", "key", "identity"},
+                {HF_PATH_ROOT, "Manager", "Audit", "key", "identity", "ca"},
                 {HF_PATH_KEY}, /* keys are listed by ListKeys, to those who may know of them */
                 {HF_PATH_IDENTITY},
+                {HF_PATH_AUTHORITY},
 };
 
 static int introspect_node(sd_bus_message *m, const char *path)
@@ -276,6 +282,13 @@ static void park(Operation *op)
         use_patience(d);
 }
 
+static KeyEntry *find_authority_key(const Vault *v, const char *name)
+{
+        const AuthorityEntry *a = v->registry ? registry_authority(v->registry, name) : NULL;
+
+        return a ? catalogue_find_uuid(v->catalogue, &a->row.key) : NULL;
+}
+
 static void run(Operation *op)
 {
         const Method *method = op->method;
@@ -305,6 +318,8 @@ static void run(Operation *op)
                 op->identity = identity_ref(identities_find(v->identities, op->key_text));
         if (op->identity)
                 op->key = catalogue_find_uuid(v->catalogue, &op->identity->row.key);
+        else if (method->flags & METHOD_AUTHORITY)
+                op->key = find_authority_key(v, op->key_text);
         else if (method->flags & METHOD_KEY)
                 op->key = v->catalogue ? catalogue_find(v->catalogue, op->key_text) : NULL;
         if (op->key)
@@ -458,7 +473,7 @@ static const Method property_methods[_OBJECT_MAX][3] = {
 static const Method *find_property_method(ObjectKind kind, const char *member)
 {
         for (size_t i = 0; i < ELEMENTSOF(property_methods[kind]); i++)
-                if (strcmp(property_methods[kind][i].member, member) == 0)
+                if (property_methods[kind][i].member && strcmp(property_methods[kind][i].member, member) == 0)
                         return &property_methods[kind][i];
         return NULL;
 }

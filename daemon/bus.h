@@ -18,7 +18,7 @@ int bus_dispatch(Daemon *d, sd_bus_message *m, Caller *caller, User *user, Conne
 void bus_run_parked(Daemon *d);
 
 /* The tables, one file each. They end at a row without a member. */
-extern const Method manager_methods[], key_methods[], identity_methods[], audit_methods[];
+extern const Method manager_methods[], key_methods[], identity_methods[], authority_methods[], audit_methods[];
 
 /* options_read(); a failure has been answered with the option's name: OPERATION_ANSWERED. */
 int read_options(Operation *op, const OptionSpec *specs, void *target);

@@ -230,6 +230,8 @@ static void run_next(Daemon *d)
         d->change_running = true;
         if (!d->vault.store || !d->vault.log) {
                 end(c, HF_E_STORE_LOCKED);
+        } else if (c->read) {
+                end(c, c->read(c));
         } else if (c->slots.len || c->prepare) {
                 c->step = CHANGE_PREPARE;
                 if (worker_post(d->worker, prepare, on_prepared, c))

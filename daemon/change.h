@@ -16,6 +16,9 @@ struct Change {
         const char *event;
         bool seal; /* the answer waits for a checkpoint */
 
+        /* Instead of all that follows: looks at the store when its turn has come, and changes nothing. Its result is that of
+         * the whole. */
+        int (*read)(Change *c);
         /* In the worker, when its turn has come: makes what takes effect with the change and is nothing without it. A result
          * ends the change before anything was done. NULL: nothing. */
         int (*prepare)(Change *c);

@@ -45,6 +45,7 @@ static const ConfigKey keys[] = {
                 TEXT("importer-socket", importer_socket),
                 TEXT("socket", socket),
                 TEXT("policy-directories", policy_directories),
+                TEXT("profile-directories", profile_directories),
                 TEXT("tls-directory", tls_directory),
                 TEXT("pcr-signature", pcr_signature),
                 {"policy-owner", VALUE_NUMBER, offsetof(Config, policy_owner), sizeof(uint32_t), 0,
@@ -68,6 +69,7 @@ void config_init(Config *c)
                         .signer_socket = "/run/holdfast-signer/socket",
                         .importer_socket = "/run/holdfast-signer/import",
                         .policy_directories = "/etc/holdfast/policy.d /usr/lib/holdfast/policy.d",
+                        .profile_directories = "/etc/holdfast/profiles /usr/lib/holdfast/profiles",
                         .tls_directory = "/var/lib/holdfast-tls",
                         .pcr_signature = "/etc/holdfast/tpm2-pcr-signature.json /run/systemd/tpm2-pcr-signature.json "
                                          "/usr/lib/systemd/tpm2-pcr-signature.json",

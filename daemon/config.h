@@ -22,6 +22,7 @@ typedef struct Config {
         char importer_socket[CONFIG_TEXT_MAX];
         char socket[CONFIG_TEXT_MAX]; /* made by ourselves where no socket unit hands one over; "" for none */
         char policy_directories[CONFIG_TEXT_MAX * 2];
+        char profile_directories[CONFIG_TEXT_MAX * 2]; /* of private CAs */
         char tls_directory[CONFIG_TEXT_MAX]; /* "": identities have no files */
         char pcr_signature[CONFIG_TEXT_MAX * 2];
         uint32_t policy_owner;

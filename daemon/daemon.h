@@ -96,6 +96,8 @@ struct Daemon {
         sd_event_source *seal_timer;
         struct SealWaiter *seal_waiters;
 
+        sd_event_source *ca_timer; /* daemon/ca-crl.c */
+
         Anchor anchor;
         TpmWatch tpm;
 };

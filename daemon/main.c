@@ -384,6 +384,7 @@ static void stop(Daemon *d)
         safe_close(d->vault.state_fd);
         sd_event_source_disable_unref(d->patience);
         sd_event_source_disable_unref(d->flood);
+        sd_event_source_disable_unref(d->ca_timer);
         d->event = sd_event_unref(d->event);
 }
 

@@ -26,7 +26,7 @@ int operation_new(Daemon *d, sd_bus_message *call, Caller *caller, User *user, C
         if (!op)
                 return -ENOMEM;
         op->daemon = d;
-        op->call = sd_bus_message_ref(call);
+        op->call = call ? sd_bus_message_ref(call) : NULL;
         op->caller = caller_ref(caller);
         op->user = user;
         user->refs++;
@@ -35,6 +35,24 @@ int operation_new(Daemon *d, sd_bus_message *call, Caller *caller, User *user, C
         op->policy = policy_ref(d->policy);
         *ret = op;
         return 0;
+}
+
+int operation_new_internal(Daemon *d, Operation **ret)
+{
+        _cleanup_(caller_unrefp) Caller *self = NULL;
+        User *user = NULL;
+        int r;
+
+        r = caller_from_bus(getuid(), getgid(), getpid(), NULL, 0, &self);
+        if (r >= 0)
+                r = user_get(d, getuid(), &user);
+        if (r < 0)
+                return r;
+        r = operation_new(d, NULL, self, user, NULL, ret);
+        if (r >= 0)
+                (*ret)->system_caller = true;
+        user_unref(d, user);
+        return r;
 }
 
 static void operation_free(Operation *op)
@@ -174,7 +192,10 @@ static void hide_sentence(const Operation *op, const Question *q, const char *ke
                         "There is no %s '%s', or you may not know of it. Nothing was done. An administrator "
                         "finds out which by: "
                         "holdfast policy explain --user %u %s %s",
-                        op->method->flags & METHOD_IDENTITY ? "identity" : "key", key, (unsigned)op->caller->uid,
+                        op->method->flags & METHOD_IDENTITY    ? "identity"
+                        : op->method->flags & METHOD_AUTHORITY ? "CA"
+                                                               : "key",
+                        key, (unsigned)op->caller->uid,
                         policy_operation_to_string(q->operation), key);
 }
 
@@ -209,6 +230,7 @@ static void answer_refusal(Operation *op, const Question *q, const PolicyRequest
                       (!op->key || !policy_may_describe(op->policy, request));
         int r = !hidden                                ? decision->result
                 : op->method->flags & METHOD_IDENTITY ? HF_E_NO_SUCH_IDENTITY
+                : op->method->flags & METHOD_AUTHORITY ? HF_E_CA_NOT_INITIALISED
                                                       : HF_E_NO_SUCH_KEY;
         uint64_t seq = 0;
 
@@ -240,6 +262,7 @@ int operation_authorise(Operation *op, const Question *q)
         if (q->algorithm)
                 request.algorithm = q->algorithm;
         request.scheme = q->scheme;
+        request.profile = q->profile;
         request.count = q->count ? q->count : 1;
         request.uses_available = uses_available;
         request.uses_userdata = op;
@@ -294,7 +317,7 @@ void operation_done(Operation *op)
 {
         sd_bus_message *reply = NULL;
 
-        if (operation_reply_new(op, &reply) < 0)
+        if (!op->call || operation_reply_new(op, &reply) < 0)
                 reply = NULL; /* an error would say that it is not done: deliver() hangs up */
         operation_send(op, reply);
 }
@@ -307,7 +330,7 @@ void operation_fail_at(Operation *op, uint64_t seq, int r, const char *sentence)
         if (r < 0)
                 log_error("%s: %s", op->method ? op->method->member : "call", strerror(-r));
         (void)sd_bus_error_set(&error, errors_bus_name(r), sentence ? sentence : errors_sentence(r));
-        if (sd_bus_message_new_method_error(op->call, &reply, &error) < 0)
+        if (!op->call || sd_bus_message_new_method_error(op->call, &reply, &error) < 0)
                 reply = NULL; /* no memory: deliver() hangs up */
         sd_bus_error_free(&error);
         operation_send_at(op, seq, reply);
@@ -326,7 +349,7 @@ static void hang_up(Operation *op)
 
 static void deliver(Operation *op)
 {
-        bool wanted = sd_bus_message_get_expect_reply(op->call) > 0;
+        bool wanted = op->call && sd_bus_message_get_expect_reply(op->call) > 0;
 
         if (wanted && (!op->answer || sd_bus_send(sd_bus_message_get_bus(op->call), op->answer, NULL) < 0))
                 hang_up(op);
@@ -397,5 +420,11 @@ void audit_line_caller(AuditLine *line, const Caller *caller, const char *rule)
 
 void operation_audit_caller(const Operation *op, AuditLine *line)
 {
-        audit_line_caller(line, op->caller, op->rule);
+        if (!op->system_caller) {
+                audit_line_caller(line, op->caller, op->rule);
+                return;
+        }
+        audit_line_u64(line, "uid", op->caller->uid);
+        audit_line_u64(line, "pid", (uint64_t)op->caller->pid);
+        audit_line_str(line, "road", "internal");
 }

@@ -16,7 +16,8 @@ typedef enum MethodFlags {
         METHOD_DIRECT = 1u << 1, /* the result is secret: direct socket only */
         METHOD_IDENTITY = 1u << 2,     /* the object is an identity; the key is the one it stands on */
         METHOD_KEY_ARGUMENT = 1u << 3, /* the handler finds the key by an argument */
-        _METHOD_OF_KEY = METHOD_KEY | METHOD_IDENTITY | METHOD_KEY_ARGUMENT,
+        METHOD_AUTHORITY = 1u << 4,    /* the object is a private CA; the key is its own */
+        _METHOD_OF_KEY = METHOD_KEY | METHOD_IDENTITY | METHOD_KEY_ARGUMENT | METHOD_AUTHORITY,
 } MethodFlags;
 
 typedef struct Method {
@@ -86,6 +87,9 @@ struct Operation {
 int operation_new(Daemon *d, sd_bus_message *call, Caller *caller, User *user, Connection *connection,
                 Operation **ret);
 
+/* What we do by ourselves, as ourselves: nobody is answered, and op->call is NULL. */
+int operation_new_internal(Daemon *d, Operation **ret);
+
 /*
  * May the caller do this? 0; otherwise the refusal has been written to the log and the operation has been
  * answered: OPERATION_ANSWERED. `key` NULL where none is concerned; a key that is not there, or that the
@@ -97,6 +101,7 @@ typedef struct Question {
         const char *key_name; /* NULL: op->key's */
         const char *algorithm;
         const char *scheme;
+        const char *profile; /* ca-issue */
         uint32_t count;
         bool keyless; /* concerns no key though the method is one of a key */
 } Question;

@@ -282,7 +282,7 @@ static void answer(Operation *op)
                 operation_fail_at(op, op->failure_seq, op->failure, NULL);
                 return;
         }
-        r = operation_reply_new(op, &reply);
+        r = op->call ? operation_reply_new(op, &reply) : 0;
         if (r >= 0 && (op->use == SIGNER_OP_DECRYPT || op->use == SIGNER_OP_AGREE ||
                                       op->use == SIGNER_OP_UNSEAL))
                 r = sd_bus_message_sensitive(reply);

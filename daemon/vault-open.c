@@ -41,14 +41,19 @@ VaultJob *vault_job_new(Daemon *d)
         return j;
 }
 
-void vault_job_close(VaultJob *j)
+static void forget_rows(VaultJob *j)
 {
-        j->log = audit_log_free(j->log);
-        j->store = store_close(j->store);
         j->identities = identities_free(j->identities);
         j->registry = registry_free(j->registry);
         j->uses = uses_free(j->uses);
         j->catalogue = catalogue_free(j->catalogue);
+}
+
+void vault_job_close(VaultJob *j)
+{
+        j->log = audit_log_free(j->log);
+        j->store = store_close(j->store);
+        forget_rows(j);
         j->audit_fd = safe_close(j->audit_fd);
         j->store_fd = safe_close(j->store_fd);
 }
@@ -356,17 +361,9 @@ int vault_job_load(VaultJob *j)
 {
         int r;
 
-        j->identities = identities_free(j->identities);
-        j->registry = registry_free(j->registry);
-        j->uses = uses_free(j->uses);
-        j->catalogue = catalogue_free(j->catalogue);
-        r = catalogue_new(j->keys_max, &j->catalogue);
-        if (!r)
-                r = uses_new(&j->uses);
-        if (!r)
-                r = identities_new(&j->identities);
-        if (!r)
-                r = registry_new(&j->registry);
+        forget_rows(j);
+        (void)((r = catalogue_new(j->keys_max, &j->catalogue)) || (r = uses_new(&j->uses)) ||
+                (r = identities_new(&j->identities)) || (r = registry_new(&j->registry)));
         if (!r)
                 r = keystore_load(j->store, j->catalogue, j->uses, j->identities, j->registry);
         if (!r)

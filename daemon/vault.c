@@ -15,6 +15,7 @@
 #include "base/secret.h"
 #include "crypto/digest.h"
 #include "daemon/bus.h"
+#include "daemon/ca.h"
 #include "daemon/change.h"
 #include "daemon/checkpoint.h"
 #include "daemon/lost.h"
@@ -81,6 +82,8 @@ void vault_set_state(Daemon *d, VaultState state, int error, const char *reason)
                                 v->reason);
         if (state != VAULT_STARTING)
                 bus_run_parked(d);
+        if (state == VAULT_READY)
+                ca_consider(d);
 }
 
 /* ---- the log's events ---- */

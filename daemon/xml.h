@@ -2,4 +2,4 @@
 #pragma once
 
 /* The interface files of dbus/, embedded by daemon/embed-xml.py. */
-extern const char xml_manager[], xml_key[], xml_identity[], xml_audit[], xml_doctype[];
+extern const char xml_manager[], xml_key[], xml_identity[], xml_authority[], xml_audit[], xml_doctype[];

@@ -8,9 +8,11 @@
 #define HF_PATH_AUDIT HF_PATH_ROOT "/Audit"
 #define HF_PATH_KEY HF_PATH_ROOT "/key"
 #define HF_PATH_IDENTITY HF_PATH_ROOT "/identity"
+#define HF_PATH_AUTHORITY HF_PATH_ROOT "/ca"
 #define HF_IFACE_MANAGER HF_BUS_NAME ".Manager"
 #define HF_IFACE_KEY HF_BUS_NAME ".Key"
 #define HF_IFACE_IDENTITY HF_BUS_NAME ".Identity"
+#define HF_IFACE_AUTHORITY HF_BUS_NAME ".Authority"
 #define HF_IFACE_AUDIT HF_BUS_NAME ".Audit"
 #define HF_ERROR_PREFIX HF_BUS_NAME ".Error."
 

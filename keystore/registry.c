@@ -84,7 +84,8 @@ static const char *keep(char **at, const char *text)
 
 static int certificate_new(const StoreCertificateRow *row, CertificateEntry **ret)
 {
-        CertificateEntry *e = malloc(sizeof(*e) + strlen(row->name) + strlen(row->domain) + strlen(row->metadata) + strlen(row->text) + 4);
+        CertificateEntry *e = malloc(sizeof(*e) + strlen(row->name) + strlen(row->domain) + strlen(row->metadata) +
+                                     strlen(row->text) + 4);
         char *at;
 
         if (!e)
@@ -340,7 +341,9 @@ CertificateEntry *registry_find(const Registry *r, const char *text)
 
 void registry_change_deinit(RegistryChange *c)
 {
-        c->authority = authority_unref(c->authority);
+        for (size_t i = 0; i < c->n_authorities; i++)
+                c->authorities[i] = authority_unref(c->authorities[i]);
+        c->n_authorities = 0;
         for (size_t i = 0; i < c->n_certificates; i++)
                 c->certificates[i] = certificate_unref(c->certificates[i]);
         c->n_certificates = 0;
@@ -353,15 +356,15 @@ int registry_put_authority(Store *store, Registry *r, const StoreAuthorityRow *r
         StoreAuthorityRow next = *row;
         int result;
 
-        assert(!change->authority);
-        if (before ? before->row.version == UINT32_MAX : r->n_authorities == AUTHORITIES_MAX)
+        assert(change->n_authorities < ELEMENTSOF(change->authorities));
+        if (before ? before->row.version == UINT32_MAX : r->n_authorities + change->n_authorities >= AUTHORITIES_MAX)
                 return HF_E_LIMIT_EXCEEDED;
         next.version = before ? before->row.version + 1 : 1;
         result = authority_new(&next, &after);
         if (!result)
                 result = store_put_authority(store, &next);
         if (!result)
-                change->authority = TAKE_PTR(after);
+                change->authorities[change->n_authorities++] = TAKE_PTR(after);
         return result;
 }
 
@@ -388,8 +391,8 @@ int registry_put_certificate(Store *store, Registry *r, const StoreCertificateRo
 
 void registry_apply(Registry *r, RegistryChange *change)
 {
-        if (change->authority)
-                insert_authority(r, authority_ref(change->authority));
+        for (size_t i = 0; i < change->n_authorities; i++)
+                insert_authority(r, authority_ref(change->authorities[i]));
         for (size_t i = 0; i < change->n_certificates; i++) {
                 assert(r->n < r->allocated);
                 insert_certificate(r, certificate_ref(change->certificates[i]));

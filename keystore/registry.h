@@ -58,11 +58,11 @@ CertificateEntry *registry_find_request(const Registry *r, const uint8_t request
 /* A serial or fingerprint in hex, or a name: then the last one issued under it. */
 CertificateEntry *registry_find(const Registry *r, const char *text);
 
-/* What one change does: at most one authority and two certificates. */
+/* What one change does. */
 typedef struct RegistryChange {
-        AuthorityEntry *authority;
+        AuthorityEntry *authorities[2];
         CertificateEntry *certificates[2];
-        size_t n_certificates;
+        size_t n_authorities, n_certificates;
 } RegistryChange;
 
 void registry_change_deinit(RegistryChange *c);

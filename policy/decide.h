@@ -27,6 +27,7 @@ typedef struct PolicyRequest {
         const Uuid *uuid; /* NULL where there is none (yet) */
         const char *algorithm;  /* of the key, NULL as above */
         const char *scheme;     /* the one that will run, never NULL for an operation that has schemes */
+        const char *profile;    /* under which a CA shall issue; NULL for all else */
         uint64_t now_wall;      /* microseconds since 1970, UTC */
         uint64_t now_monotonic; /* microseconds */
         uint32_t count;         /* how many at once: items of a SignMany; 0 counts as 1 */

@@ -53,6 +53,8 @@ static int put_verdict(const PolicyRequest *request, const PolicyDecision *d, Bu
                 r = buffer_printf(ret, ", key %s", quote(request->key));
         if (!r && op && op->scheme && request->scheme && *request->scheme)
                 r = buffer_printf(ret, ", scheme %s", quote(request->scheme));
+        if (!r && request->profile)
+                r = buffer_printf(ret, ", profile %s", quote(request->profile));
         return r ? r : buffer_printf(ret, "\n");
 }
 
@@ -133,6 +135,8 @@ static int put_miss(RuleWord word, const PolicyRule *rule, const PolicyRequest *
                 return put_value("algorithm", request->algorithm, ret);
         case WORD_SCHEME:
                 return put_value("scheme", request->scheme, ret);
+        case WORD_PROFILE:
+                return put_value("profile", request->profile, ret);
         case WORD_SOCKET:
                 return put_value("socket", request->socket, ret);
         case WORD_RATE:

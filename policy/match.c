@@ -100,6 +100,11 @@ static bool match_scheme(const PolicyRule *rule, const PolicyRequest *request, c
                (op->scheme && has_string(&rule->schemes, request->scheme));
 }
 
+static bool match_profile(const PolicyRule *rule, const PolicyRequest *request, const PolicyOperationInfo *op)
+{
+        return op->profile && has_string(&rule->profiles, request->profile);
+}
+
 bool rule_implies(const PolicyRule *rule, PolicyOperation op)
 {
         const uint64_t seen = POLICY_OP_BIT(POLICY_OP_DESCRIBE) | POLICY_OP_BIT(POLICY_OP_PUBLIC);
@@ -122,6 +127,7 @@ uint32_t rule_misses(
         TEST(WORD_KEY, match_key(rule, request, op));
         TEST(WORD_ALGORITHM, match_algorithm(rule, request, op));
         TEST(WORD_SCHEME, match_scheme(rule, request, op));
+        TEST(WORD_PROFILE, match_profile(rule, request, op));
         TEST(WORD_SOCKET, match_socket(rule, request));
         TEST(WORD_UNIT, match_unit(rule, request));
         TEST(WORD_LABEL, match_label(rule, request));

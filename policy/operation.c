@@ -87,6 +87,26 @@ static const PolicyOperationInfo table[_POLICY_OP_MAX] = {
                                 .key = POLICY_KEY_ONE,
                                 .mutates = true,
                                 .summary = "remove certificates of keys"},
+                [POLICY_OP_CA_INIT] = {.name = "ca-init",
+                                .key = POLICY_KEY_ONE,
+                                .mutates = true,
+                                .summary = "make private CAs"},
+                [POLICY_OP_CA_READ] = {.name = "ca-read",
+                                .key = POLICY_KEY_ONE,
+                                .summary = "see what a private CA issued"},
+                [POLICY_OP_CA_ISSUE] = {.name = "ca-issue",
+                                .key = POLICY_KEY_ONE,
+                                .profile = true,
+                                .mutates = true,
+                                .summary = "have a private CA issue certificates"},
+                [POLICY_OP_CA_REVOKE] = {.name = "ca-revoke",
+                                .key = POLICY_KEY_ONE,
+                                .mutates = true,
+                                .summary = "revoke certificates of a private CA"},
+                [POLICY_OP_CA_ENABLE] = {.name = "ca-enable",
+                                .key = POLICY_KEY_ONE,
+                                .mutates = true,
+                                .summary = "wake a root that is at rest"},
                 [POLICY_OP_UNLOCK] = {.name = "unlock", .summary = "unlock the store"},
                 [POLICY_OP_LOCK] = {.name = "lock", .summary = "lock the store"},
                 [POLICY_OP_INIT] = {.name = "init", .mutates = true, .summary = "make the store"},
@@ -134,6 +154,7 @@ static const struct {
                 {"manage", B(CREATE) | B(IMPORT) | B(ENABLE) | B(DISABLE) | B(FREEZE) | B(DESTROY) | B(LIST) |
                                                 B(DESCRIBE) | B(PUBLIC) | B(CSR) | B(CERT_SET) |
                                                 B(CERT_REMOVE)},
+                {"ca", B(CA_INIT) | B(CA_READ) | B(CA_ISSUE) | B(CA_REVOKE) | B(CA_ENABLE)},
                 {"operate", B(UNLOCK) | B(LOCK) | B(INIT) | B(SLOT_LIST) | B(SLOT_ADD) | B(SLOT_REMOVE) |
                                                 B(SLOT_CHANGE) | B(BACKUP) | B(RESTORE) | B(RECOVER) |
                                                 B(REKEY) | B(CHECK) | B(POLICY_READ) | B(POLICY_RELOAD) |

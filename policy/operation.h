@@ -34,6 +34,11 @@ typedef enum PolicyOperation {
         POLICY_OP_DESTROY,
         POLICY_OP_CERT_SET,
         POLICY_OP_CERT_REMOVE,
+        POLICY_OP_CA_INIT,
+        POLICY_OP_CA_READ,
+        POLICY_OP_CA_ISSUE,
+        POLICY_OP_CA_REVOKE,
+        POLICY_OP_CA_ENABLE,
         POLICY_OP_UNLOCK,
         POLICY_OP_LOCK,
         POLICY_OP_INIT,
@@ -68,6 +73,7 @@ typedef struct PolicyOperationInfo {
         const char *name;
         PolicyKeyNeed key;
         bool scheme;         /* runs by a scheme, so scheme= applies */
+        bool profile;        /* issues under a profile of a CA, so profile= applies */
         bool secret;         /* its result is secret: given on the direct socket only */
         bool mutates;        /* changes store, slots, log or policy */
         const char *summary; /* for people: completes "may ..." */

@@ -292,6 +292,11 @@ static int parse_scheme(Draft *d)
         return parse_known(d, d->parser->params->names.scheme, "scheme", &d->rule->schemes);
 }
 
+static int parse_profile(Draft *d)
+{
+        return parse_known(d, NULL, "profile", &d->rule->profiles);
+}
+
 static int parse_socket(Draft *d)
 {
         const LexerItem *item = d->lexer->items;
@@ -397,6 +402,7 @@ static const struct {
                 [WORD_OP] = {"op", parse_op, .list = true},
                 [WORD_ALGORITHM] = {"algorithm", parse_algorithm, .list = true},
                 [WORD_SCHEME] = {"scheme", parse_scheme, .list = true},
+                [WORD_PROFILE] = {"profile", parse_profile, .list = true},
                 [WORD_SOCKET] = {"socket", parse_socket},
                 [WORD_RATE] = {"rate", parse_rate, .allow_only = true},
                 [WORD_BURST] = {"burst", parse_burst, .allow_only = true},

@@ -24,6 +24,7 @@ typedef enum RuleWord {
         WORD_OP,
         WORD_ALGORITHM,
         WORD_SCHEME,
+        WORD_PROFILE,
         WORD_SOCKET,
         WORD_RATE,
         WORD_BURST,
@@ -64,7 +65,7 @@ struct PolicyRule {
         RuleKey *keys;
         size_t n_keys;
         bool any_key; /* one of the patterns is * */
-        RuleStrings units, labels, algorithms, schemes;
+        RuleStrings units, labels, algorithms, schemes, profiles;
         const char *socket;
         PolicyRate rate;
         PolicyWindow window;

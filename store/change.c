@@ -323,7 +323,8 @@ int store_put_authority(Store *s, const StoreAuthorityRow *row)
         assert(row->version > 0);
         if (!name_is_valid(row->name) || (row->parent[0] && !name_is_valid(row->parent)) || row->kind < 1 || row->kind > 2 ||
                         row->created > INT64_MAX || row->crl_number > INT64_MAX || row->crl_due > INT64_MAX ||
-                        row->awake > INT64_MAX || row->certificate.len > STORE_CERTIFICATE_MAX || row->chain.len > STORE_CHAIN_MAX)
+                        row->awake > INT64_MAX || row->certificate.len > STORE_CERTIFICATE_MAX ||
+                        row->chain.len > STORE_CHAIN_MAX)
                 return HF_E_INVALID_ARGS;
         return put_row(s, TABLE_AUTHORITIES, cells);
 }

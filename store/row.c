@@ -316,7 +316,8 @@ static bool take_fixed(const Cell *cell, uint8_t *ret, size_t len)
 
 int row_decode_certificate(const Cell *cells, CertificateTexts *texts, StoreCertificateRow *ret)
 {
-        StoreCertificateRow row = {.name = texts->name, .domain = texts->domain, .text = texts->text, .metadata = texts->metadata};
+        StoreCertificateRow row = {
+                        .name = texts->name, .domain = texts->domain, .text = texts->text, .metadata = texts->metadata};
 
         if (!take_fixed(&cells[0], row.serial, sizeof(row.serial)) || !is_integer(&cells[1], UINT32_MAX) ||
                         !take_name(&cells[2], row.authority) || !is_integer(&cells[3], _STORE_CERTIFICATE_MAX - 1) ||

@@ -161,7 +161,8 @@ class Stack:
             command += [f"--tpm={self.program('tpm/holdfast-tpm')}", f"--tcti={self.tpm.tcti}"]
         command += [f"--signer-arg={a}" for a in self.signer_args]
         return command + ["--", f"--config={self.dir}/holdfast.conf", f"--bus={'system' if self.with_bus else 'none'}",
-                          f"--policy-directories={self.dir}/policy.d", f"--policy-owner={os.geteuid()}", *self.daemon_args]
+                          f"--policy-directories={self.dir}/policy.d", f"--policy-owner={os.geteuid()}",
+                          f"--profile-directories={self.dir}/profiles", *self.daemon_args]
 
     def _start_bus(self):
         read, write = os.pipe()

@@ -25,7 +25,7 @@ typedef struct Case {
         struct {
                 uid_t uid;
                 gid_t gid, group;
-                const char *unit, *label, *socket, *key, *algorithm, *scheme;
+                const char *unit, *label, *socket, *key, *algorithm, *scheme, *profile;
                 PolicyOperation op;
                 uint64_t later;
                 uint32_t count;
@@ -168,6 +168,16 @@ static const Case cases[] = {
                 {"deny user=* scheme=ES256\n" ALL, {.op = POLICY_OP_DESTROY}, ALLOWED, 2},
                 {"deny user=* op=use scheme=ES256\n" ALL, {.op = POLICY_OP_DESCRIBE}, ALLOWED, 2},
 
+                /* profile= */
+                {"allow user=* op=ca-issue profile=device\n", {.op = POLICY_OP_CA_ISSUE, .profile = "device"}, ALLOWED},
+                {"allow user=* op=ca-issue profile=server,device\n", {.op = POLICY_OP_CA_ISSUE, .profile = "device"}, ALLOWED},
+                {"allow user=* op=ca-issue profile=device\n", {.op = POLICY_OP_CA_ISSUE, .profile = "server"}, NO_RULE},
+                {"allow user=* op=ca-issue profile=device\n", {.op = POLICY_OP_CA_ISSUE}, NO_RULE},
+                {"allow user=* op=ca profile=device\n", {.op = POLICY_OP_CA_REVOKE}, NO_RULE},
+                {"allow user=* op=ca-issue\n", {.op = POLICY_OP_CA_ISSUE, .profile = "device"}, ALLOWED},
+                {"deny user=* profile=server\n" ALL, {.op = POLICY_OP_CA_ISSUE, .profile = "server"}, DENIED, 1},
+                {"deny user=* profile=server\n" ALL, {.op = POLICY_OP_CA_ISSUE, .profile = "device"}, ALLOWED, 2},
+
                 /* socket= */
                 {"allow user=* op=sign socket=/run/holdfast/bus\n", {}, ALLOWED},
                 {"allow user=* op=sign socket=/run/other\n", {}, NO_RULE},
@@ -254,6 +264,7 @@ static PolicyRequest request_of(const Case *c, gid_t groups[static 3])
         request.uuid = c->with.no_key || c->with.no_uuid ? NULL : request.uuid;
         request.algorithm = c->with.no_key ? NULL : request.algorithm;
         request.scheme = c->with.no_scheme ? NULL : request.scheme;
+        request.profile = c->with.profile;
         request.operation = c->with.op ?: request.operation;
         request.now_wall += c->with.later;
         request.count = c->with.count;

@@ -44,6 +44,7 @@ static void test_groups_contain_what_the_manual_says(void **state)
                         {"operate", {"unlock", "lock", "init", "slot-list", "slot-add", "slot-remove",
                                                     "slot-change", "backup", "restore", "recover", "rekey",
                                                     "check", "policy-read", "policy-reload", "policy-grant"}},
+                        {"ca", {"ca-init", "ca-read", "ca-issue", "ca-revoke", "ca-enable"}},
                         {"audit", {"audit-read", "audit-export", "audit-prune"}},
         };
         uint64_t all = 0, mask;
@@ -65,7 +66,7 @@ static void test_groups_contain_what_the_manual_says(void **state)
                 assert_true(policy_operation_mask(name) == mask);
                 n++;
         }
-        assert_int_equal(n, 5);
+        assert_int_equal(n, 6);
 }
 
 static void test_secret_results_schemes_and_keys_are_marked(void **state)

@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The interface org.holdfast.Keystore1.Authority, and the Manager's methods about private CAs. */
+#include "daemon/bus-ca.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "crypto/digest.h"
+#include "crypto/pubkey.h"
+#include "daemon/bus.h"
+#include "daemon/ca.h"
+#include "daemon/lost.h"
+#include "dbus/names.h"
+#include "keystore/lifecycle.h"
+
+#define LIST_USUAL 100
+#define LIST_MAX 1000
+#define EXPIRING_USEC (30 * 86400 * USEC_PER_SEC)
+#define NAMES_TEXT_MAX 65536
+
+static const OptionSpec no_options[] = {{0}};
+
+static int read_text(Operation *op, const char **ret)
+{
+        return sd_bus_message_read_basic(op->call, 's', ret) < 0 ? HF_E_INVALID_ARGS : 0;
+}
+
+static AuthorityEntry *authority_of(const Operation *op)
+{
+        return registry_authority(op->daemon->vault.registry, op->key_text);
+}
+
+static int fail_with(Operation *op, int r, const CaProblem *problem)
+{
+        if (!problem->text[0])
+                return r;
+        operation_fail_because(op, r, "Not issued: %s. Nothing was done.", problem->text);
+        return OPERATION_ANSWERED;
+}
+
+/* ---- issuing ---- */
+
+typedef struct IssueOptions {
+        const char *key, *name, *metadata;
+        char **set, **dns, **ip, **uri, **email;
+        CaDevice device;
+        uint32_t days;
+} IssueOptions;
+
+static const OptionSpec issue_options[] = {
+                {"key", OPTION_STRING, offsetof(IssueOptions, key)},
+                {"name", OPTION_STRING, offsetof(IssueOptions, name)},
+                {"metadata", OPTION_STRING, offsetof(IssueOptions, metadata)},
+                {"set", OPTION_STRINGS, offsetof(IssueOptions, set)},
+                {"dns", OPTION_STRINGS, offsetof(IssueOptions, dns)},
+                {"ip", OPTION_STRINGS, offsetof(IssueOptions, ip)},
+                {"uri", OPTION_STRINGS, offsetof(IssueOptions, uri)},
+                {"email", OPTION_STRINGS, offsetof(IssueOptions, email)},
+                {"device-id", OPTION_STRING, offsetof(IssueOptions, device.id)},
+                {"device-label", OPTION_STRING, offsetof(IssueOptions, device.label)},
+                {"device-type", OPTION_STRING, offsetof(IssueOptions, device.type)},
+                {"hardware", OPTION_STRING, offsetof(IssueOptions, device.hardware)},
+                {"firmware", OPTION_STRING, offsetof(IssueOptions, device.firmware)},
+                {"days", OPTION_U32, offsetof(IssueOptions, days)},
+                {0},
+};
+
+static void issue_options_deinit(IssueOptions *o)
+{
+        options_strings_free(&o->set);
+        options_strings_free(&o->dns);
+        options_strings_free(&o->ip);
+        options_strings_free(&o->uri);
+        options_strings_free(&o->email);
+}
+
+static int put_text(Buffer *b, const char *text)
+{
+        return wire_put_string(b, text ? text : "");
+}
+
+static int put_list(Buffer *b, char **list)
+{
+        int r = 0;
+
+        for (; !r && list && *list; list++)
+                r = wire_put_string(b, *list);
+        return r ? r : wire_put_string(b, "");
+}
+
+/* All that was asked for, by whom: the same words again are the same request. */
+static int hash_request(const Operation *op, Bytes request, const char *profile, const IssueOptions *o, uint8_t ret[static 32])
+{
+        _cleanup_buffer_ Buffer b = BUFFER_INIT(NAMES_TEXT_MAX + 2 * CSR_MAX);
+        char *const *const lists[] = {o->set, o->dns, o->ip, o->uri, o->email};
+        const char *const texts[] = {op->key_text, profile, o->key, o->name, o->metadata, o->device.id, o->device.label,
+                        o->device.type, o->device.hardware, o->device.firmware};
+        int r = wire_put_u32(&b, op->caller->uid);
+
+        if (!r)
+                r = wire_put_u32(&b, o->days);
+        if (!r)
+                r = wire_put_block(&b, request);
+        for (size_t i = 0; !r && i < ELEMENTSOF(texts); i++)
+                r = put_text(&b, texts[i]);
+        for (size_t i = 0; !r && i < ELEMENTSOF(lists); i++)
+                r = put_list(&b, (char **)lists[i]);
+        if (r)
+                return r == -EMSGSIZE ? HF_E_LIMIT_EXCEEDED : r;
+        digest_sha256(buffer_bytes(&b), ret);
+        return 0;
+}
+
+static int show(CaTask *t, sd_bus_message *reply)
+{
+        return ca_append_certificate(t->op->daemon, reply, &t->row, &t->der);
+}
+
+/* The name in the registry, and what else it keeps. */
+static int fill_row(CaTask *t, const CaCertificateParams *p, const CaSummary *summary, const IssueOptions *o)
+{
+        const char *name = o->name ? o->name : p->device.id && *p->device.id ? p->device.id : summary->common_name;
+
+        if (strlen(name) > STORE_TEXT_MAX || (o->metadata && strlen(o->metadata) > STORE_METADATA_MAX))
+                return HF_E_INVALID_ARGS;
+        if (!*name)
+                name = summary->domain;
+        snprintf(t->name, sizeof(t->name), "%s", name);
+        snprintf(t->domain, sizeof(t->domain), "%s", summary->domain);
+        snprintf(t->metadata, sizeof(t->metadata), "%s", o->metadata ? o->metadata : "");
+        memcpy(t->row.serial, p->serial, sizeof(p->serial));
+        strcpy(t->row.authority, t->authority);
+        strcpy(t->row.profile, p->profile->name);
+        t->row.issued = summary->not_before;
+        t->row.expires = summary->not_after;
+        pubkey_fingerprint(p->request ? ca_request_spki(p->request) : p->spki, t->public);
+        return 0;
+}
+
+/* A key here proves itself: nobody can ask for it who may not know it. */
+static int find_key(const Operation *op, const char *name, Bytes *ret)
+{
+        KeyEntry *key = catalogue_find(op->daemon->vault.catalogue, name);
+
+        if (!key || !operation_may(op, POLICY_OP_PUBLIC, key))
+                return HF_E_NO_SUCH_KEY;
+        if (!key->public_len || key->purpose == PURPOSE_ISSUE)
+                return HF_E_PURPOSE_NOT_PERMITTED;
+        *ret = key_entry_public(key);
+        return 0;
+}
+
+static int prepare(CaTask *t, Bytes request_text, const CaProfile *profile, const IssueOptions *o, CaProblem *problem)
+{
+        _cleanup_(ca_request_freep) CaRequest *request = NULL;
+        _cleanup_(ca_issuer_freep) CaIssuer *issuer = NULL;
+        CaCertificateParams p = {.profile = profile, .set = (const char *const *)o->set, .device = o->device, .now = clock_wall(),
+                        .days = o->days, .path_length = -1,
+                        .names = {[CA_NAME_DNS] = (const char *const *)o->dns, [CA_NAME_IP] = (const char *const *)o->ip,
+                                        [CA_NAME_URI] = (const char *const *)o->uri, [CA_NAME_EMAIL] = (const char *const *)o->email}};
+        CaSummary summary;
+        int r;
+
+        r = ca_authority_issuer(authority_of(t->op), &issuer);
+        if (!r && request_text.len)
+                r = ca_request_read(request_text, problem, &request);
+        else if (!r)
+                r = find_key(t->op, o->key, &p.spki);
+        if (r)
+                return r;
+        p.request = request;
+        p.issuer = issuer;
+        p.scheme = scheme_usual(t->op->key->algorithm, PURPOSE_ISSUE);
+        ca_serial_new(p.serial);
+        r = ca_certificate_prepare(&p, problem, &summary, &t->tbs);
+        return r ? r : fill_row(t, &p, &summary, o);
+}
+
+static int issue(Operation *op, Bytes request, const char *name, const IssueOptions *o)
+{
+        CaProblem problem = {};
+        CaProfile profile;
+        CertificateEntry *e;
+        CaTask *t;
+        int r;
+
+        r = ca_profile_load(op->daemon, name, &problem, &profile);
+        if (!r)
+                r = ca_task_new(op, op->key_text, &t);
+        if (!r)
+                r = hash_request(op, request, name, o, t->row.request);
+        if (r)
+                return fail_with(op, r, &problem);
+        t->reply = show;
+        e = registry_find_request(op->daemon->vault.registry, t->row.request);
+        if (ca_is_repeated(e)) {
+                ca_issue_resume(t, e);
+                return 0;
+        }
+        r = ca_check_signer(authority_of(op));
+        if (!r && profile.authority) {
+                (void)ca_refuse(&problem, "profile %s makes a CA; that is for holdfast ca init", name);
+                r = HF_E_REQUEST_REFUSED;
+        }
+        if (!r)
+                r = prepare(t, request, &profile, o, &problem);
+        if (r)
+                return fail_with(op, r, &problem);
+        ca_issue_begin(t);
+        return 0;
+}
+
+static int handle_issue(Operation *op)
+{
+        __attribute__((cleanup(issue_options_deinit))) IssueOptions o = {0};
+        const char *profile;
+        const void *data;
+        size_t len;
+        int r;
+
+        r = sd_bus_message_read_array(op->call, 'y', &data, &len);
+        if (r < 0)
+                return options_unreadable(r);
+        r = read_text(op, &profile);
+        if (!r)
+                r = read_options(op, issue_options, &o);
+        if (r)
+                return r;
+        if (len > 2 * CSR_MAX)
+                return HF_E_MESSAGE_TOO_LARGE;
+        if (!len == !o.key)
+                return HF_E_INVALID_ARGS;
+        r = operation_authorise(op, &(Question){.operation = POLICY_OP_CA_ISSUE, .profile = profile});
+        return r ? r : issue(op, BYTES(data, len), profile, &o);
+}
+
+/* ---- reading ---- */
+
+static int handle_describe(Operation *op)
+{
+        sd_bus_message *reply = NULL;
+        int r = read_options(op, no_options, NULL);
+
+        if (r)
+                return r;
+        r = operation_reply_new(op, &reply);
+        if (r >= 0)
+                r = ca_append_authority(op->daemon, reply, authority_of(op));
+        return send_or_unref(op, reply, r);
+}
+
+static CertificateEntry *find_issued(const Operation *op, const char *which)
+{
+        CertificateEntry *e = registry_find(op->daemon->vault.registry, which);
+
+        return e && strcmp(e->row.authority, op->key_text) == 0 && e->row.status != STORE_CERTIFICATE_PENDING ? e : NULL;
+}
+
+static int handle_show(Operation *op)
+{
+        const CertificateEntry *e;
+        const char *which;
+        CaTask *t;
+        int r = read_text(op, &which);
+
+        if (!r)
+                r = read_options(op, no_options, NULL);
+        if (r)
+                return r;
+        e = find_issued(op, which);
+        if (!e)
+                return HF_E_NO_SUCH_CERTIFICATE;
+        r = ca_task_new(op, op->key_text, &t);
+        if (r)
+                return r;
+        t->reply = show;
+        ca_issue_resume(t, e);
+        return 0;
+}
+
+typedef struct ListOptions {
+        const char *status, *after;
+        uint32_t limit;
+} ListOptions;
+
+static const OptionSpec list_options[] = {
+                {"status", OPTION_STRING, offsetof(ListOptions, status)},
+                {"after", OPTION_STRING, offsetof(ListOptions, after)},
+                {"limit", OPTION_U32, offsetof(ListOptions, limit)},
+                {0},
+};
+
+static bool is_wanted(const Operation *op, const CertificateEntry *e, const char *status, uint64_t now)
+{
+        const char *its = certificate_status(&e->row, now);
+
+        if (strcmp(e->row.authority, op->key_text))
+                return false;
+        if (!status)
+                return e->row.status != STORE_CERTIFICATE_PENDING;
+        if (strcmp(status, "expiring") == 0)
+                return strcmp(its, "active") == 0 && e->row.expires < now + EXPIRING_USEC;
+        return strcmp(its, status) == 0;
+}
+
+/* Up to `limit` of them from place `at` on. */
+static int append_page(const Operation *op, sd_bus_message *m, const ListOptions *o, size_t *at)
+{
+        const Registry *registry = op->daemon->vault.registry;
+        uint64_t now = clock_wall();
+        int r = sd_bus_message_open_container(m, 'a', "a{sv}");
+        uint32_t n = 0;
+
+        for (; r >= 0 && *at < registry_count(registry) && n < o->limit; (*at)++) {
+                const CertificateEntry *e = registry_at(registry, *at);
+
+                if (!is_wanted(op, e, o->status, now))
+                        continue;
+                r = ca_append_certificate(op->daemon, m, &e->row, NULL);
+                n++;
+        }
+        return r >= 0 ? sd_bus_message_close_container(m) : r;
+}
+
+static int handle_list(Operation *op)
+{
+        static const char *const words[] = {"active", "revoked", "superseded", "expired", "expiring"};
+        ListOptions o = {.limit = LIST_USUAL};
+        sd_bus_message *reply = NULL;
+        char next[24] = "", *end = NULL;
+        size_t at = 0, word = 0;
+        int r = read_options(op, list_options, &o);
+
+        if (r)
+                return r;
+        while (o.status && word < ELEMENTSOF(words) && strcmp(words[word], o.status))
+                word++;
+        if (o.after && *o.after)
+                at = strtoul(o.after, &end, 10);
+        if (o.limit < 1 || o.limit > LIST_MAX || word == ELEMENTSOF(words) || (end && *end))
+                return HF_E_INVALID_ARGS;
+        r = operation_reply_new(op, &reply);
+        if (r >= 0)
+                r = append_page(op, reply, &o, &at);
+        if (at < registry_count(op->daemon->vault.registry))
+                snprintf(next, sizeof(next), "%zu", at);
+        if (r >= 0)
+                r = sd_bus_message_append_basic(reply, 's', next);
+        return send_or_unref(op, reply, r);
+}
+
+/* ---- revoking ---- */
+
+static int write_revocation(CaTask *t, StoreAuthorityRow *authority, AuditLine *line)
+{
+        Vault *v = &t->op->daemon->vault;
+        const CertificateEntry *e = registry_find_serial(v->registry, t->row.serial);
+        _cleanup_buffer_ Buffer der = BUFFER_INIT(STORE_CERTIFICATE_MAX);
+        bool lift = t->row.reason == UINT8_MAX, held;
+        StoreCertificateRow row;
+        int r;
+
+        (void)authority;
+        if (!e)
+                return HF_E_NO_SUCH_CERTIFICATE;
+        row = e->row;
+        held = row.status == STORE_CERTIFICATE_REVOKED && row.reason == CA_REASON_CERTIFICATE_HOLD;
+        if (lift ? !held : row.status == STORE_CERTIFICATE_REVOKED && (!held || t->row.reason == CA_REASON_CERTIFICATE_HOLD))
+                return HF_E_NOTHING_TO_DO;
+        r = store_get_certificate(v->store, row.serial, &der);
+        if (r)
+                return r == HF_E_NOTHING_TO_DO ? HF_E_STORE_DAMAGED : r;
+        row.certificate = buffer_bytes(&der);
+        row.status = lift ? STORE_CERTIFICATE_ACTIVE : STORE_CERTIFICATE_REVOKED;
+        row.revoked = lift ? 0 : clock_wall();
+        row.reason = lift ? 0 : t->row.reason;
+        row.text = t->text;
+        audit_line_hex(line, "serial", row.serial, sizeof(row.serial));
+        audit_line_str(line, "reason", lift ? "removeFromCRL" : ca_reason_to_string(row.reason));
+        audit_line_str(line, "text", *t->text ? t->text : NULL);
+        return registry_put_certificate(v->store, v->registry, &row, &t->registry);
+}
+
+static const OptionSpec revoke_options[] = {{"text", OPTION_STRING, 0}, {0}};
+
+static int handle_revoke(Operation *op)
+{
+        const char *which, *word, *text = "";
+        const CertificateEntry *e;
+        CaReason reason = UINT8_MAX;
+        CaTask *t;
+        int r = read_text(op, &which);
+
+        if (!r)
+                r = read_text(op, &word);
+        if (!r)
+                r = read_options(op, revoke_options, &text);
+        if (r)
+                return r;
+        if (strlen(text) > STORE_TEXT_MAX || (strcmp(word, "removeFromCRL") && !ca_reason_from_string(word, &reason)))
+                return HF_E_INVALID_ARGS;
+        e = find_issued(op, which);
+        if (!e)
+                return HF_E_NO_SUCH_CERTIFICATE;
+        r = ca_check_signer(authority_of(op));
+        if (!r)
+                r = ca_task_new(op, op->key_text, &t);
+        if (r)
+                return r;
+        memcpy(t->row.serial, e->row.serial, sizeof(t->row.serial));
+        t->row.reason = (uint8_t)reason;
+        snprintf(t->text, sizeof(t->text), "%s", text);
+        t->extra = write_revocation;
+        ca_crl_begin(t, "ca.revoke");
+        return 0;
+}
+
+static int write_awake(CaTask *t, StoreAuthorityRow *row, AuditLine *line)
+{
+        uint64_t now = clock_wall();
+
+        (void)t;
+        if (now < row->awake)
+                return HF_E_NOTHING_TO_DO;
+        row->awake = now + CA_AWAKE_USEC;
+        audit_line_u64(line, "until", row->awake);
+        return 0;
+}
+
+static int handle_enable(Operation *op)
+{
+        CaTask *t;
+        int r = read_options(op, no_options, NULL);
+
+        if (!r)
+                r = ca_task_new(op, op->key_text, &t);
+        if (r)
+                return r;
+        t->extra = write_awake;
+        ca_crl_begin(t, "ca.enable");
+        return 0;
+}
+
+/* ---- Manager ---- */
+
+typedef struct CreateOptions {
+        const char *parent, *algorithm, *protection;
+        char **set;
+        uint32_t days, path_length;
+} CreateOptions;
+
+static const OptionSpec create_options[] = {
+                {"parent", OPTION_STRING, offsetof(CreateOptions, parent)},
+                {"algorithm", OPTION_STRING, offsetof(CreateOptions, algorithm)},
+                {"protection", OPTION_STRING, offsetof(CreateOptions, protection)},
+                {"set", OPTION_STRINGS, offsetof(CreateOptions, set)},
+                {"days", OPTION_U32, offsetof(CreateOptions, days)},
+                {"path-length", OPTION_U32, offsetof(CreateOptions, path_length)},
+                {0},
+};
+
+static void create_options_deinit(CreateOptions *o)
+{
+        options_strings_free(&o->set);
+}
+
+static int fill_attributes(const Operation *op, const char *name, const CreateOptions *o, KeyAttributes *a)
+{
+        const Vault *v = &op->daemon->vault;
+
+        a->algorithm = key_algorithm_from_string(o->algorithm);
+        a->protection = key_protection_from_string(o->protection);
+        if (a->algorithm != KEY_P256 && a->algorithm != KEY_P384 && a->algorithm != KEY_RSA3072 && a->algorithm != KEY_RSA4096)
+                return HF_E_ALGORITHM_NOT_SUPPORTED;
+        if (!a->protection)
+                return HF_E_INVALID_ARGS;
+        a->purpose = PURPOSE_ISSUE;
+        a->flags = KEY_FLAG_DIGEST; /* a revocation list may be larger than any message to the signer */
+        a->version = 1;
+        a->created = lost_later(v->occasions, v->n_occasions, clock_wall());
+        uuid_generate(&a->uuid);
+        strcpy(a->name, name);
+        return 0;
+}
+
+/* The parent's side: it has to be there, awake, and the caller's to issue with. */
+static int check_parent(Operation *op, const char *name)
+{
+        const Vault *v = &op->daemon->vault;
+        const AuthorityEntry *parent = registry_authority(v->registry, name);
+        KeyEntry *key = parent ? catalogue_find_uuid(v->catalogue, &parent->row.key) : NULL;
+        int r;
+
+        if (!key)
+                return HF_E_CA_NOT_INITIALISED;
+        op->key = key_entry_ref(key);
+        r = operation_authorise(op, &(Question){.operation = POLICY_OP_CA_ISSUE, .profile = "intermediate"});
+        if (r)
+                return r;
+        return ca_check_signer(parent);
+}
+
+static int create(Operation *op, const char *name, CaKind kind, const CreateOptions *o)
+{
+        const AuthorityEntry *there = registry_authority(op->daemon->vault.registry, name);
+        const char *parent = kind == CA_ROOT ? name : o->parent;
+        CaTask *t;
+        int r;
+
+        if (there && there->row.certificate.len)
+                return HF_E_CA_EXISTS;
+        r = there ? 0 : lifecycle_check_new(op->daemon->vault.catalogue, name);
+        if (!r && kind == CA_INTERMEDIATE)
+                r = check_parent(op, parent);
+        if (!r)
+                r = ca_task_new(op, parent, &t);
+        if (r)
+                return r;
+        strcpy(t->child, name);
+        t->kind = kind;
+        r = fill_attributes(op, name, o, &t->attributes);
+        if (r)
+                return r;
+        return ca_init_begin(&(CaInit){.task = t, .set = o->set, .days = o->days,
+                        .path_length = o->path_length == UINT32_MAX ? -1 : (int)o->path_length});
+}
+
+int ca_handle_create(Operation *op)
+{
+        __attribute__((cleanup(create_options_deinit))) CreateOptions o = {
+                        .parent = "root", .algorithm = "p384", .protection = "software", .path_length = UINT32_MAX};
+        const char *name, *kind;
+        int r = read_text(op, &name);
+
+        if (!r)
+                r = read_text(op, &kind);
+        if (!r)
+                r = read_options(op, create_options, &o);
+        if (r)
+                return r;
+        if (!name_is_valid(name) || !name_is_valid(o.parent))
+                return HF_E_INVALID_NAME;
+        if ((strcmp(kind, "root") && strcmp(kind, "intermediate")) || (o.path_length != UINT32_MAX && o.path_length > 8))
+                return HF_E_INVALID_ARGS;
+        r = operation_authorise(op, &(Question){.operation = POLICY_OP_CA_INIT, .key_name = name, .algorithm = o.algorithm});
+        return r ? r : create(op, name, strcmp(kind, "root") ? CA_INTERMEDIATE : CA_ROOT, &o);
+}
+
+int ca_handle_list(Operation *op)
+{
+        const Vault *v = &op->daemon->vault;
+        sd_bus_message *reply = NULL;
+        const AuthorityEntry *a;
+        int r = read_options(op, no_options, NULL);
+
+        if (r)
+                return r;
+        r = operation_reply_new(op, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "a{sv}");
+        for (size_t i = 0; r >= 0 && (a = registry_authority_at(v->registry, i)); i++) {
+                const KeyEntry *key = catalogue_find_uuid(v->catalogue, &a->row.key);
+
+                if (key && operation_may(op, POLICY_OP_CA_READ, key))
+                        r = ca_append_authority(op->daemon, reply, a);
+        }
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return send_or_unref(op, reply, r);
+}
+
+#define A HF_IFACE_AUTHORITY
+const Method authority_methods[] = {
+                {A, "Describe", "a{sv}", "a{sv}", 0, METHOD_AUTHORITY, POLICY_OP_CA_READ, handle_describe},
+                {A, "Issue", "aysa{sv}", "a{sv}", 0, METHOD_AUTHORITY, 0, handle_issue},
+                {A, "Show", "sa{sv}", "a{sv}", 0, METHOD_AUTHORITY, POLICY_OP_CA_READ, handle_show},
+                {A, "List", "a{sv}", "aa{sv}s", 0, METHOD_AUTHORITY, POLICY_OP_CA_READ, handle_list},
+                {A, "Revoke", "ssa{sv}", "", 0, METHOD_AUTHORITY, POLICY_OP_CA_REVOKE, handle_revoke},
+                {A, "Enable", "a{sv}", "", 0, METHOD_AUTHORITY, POLICY_OP_CA_ENABLE, handle_enable},
+                {0},
+};

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Revocation lists: a number that the store has, then the list of all that is revoked by then, signed and published. What
+ * else the change does (a revocation, a root enabled for an hour) comes in by t->extra.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/bus.h"
+#include "daemon/ca-publish.h"
+#include "daemon/ca.h"
+#include "daemon/system-bus.h"
+
+#define LOOK_USEC (600 * USEC_PER_SEC)
+#define EXPIRED_STAY_USEC (7 * 86400 * USEC_PER_SEC) /* RFC 5280 section 3.3: on one list after the end */
+
+static void end(CaTask *t, int result)
+{
+        sd_bus_message *reply = NULL;
+        Operation *op = t->op;
+        int r;
+
+        if (!op->call) {
+                if (result)
+                        log_error("revocation list of %s: %s", t->authority, hf_error_name(result));
+                operation_done(op);
+        } else if (result) {
+                operation_fail(op, result);
+        } else {
+                r = operation_reply_new(op, &reply);
+                if (r >= 0 && t->reply)
+                        r = t->reply(t, reply);
+                send_done(op, reply, r);
+        }
+}
+
+/* ---- published ---- */
+
+static int publish(void *userdata)
+{
+        CaTask *t = userdata;
+        int r = ca_publish(t->publication, buffer_bytes(&t->der));
+
+        return r == HF_E_NOTHING_TO_DO ? 0 : r;
+}
+
+/* The list is made and has its number; where it cannot be written the next look tries again. */
+static void on_published(void *userdata, int result)
+{
+        CaTask *t = userdata;
+
+        if (result)
+                log_error("the revocation list of %s cannot be written to %s: %s", t->authority,
+                                t->op->daemon->config.tls_directory, result < 0 ? strerror(-result) : hf_error_name(result));
+        end(t, 0);
+}
+
+static int on_signed(Operation *op, sd_bus_message *reply)
+{
+        CaTask *t = op->data;
+        int r;
+
+        (void)reply;
+        buffer_clear(&t->der);
+        r = ca_finish(key_entry_public(op->key), t->scheme, buffer_bytes(&t->tbs),
+                        BYTES(op->items[0].result, op->items[0].result_len), &t->der);
+        if (!r)
+                r = worker_post(op->daemon->worker, publish, on_published, t);
+        return r ? -EIO : OPERATION_ANSWERED;
+}
+
+/* ---- built ---- */
+
+static int build(void *userdata)
+{
+        CaTask *t = userdata;
+        const CaCrlParams p = {.issuer = t->issuer, .scheme = t->scheme, .number = t->number, .this_update = t->this_update,
+                        .next_update = t->next_update, .entries = t->revoked, .n_entries = t->n_revoked};
+
+        buffer_clear(&t->tbs);
+        return ca_crl_prepare(&p, &t->tbs);
+}
+
+static void on_built(void *userdata, int result)
+{
+        CaTask *t = userdata;
+
+        if (!result)
+                result = ca_sign(t, t->authority, "ca.sign", on_signed);
+        if (result)
+                end(t, result);
+}
+
+static bool is_listed(const CertificateEntry *e, const char *authority, uint64_t now)
+{
+        return e->row.status == STORE_CERTIFICATE_REVOKED && strcmp(e->row.authority, authority) == 0 &&
+               e->row.expires + EXPIRED_STAY_USEC > now;
+}
+
+static int collect(CaTask *t)
+{
+        const Registry *registry = t->op->daemon->vault.registry;
+        size_t n = 0;
+
+        for (size_t i = 0; i < registry_count(registry); i++)
+                n += is_listed(registry_at(registry, i), t->authority, t->this_update);
+        t->revoked = n ? reallocarray(NULL, n, sizeof(*t->revoked)) : NULL;
+        if (n && !t->revoked)
+                return -ENOMEM;
+        t->n_revoked = 0;
+        for (size_t i = 0; i < registry_count(registry); i++) {
+                const CertificateEntry *e = registry_at(registry, i);
+
+                if (!is_listed(e, t->authority, t->this_update))
+                        continue;
+                t->revoked[t->n_revoked] = (CaRevoked){.when = e->row.revoked, .reason = e->row.reason};
+                memcpy(t->revoked[t->n_revoked++].serial, e->row.serial, sizeof(e->row.serial));
+        }
+        return 0;
+}
+
+static int begin_list(CaTask *t)
+{
+        const Vault *v = &t->op->daemon->vault;
+        const AuthorityEntry *a = v->registry ? registry_authority(v->registry, t->authority) : NULL;
+        const KeyEntry *key = a ? catalogue_find_uuid(v->catalogue, &a->row.key) : NULL;
+        int r;
+
+        if (!key)
+                return v->registry ? HF_E_CA_NOT_INITIALISED : HF_E_STORE_LOCKED;
+        t->scheme = scheme_usual(key->algorithm, PURPOSE_ISSUE);
+        t->issuer = ca_issuer_free(t->issuer);
+        t->publication = ca_publication_free(t->publication);
+        r = ca_authority_issuer(a, &t->issuer);
+        if (!r)
+                r = ca_publication_new(t->op->daemon, a, t->number, &t->publication);
+        if (!r)
+                r = collect(t);
+        return r ? r : worker_post(t->op->daemon->worker, build, on_built, t);
+}
+
+/* ---- numbered ---- */
+
+/* A list's number is the time in seconds, or one more than the last: it goes on where a store was restored. */
+static int write_number(Change *c, AuditLine *line)
+{
+        CaTask *t = c->userdata;
+        Vault *v = &c->daemon->vault;
+        const AuthorityEntry *a = registry_authority(v->registry, t->authority);
+        uint64_t now = clock_wall();
+        StoreAuthorityRow row;
+        int r = 0;
+
+        if (!a || !a->row.certificate.len)
+                return HF_E_CA_NOT_INITIALISED;
+        row = a->row;
+        audit_line_uuid(line, "key", &row.key);
+        audit_line_str(line, "name", row.name);
+        operation_audit_caller(t->op, line);
+        if (t->extra)
+                r = t->extra(t, &row, line);
+        if (!r && now >= row.awake)
+                r = HF_E_CA_AT_REST;
+        if (r)
+                return r;
+        t->number = now / USEC_PER_SEC > row.crl_number ? now / USEC_PER_SEC : row.crl_number + 1;
+        t->this_update = now;
+        t->next_update = now + (row.kind == CA_ROOT ? CA_ROOT_CRL_LIFE : CA_CRL_LIFE);
+        row.crl_number = t->number;
+        row.crl_due = t->next_update;
+        audit_line_u64(line, "number", t->number);
+        return registry_put_authority(v->store, v->registry, &row, &t->registry);
+}
+
+static void apply_number(Change *c)
+{
+        CaTask *t = c->userdata;
+
+        registry_apply(c->daemon->vault.registry, &t->registry);
+}
+
+static void on_numbered(Change *c, int result)
+{
+        CaTask *t = c->userdata;
+
+        registry_change_deinit(&t->registry);
+        if (!result)
+                result = begin_list(t);
+        if (result)
+                end(t, result);
+}
+
+void ca_crl_begin(CaTask *t, const char *event)
+{
+        t->change = (Change){.event = event, .write = write_number, .apply = apply_number, .finish = on_numbered, .userdata = t,
+                        .seal = t->extra != NULL};
+        change_submit(t->op->daemon, &t->change);
+}
+
+/* ---- by itself ---- */
+
+static bool is_due(const Daemon *d, const AuthorityEntry *a, uint64_t now)
+{
+        if (!a->row.certificate.len || !ca_is_awake(a, now))
+                return false;
+        return now + CA_CRL_AGAIN >= a->row.crl_due || !ca_is_published(d, a->row.name);
+}
+
+static void renew(Daemon *d, const AuthorityEntry *a)
+{
+        Operation *op = NULL;
+        CaTask *t;
+        int r = operation_new_internal(d, &op);
+
+        if (!r)
+                r = ca_task_new(op, a->row.name, &t);
+        if (!r)
+                ca_crl_begin(t, "ca.crl");
+        else if (op)
+                operation_done(op);
+}
+
+static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        (void)source;
+        (void)usec;
+        ca_consider(userdata);
+        return 0;
+}
+
+void ca_consider(Daemon *d)
+{
+        uint64_t now = clock_wall();
+        AuthorityEntry *a;
+
+        for (size_t i = 0; d->vault.state == VAULT_READY && (a = registry_authority_at(d->vault.registry, i)); i++)
+                if (is_due(d, a, now))
+                        renew(d, a);
+        d->ca_timer = sd_event_source_disable_unref(d->ca_timer);
+        (void)sd_event_add_time_relative(d->event, &d->ca_timer, CLOCK_MONOTONIC, LOOK_USEC, 0, on_look, d);
+}

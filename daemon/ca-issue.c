@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A certificate from its row to the answer: two changes and a signature between them (daemon/ca.h). */
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "crypto/digest.h"
+#include "crypto/pubkey.h"
+#include "daemon/bus.h"
+#include "daemon/ca.h"
+
+static void sign(CaTask *t);
+
+static void answer(CaTask *t)
+{
+        sd_bus_message *reply = NULL;
+        Operation *op = t->op;
+        int r = operation_reply_new(op, &reply);
+
+        if (r >= 0)
+                r = t->reply(t, reply);
+        send_done(op, reply, r);
+}
+
+static void fill_line(const CaTask *t, const AuthorityEntry *a, AuditLine *line)
+{
+        audit_line_uuid(line, "key", &a->row.key);
+        audit_line_str(line, "name", a->row.name);
+        audit_line_hex(line, "serial", t->row.serial, sizeof(t->row.serial));
+        operation_audit_caller(t->op, line);
+}
+
+/* ---- what is in the store already ---- */
+
+static int read_row(Change *c)
+{
+        CaTask *t = c->userdata;
+        const CertificateEntry *e = registry_find_serial(c->daemon->vault.registry, t->row.serial);
+        int r;
+
+        if (!e)
+                return HF_E_NO_SUCH_CERTIFICATE;
+        t->row = e->row;
+        buffer_clear(&t->tbs);
+        buffer_clear(&t->der);
+        r = store_get_certificate(c->daemon->vault.store, e->row.serial,
+                        e->row.status == STORE_CERTIFICATE_PENDING ? &t->tbs : &t->der);
+        if (r == HF_E_NOTHING_TO_DO)
+                return HF_E_STORE_DAMAGED;
+        /* The entry may be gone when the next change is applied, and its texts with it. */
+        snprintf(t->name, sizeof(t->name), "%s", e->row.name);
+        snprintf(t->domain, sizeof(t->domain), "%s", e->row.domain);
+        snprintf(t->metadata, sizeof(t->metadata), "%s", e->row.metadata);
+        snprintf(t->text, sizeof(t->text), "%s", e->row.text);
+        t->row.name = t->name;
+        t->row.domain = t->domain;
+        t->row.metadata = t->metadata;
+        t->row.text = t->text;
+        return r;
+}
+
+static void on_read(Change *c, int result)
+{
+        CaTask *t = c->userdata;
+
+        if (result)
+                operation_fail(t->op, result);
+        else if (t->tbs.len)
+                sign(t);
+        else
+                answer(t);
+}
+
+void ca_issue_resume(CaTask *t, const CertificateEntry *e)
+{
+        memcpy(t->row.serial, e->row.serial, sizeof(t->row.serial));
+        snprintf(t->authority, sizeof(t->authority), "%s", e->row.authority);
+        t->change = (Change){.read = read_row, .finish = on_read, .userdata = t};
+        change_submit(t->op->daemon, &t->change);
+}
+
+/* ---- the second change: the certificate ---- */
+
+/* An authority here whose own certificate this is: it signs from now on, and the root that signed it goes to rest. */
+static int complete_authority(CaTask *t, const AuthorityEntry *by)
+{
+        Vault *v = &t->op->daemon->vault;
+        const AuthorityEntry *child = registry_authority(v->registry, t->child);
+        _cleanup_buffer_ Buffer chain = BUFFER_INIT(STORE_CHAIN_MAX);
+        StoreAuthorityRow row;
+        int r = 0;
+
+        if (!child)
+                return HF_E_INTERNAL;
+        if (child != by) {
+                r = buffer_append(&chain, by->row.certificate.data, by->row.certificate.len);
+                if (!r)
+                        r = buffer_append(&chain, by->row.chain.data, by->row.chain.len);
+        }
+        row = child->row;
+        row.certificate = buffer_bytes(&t->der);
+        row.chain = buffer_bytes(&chain);
+        row.awake = STORE_AWAKE_ALWAYS;
+        if (!r)
+                r = registry_put_authority(v->store, v->registry, &row, &t->registry);
+        if (r || child == by || by->row.kind != CA_ROOT || by->row.awake != STORE_AWAKE_ALWAYS)
+                return r;
+        row = by->row;
+        row.awake = 0;
+        return registry_put_authority(v->store, v->registry, &row, &t->registry);
+}
+
+static int write_issued(Change *c, AuditLine *line)
+{
+        CaTask *t = c->userdata;
+        Vault *v = &c->daemon->vault;
+        const AuthorityEntry *a = registry_authority(v->registry, t->authority);
+        const CertificateEntry *e = registry_find_serial(v->registry, t->row.serial);
+        int r;
+
+        if (!a || !e)
+                return HF_E_INTERNAL;
+        if (e->row.status != STORE_CERTIFICATE_PENDING)
+                return HF_E_NOTHING_TO_DO; /* somebody else who asked for the same was first */
+        t->row.status = STORE_CERTIFICATE_ACTIVE;
+        t->row.certificate = buffer_bytes(&t->der);
+        digest_sha256(t->row.certificate, t->row.fingerprint);
+        fill_line(t, a, line);
+        audit_line_hex(line, "fingerprint", t->row.fingerprint, sizeof(t->row.fingerprint));
+        r = registry_put_certificate(v->store, v->registry, &t->row, &t->registry);
+        return r || !t->child[0] ? r : complete_authority(t, a);
+}
+
+static void apply_issued(Change *c)
+{
+        CaTask *t = c->userdata;
+
+        registry_apply(c->daemon->vault.registry, &t->registry);
+        registry_change_deinit(&t->registry);
+}
+
+/* A new CA has a revocation list from its first minute. */
+static void on_issued(Change *c, int result)
+{
+        CaTask *t = c->userdata;
+        const CertificateEntry *e;
+
+        registry_change_deinit(&t->registry);
+        if (result == HF_E_NOTHING_TO_DO && (e = registry_find_serial(c->daemon->vault.registry, t->row.serial))) {
+                ca_issue_resume(t, e);
+        } else if (result) {
+                operation_fail(t->op, result);
+        } else if (t->child[0]) {
+                strcpy(t->authority, t->child);
+                ca_crl_begin(t, "ca.crl");
+        } else {
+                answer(t);
+        }
+}
+
+static int on_signed(Operation *op, sd_bus_message *reply)
+{
+        CaTask *t = op->data;
+        const KeyEntry *key = op->key;
+        int r;
+
+        (void)reply;
+        buffer_clear(&t->der);
+        r = ca_finish(key_entry_public(key), t->scheme, buffer_bytes(&t->tbs),
+                        BYTES(op->items[0].result, op->items[0].result_len), &t->der);
+        if (r)
+                return -EIO; /* the signer verifies what it gives: this cannot be */
+        t->change = (Change){.event = "ca.issued", .write = write_issued, .apply = apply_issued, .finish = on_issued, .userdata = t,
+                        .seal = t->child[0]};
+        change_submit(op->daemon, &t->change);
+        return OPERATION_ANSWERED;
+}
+
+static void sign(CaTask *t)
+{
+        int r = ca_sign(t, t->authority, "ca.sign", on_signed);
+
+        if (r)
+                operation_fail(t->op, r);
+}
+
+/* ---- the first change: serial and all that is to be signed ---- */
+
+static int put_newcomer(CaTask *t, AuditLine *line)
+{
+        Vault *v = &t->op->daemon->vault;
+        StoreAuthorityRow row = {.key = t->attributes.uuid, .kind = (uint8_t)t->kind, .created = t->row.issued};
+        int r;
+
+        if (memcmp(t->keys_hash, v->keys_hash, sizeof(t->keys_hash)))
+                return HF_E_BUSY; /* rekeyed in between: nobody could open that envelope */
+        if (registry_authority(v->registry, t->child))
+                return HF_E_CA_EXISTS;
+        strcpy(row.name, t->child);
+        if (strcmp(t->child, t->authority))
+                strcpy(row.parent, t->authority);
+        audit_line_str(line, "kind", t->kind == CA_ROOT ? "root" : "intermediate");
+        audit_line_str(line, "algorithm", key_algorithm_info(t->attributes.algorithm)->name);
+        audit_line_str(line, "protection", key_protection_to_string(t->attributes.protection));
+        audit_line_str(line, "parent", row.parent[0] ? row.parent : NULL);
+        audit_line_uuid(line, "key", &t->attributes.uuid);
+        audit_line_str(line, "name", t->child);
+        r = keystore_put(v->store, v->catalogue, &t->attributes, buffer_bytes(&t->wrapped), &t->key);
+        return r ? r : registry_put_authority(v->store, v->registry, &row, &t->registry);
+}
+
+bool ca_is_repeated(const CertificateEntry *e)
+{
+        return e && e->row.status <= STORE_CERTIFICATE_ACTIVE && e->row.expires > clock_wall();
+}
+
+static int write_issue(Change *c, AuditLine *line)
+{
+        CaTask *t = c->userdata;
+        Vault *v = &c->daemon->vault;
+        bool self = strcmp(t->child, t->authority) == 0; /* a root */
+        int r = self ? 0 : ca_check_signer(registry_authority(v->registry, t->authority));
+
+        if (!r && !t->newcomer && ca_is_repeated(registry_find_request(v->registry, t->row.request)))
+                r = HF_E_NOTHING_TO_DO; /* asked for a moment ago */
+        if (r)
+                return r;
+        if (t->newcomer) {
+                r = put_newcomer(t, line);
+                audit_line_hex(line, "serial", t->row.serial, sizeof(t->row.serial));
+                operation_audit_caller(t->op, line);
+        } else {
+                fill_line(t, registry_authority(v->registry, t->authority), line);
+                audit_line_str(line, "profile", t->row.profile);
+        }
+        audit_line_str(line, "subject", t->row.name);
+        audit_line_hex(line, "public", t->public, sizeof(t->public));
+        audit_line_u64(line, "not-after", t->row.expires);
+        t->row.status = STORE_CERTIFICATE_PENDING;
+        t->row.certificate = buffer_bytes(&t->tbs);
+        return r ? r : registry_put_certificate(v->store, v->registry, &t->row, &t->registry);
+}
+
+static void apply_issue(Change *c)
+{
+        CaTask *t = c->userdata;
+        Vault *v = &c->daemon->vault;
+
+        if (t->newcomer) {
+                keystore_apply(v->catalogue, v->uses, &t->key);
+                v->has_tpm_keys |= t->attributes.protection == PROTECTION_TPM;
+        }
+        registry_apply(v->registry, &t->registry);
+}
+
+static void on_recorded(Change *c, int result)
+{
+        CaTask *t = c->userdata;
+        const CertificateEntry *e;
+
+        registry_change_deinit(&t->registry);
+        if (result == HF_E_NOTHING_TO_DO && (e = registry_find_request(c->daemon->vault.registry, t->row.request)))
+                ca_issue_resume(t, e);
+        else if (result)
+                operation_fail(t->op, result == HF_E_KEY_EXISTS ? HF_E_CA_EXISTS : result);
+        else
+                sign(t);
+}
+
+void ca_issue_begin(CaTask *t)
+{
+        t->change = (Change){.event = t->newcomer ? "ca.init" : "ca.issue", .write = write_issue, .apply = apply_issue,
+                        .finish = on_recorded, .userdata = t, .seal = t->newcomer};
+        change_submit(t->op->daemon, &t->change);
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/ca-publish.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/io.h"
+#include "ca/crl.h"
+
+#define LEVELS_MAX 8
+#define PUBLISHED_MAX (8 * (CA_CRL_MAX / 64))
+#define LINE_BYTES 48 /* 64 characters of base64 */
+
+typedef struct Related {
+        char name[NAME_SIZE];
+        char above[LEVELS_MAX][NAME_SIZE]; /* itself first */
+        size_t n;
+} Related;
+
+struct CaPublication {
+        char directory[CONFIG_TEXT_MAX];
+        char name[NAME_SIZE];
+        uint64_t number;
+        Buffer anchor, chain;
+        Related related[AUTHORITIES_MAX]; /* this CA and all that are below it */
+        size_t n;
+};
+
+int ca_pem_append(const char *kind, Bytes der, Buffer *ret)
+{
+        int r = buffer_printf(ret, "-----BEGIN %s-----\n", kind);
+
+        for (size_t at = 0; !r && at < der.len; at += LINE_BYTES) {
+                size_t n = der.len - at < LINE_BYTES ? der.len - at : LINE_BYTES;
+                char line[LINE_BYTES / 3 * 4 + 2];
+
+                base64_encode(der.data + at, n, line);
+                strcat(line, "\n");
+                r = buffer_append(ret, line, strlen(line));
+        }
+        return r ? r : buffer_printf(ret, "-----END %s-----\n", kind);
+}
+
+/* Certificates lie one behind the other: each says its own length. */
+static Bytes take_certificate(Bytes *chain)
+{
+        size_t header = 4, len;
+        Bytes one;
+
+        if (chain->len < header || chain->data[0] != 0x30 || chain->data[1] != 0x82)
+                return BYTES_NULL;
+        len = header + ((size_t)chain->data[2] << 8 | chain->data[3]);
+        if (len > chain->len)
+                return BYTES_NULL;
+        one = BYTES(chain->data, len);
+        *chain = BYTES(chain->data + len, chain->len - len);
+        return one;
+}
+
+int ca_pem_chain(const AuthorityEntry *a, bool root, Buffer *ret)
+{
+        Bytes one = a->row.certificate, rest = a->row.chain;
+        int r = 0;
+
+        while (!r && one.len) {
+                Bytes next = take_certificate(&rest);
+                bool last = next.len == 0;
+
+                if (!last || root || (a->row.kind == CA_INTERMEDIATE && one.data == a->row.certificate.data))
+                        r = ca_pem_append("CERTIFICATE", one, ret);
+                one = next;
+        }
+        return r;
+}
+
+/* The last one: what everybody has to trust. */
+static int append_anchor(const AuthorityEntry *a, Buffer *ret)
+{
+        Bytes anchor = a->row.certificate, rest = a->row.chain, next;
+
+        while ((next = take_certificate(&rest)).len)
+                anchor = next;
+        return ca_pem_append("CERTIFICATE", anchor, ret);
+}
+
+static void relate(const Daemon *d, const AuthorityEntry *a, Related *ret)
+{
+        snprintf(ret->name, sizeof(ret->name), "%s", a->row.name);
+        ret->n = 0;
+        while (a && ret->n < LEVELS_MAX) {
+                snprintf(ret->above[ret->n++], NAME_SIZE, "%s", a->row.name);
+                a = a->row.parent[0] ? registry_authority(d->vault.registry, a->row.parent) : NULL;
+        }
+}
+
+static bool is_related(const Related *r, const char *name)
+{
+        for (size_t i = 0; i < r->n; i++)
+                if (strcmp(r->above[i], name) == 0)
+                        return true;
+        return false;
+}
+
+int ca_publication_new(const Daemon *d, const AuthorityEntry *a, uint64_t number, CaPublication **ret)
+{
+        _cleanup_(ca_publication_freep) CaPublication *p = calloc(1, sizeof(*p));
+        AuthorityEntry *other;
+        int r;
+
+        if (!p)
+                return -ENOMEM;
+        snprintf(p->directory, sizeof(p->directory), "%s", d->config.tls_directory);
+        snprintf(p->name, sizeof(p->name), "%s", a->row.name);
+        p->number = number;
+        p->anchor = p->chain = BUFFER_INIT(2 * STORE_CHAIN_MAX);
+        r = append_anchor(a, &p->anchor);
+        if (!r)
+                r = ca_pem_chain(a, false, &p->chain);
+        for (size_t i = 0; !r && (other = registry_authority_at(d->vault.registry, i)); i++) {
+                relate(d, other, &p->related[p->n]);
+                p->n += other->row.certificate.len && is_related(&p->related[p->n], a->row.name);
+        }
+        if (!r)
+                *ret = TAKE_PTR(p);
+        return r;
+}
+
+CaPublication *ca_publication_free(CaPublication *p)
+{
+        if (!p)
+                return NULL;
+        buffer_deinit(&p->anchor);
+        buffer_deinit(&p->chain);
+        free(p);
+        return NULL;
+}
+
+static int open_authority(int tls_fd, const char *name, bool create)
+{
+        char path[NAME_SIZE + 8];
+
+        snprintf(path, sizeof(path), "ca@%s", name);
+        if (create && mkdirat(tls_fd, path, 0755) < 0 && errno != EEXIST)
+                return -errno;
+        tls_fd = openat(tls_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (tls_fd < 0)
+                return -errno;
+        if (create && fchmod(tls_fd, 0755) < 0) {
+                safe_close(tls_fd);
+                return -errno;
+        }
+        return tls_fd;
+}
+
+/* The numbers of lists we wrote in this run; the worker is one thread. */
+static bool is_newer(const CaPublication *p)
+{
+        static struct {
+                char name[NAME_SIZE];
+                uint64_t number;
+        } written[AUTHORITIES_MAX];
+        size_t i = 0;
+
+        while (i < AUTHORITIES_MAX - 1 && written[i].name[0] && strcmp(written[i].name, p->name))
+                i++;
+        if (strcmp(written[i].name, p->name) == 0 && written[i].number >= p->number)
+                return false;
+        strcpy(written[i].name, p->name);
+        written[i].number = p->number;
+        return true;
+}
+
+/* The lists of one CA and of all above it, behind each other. */
+static int write_all(int tls_fd, const Related *r)
+{
+        _cleanup_close_ int own = open_authority(tls_fd, r->name, false);
+        _cleanup_buffer_ Buffer all = BUFFER_INIT(PUBLISHED_MAX);
+        int result = 0;
+
+        if (own < 0)
+                return own == -ENOENT ? 0 : own; /* it has no list yet, and gets both with its first one */
+        for (size_t i = 0; !result && i < r->n; i++) {
+                _cleanup_close_ int fd = open_authority(tls_fd, r->above[i], false);
+
+                result = fd < 0 ? fd : io_read_file(fd, "own.crl.pem", &all);
+                if (result == -ENOENT)
+                        result = 0;
+        }
+        return result ? result : io_write_file(own, "crl.pem", buffer_bytes(&all), 0644);
+}
+
+int ca_publish(CaPublication *p, Bytes crl)
+{
+        _cleanup_buffer_ Buffer pem = BUFFER_INIT(PUBLISHED_MAX);
+        _cleanup_close_ int tls_fd = -EBADF, fd = -EBADF;
+        int r;
+
+        if (!p->directory[0])
+                return HF_E_NOTHING_TO_DO;
+        tls_fd = open(p->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (tls_fd < 0)
+                return -errno;
+        if (!is_newer(p))
+                return HF_E_NOTHING_TO_DO;
+        fd = open_authority(tls_fd, p->name, true);
+        r = fd < 0 ? fd : ca_pem_append("X509 CRL", crl, &pem);
+        if (!r)
+                r = io_write_file(fd, "ca.pem", buffer_bytes(&p->anchor), 0644);
+        if (!r)
+                r = io_write_file(fd, "chain.pem", buffer_bytes(&p->chain), 0644);
+        if (!r)
+                r = io_write_file(fd, "own.crl.pem", buffer_bytes(&pem), 0644);
+        for (size_t i = 0; !r && i < p->n; i++)
+                r = write_all(tls_fd, &p->related[i]);
+        return r;
+}
+
+bool ca_is_published(const Daemon *d, const char *authority)
+{
+        char path[CONFIG_TEXT_MAX + NAME_SIZE + 16];
+
+        snprintf(path, sizeof(path), "%s/ca@%s/crl.pem", d->config.tls_directory, authority);
+        return !d->config.tls_directory[0] || access(path, F_OK) == 0;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What a CA publishes
+ *
+ *        TLS/ca@NAME/ca.pem       the root its certificates lead to
+ *                    chain.pem    the CA itself and those above it but the root
+ *                    own.crl.pem  its own revocation list
+ *                    crl.pem      that, and the lists of all above it that are here: what servers are given
+ *
+ * Files are replaced whole. A list with a lower number never takes the place of one with a higher.
+ */
+#include "daemon/ca.h"
+
+typedef struct CaPublication CaPublication;
+
+/* Appends a PEM block. */
+int ca_pem_append(const char *kind, Bytes der, Buffer *ret);
+/* Appends the CA's certificate and those above it; the last of them, a root, only with `root`. */
+int ca_pem_chain(const AuthorityEntry *a, bool root, Buffer *ret);
+
+/* What has to be known in the worker: which CAs are above which. */
+int ca_publication_new(const Daemon *d, const AuthorityEntry *a, uint64_t number, CaPublication **ret);
+CaPublication *ca_publication_free(CaPublication *p);
+DEFINE_CLEANUP(CaPublication, ca_publication_free)
+/* In the worker. HF_E_NOTHING_TO_DO: there is no directory, or a later list is there. -errno. */
+int ca_publish(CaPublication *p, Bytes crl);
+/* Is this CA's crl.pem there? */
+bool ca_is_published(const Daemon *d, const char *authority);

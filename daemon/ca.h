@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Private CAs in the daemon
+ *
+ * What a CA signs is built by the room ca/, signed by the signer as any use of a key, and kept by the registry. Each
+ * certificate goes through two changes and a use between them:
+ *
+ *        ca.issue   its row with serial and all that is to be signed   (so no signature is without its record)
+ *        ca.sign    the use of the CA's key
+ *        ca.issued  the certificate in that row
+ *
+ * and is answered after the last. Who asks again, in the same words, gets the same certificate: finished if it was not yet,
+ * read from the store if it was. A revocation list has a number that the store has before it is signed. Numbers are at least the
+ * time in seconds, so they do not go back with a store that was restored either.
+ */
+#include "ca/crl.h"
+#include "daemon/change.h"
+
+#define CA_METADATA_MAX STORE_METADATA_MAX
+#define CA_CRL_LIFE (48 * 3600 * USEC_PER_SEC)       /* of an intermediate's list ... */
+#define CA_CRL_AGAIN (24 * 3600 * USEC_PER_SEC)      /* ... which is made anew so long before its end */
+#define CA_ROOT_CRL_LIFE (400 * 86400 * USEC_PER_SEC)
+#define CA_AWAKE_USEC (3600 * USEC_PER_SEC)          /* so long does an enabled root sign */
+
+typedef enum CaKind { CA_ROOT = 1, CA_INTERMEDIATE = 2 } CaKind;
+
+typedef struct CaTask CaTask;
+
+/* Everything that one call to a CA carries from step to step; it is op->data. */
+struct CaTask {
+        Operation *op;
+        Change change;
+        char authority[NAME_SIZE]; /* that signs */
+        RegistryChange registry;
+        uint8_t digest[64];        /* what the signer has in hand */
+        Buffer tbs, der;           /* to be signed, and signed */
+
+        /* issuing */
+        StoreCertificateRow row;   /* its texts are the buffers below */
+        char name[STORE_TEXT_MAX + 1], domain[STORE_TEXT_MAX + 1], metadata[STORE_METADATA_MAX + 1];
+        char text[STORE_TEXT_MAX + 1];
+        uint8_t public[32];
+        int (*reply)(CaTask *t, sd_bus_message *reply); /* appends the answer */
+
+        /* a new authority: its key comes with the first change, its certificate with the second */
+        bool newcomer;
+        char child[NAME_SIZE];
+        CaKind kind;
+        KeyAttributes attributes;
+        Buffer wrapped;
+        uint8_t keys_hash[32];
+        KeystoreChange key;
+
+        /* a revocation list */
+        CaIssuer *issuer;
+        CaRevoked *revoked;
+        size_t n_revoked;
+        uint64_t number, this_update, next_update;
+        Scheme scheme;
+        uint64_t until; /* ca.enable */
+        struct CaPublication *publication;
+        int (*extra)(CaTask *t, StoreAuthorityRow *row, AuditLine *line); /* what else the change does */
+};
+
+/* op->data from then on. */
+int ca_task_new(Operation *op, const char *authority, CaTask **ret);
+
+/* ---- ca.c ---- */
+
+/* Reads NAME.conf from the first directory that has it. HF_E_INVALID_ARGS with the sentence. */
+int ca_profile_load(const Daemon *d, const char *name, CaProblem *problem, CaProfile *ret);
+/* The certificate of an authority, for signing under it. HF_E_CA_NOT_INITIALISED while it has none. */
+int ca_authority_issuer(const AuthorityEntry *a, CaIssuer **ret);
+bool ca_is_awake(const AuthorityEntry *a, uint64_t now);
+/* May it sign now? 0, HF_E_CA_NOT_INITIALISED (no such CA, or it has no certificate yet), HF_E_CA_AT_REST. */
+int ca_check_signer(const AuthorityEntry *a);
+/* a{sv} */
+int ca_append_authority(const Daemon *d, sd_bus_message *m, const AuthorityEntry *a);
+/* a{sv}; `der` NULL: without the certificate and its chain. */
+int ca_append_certificate(const Daemon *d, sd_bus_message *m, const StoreCertificateRow *row, const Buffer *der);
+/* Has the key of an authority sign t->tbs; `then` gets the signature in op->items[0]. */
+int ca_sign(CaTask *t, const char *authority, const char *what, int (*then)(Operation *op, sd_bus_message *reply));
+
+/* ---- ca-issue.c ---- */
+
+/* t->tbs, t->row and t->public are there. Answers. */
+void ca_issue_begin(CaTask *t);
+/* Was this asked for, and the answer still good? Then the same words get it again. NULL is no. */
+bool ca_is_repeated(const CertificateEntry *e);
+/* A certificate that is being issued (then it is finished) or was (then it is read), for t->reply. */
+void ca_issue_resume(CaTask *t, const CertificateEntry *e);
+
+/* ---- ca-init.c ---- */
+
+/* t->child, t->kind, t->attributes, t->row are there: makes the key, and then issues. */
+typedef struct CaInit {
+        CaTask *task;
+        char **set;
+        uint32_t days;
+        int path_length;
+} CaInit;
+int ca_init_begin(const CaInit *init);
+
+/* ---- ca-crl.c ---- */
+
+/* A change with the next number of the authority's list, and what t->extra does; then the list is signed and published,
+ * then `t->reply` answers. */
+void ca_crl_begin(CaTask *t, const char *event);
+/* Lists that are due, now and from then on each ten minutes. */
+void ca_consider(Daemon *d);
