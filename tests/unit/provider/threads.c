@@ -67,9 +67,13 @@ static void sign(EVP_PKEY *key, unsigned number)
 static void *run(void *arg)
 {
         size_t number = (size_t)arg;
+        EVP_PKEY *own = EVP_PKEY_dup(keys[number % n_keys]);
 
+        if (!own || EVP_PKEY_eq(own, keys[number % n_keys]) != 1)
+                fail("a duplicate is not the key");
         for (int i = 0; i < per_thread; i++)
-                sign(keys[(number + (size_t)i) % n_keys], (unsigned)i);
+                sign(i % 2 ? keys[(number + (size_t)i) % n_keys] : own, (unsigned)i);
+        EVP_PKEY_free(own);
         return NULL;
 }
 
