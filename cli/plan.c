@@ -58,8 +58,8 @@ static void name_running(const char *unit, char ret[static UNIT_SIZE])
         snprintf(ret, UNIT_SIZE, "%.*s%s%s", at ? (int)(at - unit) + 1 : 0, unit, at ? "*" : "", at ? at + 1 : unit);
 }
 
-/* systemd does not notice that a symlink is exchanged for another, so the directory is watched in which it lies; whether it
- * was this identity is for `holdfast watch` to see. */
+/* systemd does not notice that a symlink is exchanged for another, so the path unit has the directory in which it lies; and
+ * what changes while the service runs is lost to a path unit, so the service stays, and sees each change itself. */
 static int add_reload(json_t *files, const PlanParams *p, const char stem[static STEM_SIZE])
 {
         char path[UNIT_SIZE], service[UNIT_SIZE], running[UNIT_SIZE];
@@ -76,9 +76,9 @@ static int add_reload(json_t *files, const PlanParams *p, const char stem[static
         name_running(p->unit, running);
         return add_file(files, service,
                         "[Unit]\nDescription=Reload %s for the certificate of %s\n\n"
-                        "[Service]\nType=oneshot\nSuccessExitStatus=6\n"
-                        "ExecStart=%s watch %s --once --seen %%t/%s.seen -- systemctl try-reload-or-restart %s\n",
-                        p->unit, p->name, p->program, p->name, stem, running);
+                        "[Service]\nType=exec\nEnvironment=HOLDFAST_TLS=%s\n"
+                        "ExecStart=%s watch %s --seen %%t/%s.seen -- systemctl try-reload-or-restart %s\n",
+                        p->unit, p->name, tls_directory(), p->program, p->name, stem, running);
 }
 
 static int add_files(json_t *files, const PlanParams *p, const char *stem)
@@ -137,9 +137,9 @@ json_t *plan_new(const PlanParams *p)
                 if (!r)
                         r = add_commands(commands, p, stem);
         }
-        plan = json_pack("{s:s, s:s, s:s*, s:s*, s:o, s:s, s:O, s:O}", "program", p->recipe->name, "identity", p->name, "user",
-                        p->user, "user-from", p->user_from, "lines", lines, "lines-for", p->recipe->where, "files", files,
-                        "commands", commands);
+        plan = json_pack("{s:s, s:s, s:b, s:s*, s:s*, s:o, s:s, s:O, s:O}", "program", p->recipe->name, "identity", p->name,
+                        "present", tls_is_there(p->name), "user", p->user, "user-from", p->user_from, "lines", lines, "lines-for",
+                        p->recipe->where, "files", files, "commands", commands);
         return r ? NULL : TAKE_PTR(plan);
 }
 
@@ -196,6 +196,9 @@ void plan_print(const json_t *plan)
         const json_t *files = json_object_get(plan, "files"), *rule = json_object_get(plan, "rule");
         const json_t *commands = json_object_get(plan, "commands");
 
+        if (!json_is_true(json_object_get(plan, "present")))
+                printf("# There is no %s/%s yet: `holdfast cert set %s` puts the certificate there.\n\n", tls_directory(),
+                                member(plan, "identity"), member(plan, "identity"));
         printf("# %s, for %s\n", member(plan, "program"), member(plan, "lines-for"));
         print_list(json_object_get(plan, "lines"));
         for (size_t i = 0; i < json_array_size(files); i++) {

@@ -7,6 +7,7 @@
  * What `holdfast setup` found and proposes, as one JSON object, which is what --json shows:
  *
  *   program, identity       as asked for
+ *   present                 does the identity have its files yet?
  *   user, user-from         who signs, and where that was read
  *   lines, lines-for        for the program's own configuration, which is never touched
  *   files                   of systemd: path, content, state (new, same, old: an earlier one of ours, foreign, written)

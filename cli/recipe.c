@@ -34,10 +34,10 @@ const char *recipe_names(void)
         return "nginx, haproxy, apache, mosquitto, stunnel and curl";
 }
 
-/* What is left of the statement at text, "" at its end; a comment is the rest of the line. */
-static size_t statement_length(const char *text)
+/* A comment begins with #, or with ; at the beginning of a line, and is the rest of the line. */
+static bool is_comment(const char *text, bool at_line)
 {
-        return *text == '#' ? strcspn(text, "\n") : strcspn(text, "\n;{}#");
+        return *text == '#' || (at_line && *text == ';');
 }
 
 static bool is_blank(char c)
@@ -80,14 +80,19 @@ static bool statement_has(const char *at, const char *end, const char *word, cha
 
 bool recipe_setting(const char *text, const char *word, char ret[static RECIPE_VALUE_SIZE])
 {
-        while (*text) {
+        for (bool at_line = true; *text;) {
                 size_t n;
 
                 text += strspn(text, " \t\r");
-                n = statement_length(text);
-                if (*text != '#' && statement_has(text, text + n, word, ret))
-                        return true;
-                text += n;
+                if (is_comment(text, at_line)) {
+                        text += strcspn(text, "\n");
+                } else {
+                        n = strcspn(text, "\n;{}#");
+                        if (statement_has(text, text + n, word, ret))
+                                return true;
+                        text += n;
+                }
+                at_line = *text == '\n';
                 text += *text && *text != '#';
         }
         return false;

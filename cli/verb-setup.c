@@ -92,7 +92,8 @@ static int settle_rule(Cli *cli, const Recipe *recipe, const char *name, const F
                 return json_object_set_new(plan, "rule", json_pack("{s:s, s:s, s:s}", "state", "there", "text", existing, "path",
                                                                          source));
         if (!text[0]) {
-                json_object_set_new(plan, "rule", json_pack("{s:s, s:s, s:s}", "state", "denied", "text", existing, "path", source));
+                json_object_set_new(plan, "rule", json_pack("{s:s, s:s, s:s}", "state", "denied", "text", existing, "path",
+                                                                source));
                 return cli_fail_with(cli, EXIT_CODE_NOT_PERMITTED, "PolicyDenied",
                                 "A rule forbids it, and no other can outweigh it: %s (%s).", existing, source);
         }
@@ -140,8 +141,6 @@ static int run_setup(Cli *cli)
         ruled = settle_rule(cli, recipe, name, &found, plan);
         if (cli->options.write)
                 r = plan_write_files(cli, plan);
-        if (!tls_is_there(name))
-                cli_talk(cli, "There is no %s/%s yet: `holdfast cert set %s` puts the certificate there.", tls_directory(), name, name);
         if (!cli->options.json)
                 plan_print(plan);
         else if (!ruled && !r)
@@ -151,7 +150,7 @@ static int run_setup(Cli *cli)
 
 const Verb verbs_setup[] = {
                 {NULL, "setup", "PROGRAM NAME", 2, 2, "write user unit config",
-                                "Show or write what a program needs to use an identity: nginx haproxy apache mosquitto stunnel curl",
+                                "Show or write what nginx haproxy apache mosquitto stunnel curl need to use an identity",
                                 run_setup},
                 {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
