@@ -70,7 +70,8 @@ const OptionRow *options_find(const char *noun, const char *name, size_t len);
 
 /*
  * Reads argv[1] to argv[argc - 1], options and arguments in any order; argv[0] stands in front of complaints,
- * which go to stderr. `names` are the verb's own, space between, and `noun` is its noun. Arguments are moved to the end; *ret_first
+ * which go to stderr. `names` are the verb's own, space between, and `noun` is its noun. Arguments are moved to the end;
+ * *ret_first
  * is the first. With only_front, reading stops at the first argument. False: a usage error, told.
  */
 bool options_parse(int argc, char **argv, const char *noun, const char *names, bool only_front, Options *o, int *ret_first);

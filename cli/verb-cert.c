@@ -55,19 +55,21 @@ static void tell_findings(Cli *cli, const json_t *identity)
                 const json_t *f = json_array_get(findings, i);
 
                 cli_talk(cli, "Warning: %s (%s) %s", json_string_value(json_object_get(f, "sentence")),
-                                json_string_value(json_object_get(f, "finding")), json_string_value(json_object_get(f, "remedy")));
+                                json_string_value(json_object_get(f, "finding")),
+                                json_string_value(json_object_get(f, "remedy")));
         }
 }
 
 static int tell_set(Cli *cli, json_t *identity)
 {
         const char *directory = json_string_value(json_object_get(identity, "directory"));
+        bool files = directory && *directory;
 
         tell_findings(cli, identity);
         if (cli->options.json)
                 return show_json(cli, identity);
-        cli_talk(cli, "Identity %s has its certificate%s%s.", cli->args[0], directory && *directory ? "; files for programs: " : "",
-                        directory ? directory : "");
+        cli_talk(cli, "Identity %s has its certificate%s%s.", cli->args[0], files ? "; files for programs: " : "",
+                        files ? directory : "");
         return 0;
 }
 
@@ -178,7 +180,8 @@ static int run_show(Cli *cli)
 }
 
 const Verb verbs_cert[] = {
-                {"cert", "set", "NAME", 1, 1, "chain trust pin layout key", "Put certificates beside a key, and files for programs", run_set},
+                {"cert", "set", "NAME", 1, 1, "chain trust pin layout key",
+                                "Put certificates beside a key, and files for programs", run_set},
                 {"cert", "remove", "NAME", 1, 1, "", "Remove certificates and their files; the key stays", run_remove},
                 {"cert", "list", "[PATTERN]", 0, 1, "", "List the identities you may know of", run_list},
                 {"cert", "show", "NAME", 1, 1, "", "Show what is known of one; --json has the certificates", run_show},

@@ -11,6 +11,8 @@ static const Column status_columns[] = {
                 {"version", "Version", COLUMN_TEXT},
                 {"store", "Store", COLUMN_TEXT},
                 {"keys", "Keys", COLUMN_TEXT},
+                {"identities", "Identities", COLUMN_TEXT},
+                {"identities-lost", "Identities without a key", COLUMN_TEXT},
                 {"slots", "Slots", COLUMN_TEXT},
                 {"signer", "Signer", COLUMN_TEXT},
                 {"secret-memory", "Key memory", COLUMN_TEXT},
@@ -31,7 +33,7 @@ static const Column status_columns[] = {
 /* What is in a closed store nobody has counted; a person would take the zeros for what is there. */
 static void forget_unknown(json_t *status)
 {
-        static const char *const unknown[] = {"keys", "sequence", "unsealed", "anchor", "rollback-detection"};
+        static const char *const unknown[] = {"keys", "identities", "sequence", "unsealed", "anchor", "rollback-detection"};
         const char *state = json_string_value(json_object_get(status, "state"));
 
         for (size_t i = 0; state && strcmp(state, "ready") && i < ELEMENTSOF(unknown); i++)
@@ -134,6 +136,14 @@ static int add_slot(Cli *cli)
         return r;
 }
 
+/* Whoever owns these certificates has to know. */
+static void tell_lost(const Cli *cli, const json_t *names)
+{
+        for (size_t i = 0; i < json_array_size(names); i++)
+                cli_talk(cli, "The key of identity %s was in the TPM that is gone: it needs a new key and certificate.",
+                                json_string_value(json_array_get(names, i)));
+}
+
 static int run_recover(Cli *cli)
 {
         _cleanup_json_ json_t *reply = NULL;
@@ -149,6 +159,7 @@ static int run_recover(Cli *cli)
         if (r)
                 return r;
         cli_talk(cli, "Done; the audit log has a record of it.");
+        tell_lost(cli, json_object_get(json_array_get(reply, 0), "identities-lost"));
         r = add_slot(cli);
         if (r)
                 return r;

@@ -12,6 +12,7 @@
 #include "daemon/bus-store.h"
 #include "daemon/checkpoint.h"
 #include "daemon/doctor.h"
+#include "daemon/identity.h"
 #include "daemon/key-change.h"
 #include "daemon/lost.h"
 #include "daemon/system-bus.h"
@@ -65,6 +66,10 @@ static int append_private_status(sd_bus_message *m, const Daemon *d)
         r = reply_append_string(m, "store", uuid_is_null(&v->store_id) ? "" : id);
         if (r >= 0)
                 r = reply_append_u64(m, "keys", v->catalogue ? catalogue_count(v->catalogue) : 0);
+        if (r >= 0)
+                r = reply_append_u64(m, "identities", v->identities ? identities_count(v->identities) : 0);
+        if (r >= 0)
+                r = identities_append_lost(d, m);
         if (r >= 0)
                 r = reply_append_string(m, "secret-memory", memory_name(d));
         if (r >= 0)

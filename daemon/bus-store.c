@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/secret.h"
 #include "daemon/change.h"
+#include "daemon/identity.h"
 #include "daemon/slot-tpm.h"
 #include "daemon/vault-job.h"
 #include "dbus/errors.h"
@@ -212,8 +213,9 @@ static int append_slot_fields(sd_bus_message *m, const SlotEntry *e)
         return r;
 }
 
-static int append_opened(sd_bus_message *m, const Vault *v, uint32_t slot)
+static int append_opened(sd_bus_message *m, const Daemon *d, uint32_t slot)
 {
+        const Vault *v = &d->vault;
         int r = sd_bus_message_open_container(m, 'a', "{sv}");
 
         if (r >= 0)
@@ -221,6 +223,8 @@ static int append_opened(sd_bus_message *m, const Vault *v, uint32_t slot)
         for (size_t i = 0; r >= 0 && i < v->slot_list.n; i++)
                 if (v->slot_list.slots[i].id == slot)
                         r = append_slot_fields(m, &v->slot_list.slots[i]);
+        if (r >= 0)
+                r = identities_append_lost(d, m);
         return r >= 0 ? sd_bus_message_close_container(m) : r;
 }
 
@@ -236,7 +240,7 @@ static void on_opened(void *userdata, int result, const char *reason, uint32_t s
         }
         r = operation_reply_new(op, &reply);
         if (r >= 0)
-                r = append_opened(reply, &op->daemon->vault, slot);
+                r = append_opened(reply, op->daemon, slot);
         send_done(op, reply, r);
 }
 

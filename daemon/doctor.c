@@ -16,6 +16,7 @@
 #include "daemon/bus.h"
 #include "daemon/connection.h"
 #include "daemon/files.h"
+#include "daemon/identity-check.h"
 #include "daemon/system-bus.h"
 #include "daemon/tpm-words.h"
 #include "dbus/errors.h"
@@ -207,6 +208,8 @@ static int check_files(Daemon *d, sd_bus_message *m)
         FileSearch s = {.daemon = d, .reply = m, .users = {.self = geteuid(), .admin = d->config.policy_owner}};
         int r = search(&s, FILE_OWN, d->config.state_directory);
 
+        if (r >= 0 && d->config.tls_directory[0])
+                r = search(&s, FILE_TLS, d->config.tls_directory);
         if (r >= 0 && d->config.file[0])
                 r = search(&s, FILE_ADMINS, d->config.file);
         if (r >= 0)
@@ -218,6 +221,33 @@ static int check_files(Daemon *d, sd_bus_message *m)
         if (r < 0)
                 return r;
         return s.found ? 0 : ADD(m, "ok", "files", "", "%zu files belong to whom they should", s.seen);
+}
+
+/* ---- identities ---- */
+
+typedef struct IdentitySearch {
+        sd_bus_message *reply;
+        size_t found;
+} IdentitySearch;
+
+static int on_identity(void *userdata, const char *severity, const char *detail, const char *remedy)
+{
+        IdentitySearch *s = userdata;
+
+        if (s->found++ >= FILES_SHOWN)
+                return 0;
+        return ADD(s->reply, severity, "certificate", remedy, "%s", detail);
+}
+
+static int check_identities(Daemon *d, sd_bus_message *m)
+{
+        IdentitySearch s = {.reply = m};
+        size_t n = d->vault.identities ? identities_count(d->vault.identities) : 0;
+        int r = identities_check(d, on_identity, &s);
+
+        if (r < 0 || s.found || n == 0)
+                return r;
+        return ADD(m, "ok", "certificate", "", "%zu identit%s in order, certificates and files", n, n == 1 ? "y is" : "ies are");
 }
 
 /* One that nothing needs is no finding. */
@@ -374,8 +404,9 @@ static int check_bus(Daemon *d, sd_bus_message *m)
 
 int doctor_append_findings(Daemon *d, sd_bus_message *m)
 {
-        static int (*const checks[])(Daemon *, sd_bus_message *) = {check_store, check_signer, check_files, check_tpm,
-                        check_anchor, check_slots, check_backup, check_recovery, check_space, check_policy, check_bus};
+        static int (*const checks[])(Daemon *, sd_bus_message *) = {check_store, check_signer, check_files,
+                        check_identities, check_tpm, check_anchor, check_slots, check_backup, check_recovery, check_space,
+                        check_policy, check_bus};
         int r = sd_bus_message_open_container(m, 'a', "a{sv}");
 
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(checks); i++)

@@ -29,6 +29,7 @@ static const Rule rules[_FILE_KIND_MAX] = {
         [FILE_OWN] = {.directory = 0700, .file = 0600, .self = true, .inside = true},
         [FILE_ADMINS] = {.directory = 0755, .file = 0644, .root = true, .admin = true, .inside = true, .suffix = ".conf"},
         [FILE_PROGRAM] = {.directory = 0755, .file = 0755, .root = true, .admin = true},
+        [FILE_TLS] = {.directory = 0755, .needed = 0555, .self = true},
         [FILE_PLACE] = {.directory = 0755, .needed = 0111, .root = true, .self = true, .admin = true},
         [FILE_SOCKET_SIGNER] = {.socket = 0600, .self = true},
         [FILE_SOCKET_CALLERS] = {.socket = 0666, .needed = 0222, .root = true, .self = true, .admin = true},

@@ -14,6 +14,7 @@ typedef enum FileKind {
         FILE_OWN,           /* the state: holdfastd's alone, with all that is in it */
         FILE_ADMINS,        /* configuration and policy: written by root, read by us; a directory with its *.conf */
         FILE_PROGRAM,       /* written by root */
+        FILE_TLS,           /* certificates for everybody to read, written by us; what is in it is compared elsewhere */
         FILE_PLACE,         /* a directory of sockets, in which nobody else may put or remove anything */
         FILE_SOCKET_SIGNER, /* ours to connect to, nobody else's */
         FILE_SOCKET_CALLERS, /* everybody's to connect to */

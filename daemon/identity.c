@@ -222,12 +222,61 @@ int identity_unset(Operation *op)
         return 0;
 }
 
+/* ---- keys that are gone ---- */
+
+size_t identities_lost(const Daemon *d, const char **ret, size_t max)
+{
+        const Vault *v = &d->vault;
+        size_t n = 0;
+
+        for (size_t i = 0; v->identities && n < max && i < identities_count(v->identities); i++) {
+                const IdentityEntry *e = identities_at(v->identities, i);
+                const KeyEntry *key = catalogue_find_uuid(v->catalogue, &e->row.key);
+
+                if (!key || (key->flags & KEY_FLAG_LOST))
+                        ret[n++] = e->row.name;
+        }
+        return n;
+}
+
+int identities_append_lost(const Daemon *d, sd_bus_message *m)
+{
+        const char *names[IDENTITIES_TOLD + 1] = {NULL};
+        size_t n = identities_lost(d, names, IDENTITIES_TOLD);
+
+        return n ? reply_append_strings(m, "identities-lost", names) : 0;
+}
+
+void identities_of_key(const Identities *all, const Uuid *key, char ret[static IDENTITIES_TEXT_SIZE])
+{
+        size_t n = 0;
+
+        ret[0] = '\0';
+        for (size_t i = 0; i < identities_count(all); i++) {
+                const IdentityEntry *e = identities_at(all, i);
+
+                if (uuid_equal(&e->row.key, key) && n + strlen(e->row.name) + 1 < IDENTITIES_TEXT_SIZE)
+                        n += (size_t)sprintf(ret + n, "%s%s", n ? " " : "", e->row.name);
+        }
+}
+
 /* ---- at an opening, in the worker ---- */
+
+/* The journal tells once an opening what will keep programs from working. */
+static void tell_trouble(const IdentityEntry *e, const KeyEntry *key)
+{
+        const char *state = identity_state(e, key, clock_wall());
+
+        if (strcmp(state, "valid"))
+                log_notice("identity=%s finding=%s", e->row.name, state);
+}
 
 static void on_difference(void *userdata, const char *name, TlsDifference difference, int result)
 {
-        static const char *const words[] = {
-                        [TLS_MISSING] = "missing", [TLS_CHANGED] = "changed", [TLS_REMOVED] = "no identity", [TLS_FAILED] = "failed"};
+        static const char *const words[] = {[TLS_MISSING] = "missing",
+                        [TLS_CHANGED] = "changed",
+                        [TLS_REMOVED] = "no identity",
+                        [TLS_FAILED] = "failed"};
         VaultJob *j = userdata;
         AuditLine line;
 
@@ -256,6 +305,7 @@ void vault_job_settle_tls(VaultJob *j)
                 const IdentityEntry *e = identities_at(j->identities, i);
                 const KeyEntry *key = catalogue_find_uuid(j->catalogue, &e->row.key);
 
+                tell_trouble(e, key);
                 if (key)
                         items[n++] = identity_content(e, key);
         }

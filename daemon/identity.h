@@ -35,6 +35,15 @@ TlsContent identity_content(const IdentityEntry *e, const KeyEntry *key);
  * the store from opening. */
 void vault_job_settle_tls(VaultJob *j);
 
+#define IDENTITIES_TOLD 40
+#define IDENTITIES_TEXT_SIZE 512
+/* Names of those whose keys are gone with their TPM: `max` at most; borrowed. */
+size_t identities_lost(const Daemon *d, const char **ret, size_t max);
+/* The same as the entry `identities-lost` of an a{sv}; nothing where there is none. */
+int identities_append_lost(const Daemon *d, sd_bus_message *m);
+/* Names of those that stand on this key, space between, as many as there is room for. */
+void identities_of_key(const Identities *all, const Uuid *key, char ret[static IDENTITIES_TEXT_SIZE]);
+
 /* One word for lists: valid, not-yet-valid, expired; key-lost comes first. */
 const char *identity_state(const IdentityEntry *e, const KeyEntry *key, uint64_t now);
 /* The description, as an a{sv}; `chain` with the certificates themselves, `warnings` may be NULL. */

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "crypto/pubkey.h"
 #include "daemon/change.h"
+#include "daemon/identity.h"
 #include "keystore/lifecycle.h"
 
 /* ---- occasions ---- */
@@ -125,8 +126,11 @@ static int write_lost(Change *c, AuditLine *line)
 {
         LostChange *l = c->userdata;
         Vault *v = &c->daemon->vault;
+        char identities[IDENTITIES_TEXT_SIZE];
         uint8_t fingerprint[32];
 
+        identities_of_key(v->identities, &l->attributes.uuid, identities);
+        audit_line_str(line, "identities", identities[0] ? identities : NULL);
         audit_line_uuid(line, "key", &l->attributes.uuid);
         audit_line_str(line, "name", l->attributes.name);
         audit_line_str(line, "reason", l->reason);

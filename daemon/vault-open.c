@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,8 +20,6 @@
 #include "daemon/lost.h"
 #include "daemon/operation.h"
 
-#define STORE_DIR "store"
-#define STORE_DIR_NEW "store.new"
 #define USE_LOST_MAX 4096 /* the signer serves at most 2,048 lines past a checkpoint */
 
 VaultJob *vault_job_new(Daemon *d)
@@ -194,41 +191,6 @@ int vault_job_sync_change(VaultJob *j, const SyncChange *c)
 
 /* ---- making ---- */
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-        (void)st;
-        (void)type;
-        (void)ftw;
-        return remove(path) < 0 ? -1 : 0;
-}
-
-/* Only ever a store.new, of which nobody was told that it is one. */
-static int remove_new(int state_fd)
-{
-        char path[64];
-        struct stat st;
-
-        if (fstatat(state_fd, STORE_DIR_NEW, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return errno == ENOENT ? 0 : -errno;
-        snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", state_fd, STORE_DIR_NEW);
-        return nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS) < 0 ? -errno : 0;
-}
-
-int vault_job_make_dirs(VaultJob *j)
-{
-        int r = remove_new(j->state_fd);
-
-        if (r)
-                return r;
-        if (mkdirat(j->state_fd, STORE_DIR_NEW, 0700) < 0)
-                return -errno;
-        j->store_fd = openat(j->state_fd, STORE_DIR_NEW, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (j->store_fd < 0 || mkdirat(j->store_fd, "audit", 0700) < 0)
-                return -errno;
-        j->audit_fd = openat(j->store_fd, "audit", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        return j->audit_fd < 0 ? -errno : 0;
-}
-
 static void fill_init(const VaultJob *j, AuditLine *line, const void *userdata)
 {
         (void)userdata;
@@ -292,38 +254,6 @@ int vault_job_make(void *job)
                 r = io_sync_dir(j->store_fd);
         vault_job_close(j);
         return r;
-}
-
-int vault_exchange_for_good(int state_fd)
-{
-        int r;
-
-        if (renameat2(state_fd, STORE_DIR_NEW, state_fd, STORE_DIR, RENAME_EXCHANGE) < 0)
-                return -errno;
-        r = io_sync_dir(state_fd);
-        (void)remove_new(state_fd); /* the old one now; what a stop leaves of it goes at the next opening */
-        return r;
-}
-
-int vault_replace_with_new(int state_fd)
-{
-        char aside[64];
-
-        if (faccessat(state_fd, STORE_DIR, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-                return vault_commit_new(state_fd);
-        /* Named first and exchanged then, so that at no time the old one lies where leftovers are removed. */
-        snprintf(aside, sizeof(aside), STORE_DIR ".replaced-%llu", (unsigned long long)clock_wall());
-        if (renameat2(state_fd, STORE_DIR_NEW, state_fd, aside, RENAME_NOREPLACE) < 0 ||
-                        renameat2(state_fd, aside, state_fd, STORE_DIR, RENAME_EXCHANGE) < 0)
-                return -errno;
-        return io_sync_dir(state_fd);
-}
-
-int vault_commit_new(int state_fd)
-{
-        if (renameat2(state_fd, STORE_DIR_NEW, state_fd, STORE_DIR, RENAME_NOREPLACE) < 0)
-                return errno == EEXIST ? HF_E_STORE_INITIALISED : -errno;
-        return io_sync_dir(state_fd);
 }
 
 /* ---- opening ---- */
@@ -689,7 +619,7 @@ int vault_job_open(void *job)
                 r = audit_log_sync(j->log);
         if (!r) {
                 /* Of a rekey or restore that was cut short nothing stays, least of all what the old master opens. */
-                (void)remove_new(j->state_fd);
+                (void)vault_remove_new(j->state_fd);
                 return 0;
         }
         if (!j->reason[0])

@@ -105,6 +105,10 @@ void vault_job_reanchor(VaultJob *j);
 /* Copies the segments of STATE/store/audit into the job's audit directory. */
 int vault_job_copy_segments(VaultJob *j);
 
+#define STORE_DIR "store"
+#define STORE_DIR_NEW "store.new"
+/* Only ever a store.new, of which nobody was told that it is one. */
+int vault_remove_new(int state_fd);
 /* As vault_replace_with_new(), but what was there is removed. */
 int vault_exchange_for_good(int state_fd);
 /* STATE/store.new becomes STATE/store; what was there is kept as store.replaced-TIME. */

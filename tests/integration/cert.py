@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from judge import exported, lines, signature_is_good
 from party import Party, curl, need, nginx, ready
 from peer import NAME, ROOT as PATH, path_encode, plain, refusal, variants
-from stack import ADMIN, ALICE, BOB, DAEMON, MALLORY, default_rules, need_root
+from stack import ADMIN, ALICE, BOB, DAEMON, MALLORY, Stack, default_rules, need_root
 
 PIN = "sha256//" + base64.b64encode(hashlib.sha256(b"a peer").digest()).decode()
 
@@ -403,6 +403,62 @@ def test_a_backup_and_a_rekey_carry_identities():
         s.stack.wait_state("ready")
         assert s.shown("web") == shown and s.file("web", "bundle.pem") == bundle
         assert [(r["identity"], r["reason"]) for r in s.log("tls.rewritten")][-1:] == [("web", "missing")]
+
+
+# Who looks after them
+
+
+def findings(s, code="certificate"):
+    done = s.stack.cli("doctor", "--json", check=False)
+    return [(f["severity"], f["detail"], f["remedy"]) for f in json.loads(done.stdout) if f["code"] == code]
+
+
+def test_doctor_names_each_identity_in_trouble_and_what_to_do():
+    with site("p256", "p384") as s, s.stack.peer(ADMIN) as admin:
+        assert findings(s) == []
+        s.set("good", s.chain("device-p256"), "--key", "device-p256", trust=s.root.pem)
+        [(severity, detail, _)] = findings(s)
+        assert severity == "ok" and detail.startswith("1 identity is in order")
+        s.set("soon", s.chain("device-p256", days=20), "--key", "device-p256")
+        s.set("late", s.chain("device-p256", days=3), "--key", "device-p256")
+        s.set("early", s.chain("device-p256", since=2, days=90), "--key", "device-p256")
+        s.set("off", s.chain("device-p384"), "--key", "device-p384")
+        admin.key("device-p384", "Disable")
+        (s.tls / "good/ca.pem").unlink()
+        found = {detail.split(":")[0].removeprefix("identity "): (severity, detail, remedy) for severity, detail, remedy in findings(s)}
+        assert set(found) == {"good", "soon", "late", "early", "off"}
+        assert found["soon"][0] == "warning" and "expires in 19 days" in found["soon"][1] and "cert set soon" in found["soon"][2]
+        assert found["late"][0] == "error" and "(not-yet-valid)" in found["early"][1] and "disabled" in found["off"][1]
+        assert "not as the store says" in found["good"][1]
+        for command in found["good"][2].split("; "):
+            s.stack.cli(*command.split()[1:])
+        assert "good" not in str(findings(s))
+        (s.stack.dir / "state-tls").chmod(0o777)
+        assert any("state-tls" in detail and "chmod 755" in remedy for _, detail, remedy in findings(s, "files"))
+
+
+def test_who_owns_the_certificate_of_a_lost_key_is_told():
+    need("swtpm")
+    with Stack(bus=False, tpm=True) as stack:
+        stack.init()
+        s = Site(stack)
+        stack.cli("key", "create", "device-tpm", "--protection", "tpm")
+        stack.cli("key", "create", "device-soft")
+        s.set("telemetry", s.chain("device-tpm"), "--key", "device-tpm")
+        s.set("web", s.chain("device-soft"), "--key", "device-soft")
+        stack.tpm.clear()
+        stack.restart()
+        stack.wait_state("foreign")
+        said = stack.cli("recover", "--yes").stderr.decode()
+        assert "identity telemetry" in said and "web" not in said
+        stack.wait_state("ready")
+        assert stack.status()["identities-lost"] == ["telemetry"] and stack.status()["identities"] == 2
+        assert [r["identities"] for r in s.log("key.lost")] == ["telemetry"]
+        assert {i["name"]: i["state"] for i in s.listed()} == {"telemetry": "key-lost", "web": "valid"}
+        assert any("identity telemetry: its key was in a TPM" in detail for _, detail, _ in findings(s))
+        assert b"KeyLost" in s.set("telemetry", s.chain("device-tpm"), "--key", "device-tpm", check=False).stderr
+        stack.cli("cert", "remove", "telemetry", "--yes")
+        assert "identities-lost" not in stack.status()
 
 
 if __name__ == "__main__":
