@@ -10,7 +10,6 @@
 
 #include "base/cleanup.h"
 
-#define LABEL "HOLDFAST KEY REFERENCE"
 #define DESCRIPTION "Holdfast Key Reference v1"
 
 typedef struct Reference {
@@ -96,7 +95,7 @@ bool reference_read_pem(BIO *in, uint8_t **ret, size_t *ret_len)
         bool ours;
 
         ERR_set_mark();
-        ours = PEM_read_bio(in, &label, &header, &data, &len) == 1 && strcmp(label, LABEL) == 0;
+        ours = PEM_read_bio(in, &label, &header, &data, &len) == 1 && strcmp(label, REFERENCE_LABEL) == 0;
         ERR_pop_to_mark();
         OPENSSL_free(label);
         OPENSSL_free(header);

@@ -6,6 +6,8 @@
 
 #include "provider/key.h"
 
+#define REFERENCE_LABEL "HOLDFAST KEY REFERENCE"
+
 /* The DER of a reference. NULL: it is none, or of a kind of key that signs nothing. */
 Key *reference_parse(Provider *p, const uint8_t *der, size_t len);
 /* Reads exactly one PEM block. True if its label is ours: *ret is its DER, to be freed with OPENSSL_free(). */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The store "holdfast:NAME": the key, asked of the daemon, then the certificates of the identity NAME, from its directory
- * (fullchain.pem: the leaf first). Where a program expects one of the two, the other is not looked for.
+ * The store "holdfast:NAME": of an identity NAME its certificates (the leaf first) and its key, from bundle.pem in its
+ * directory, read at once, so that the two belong together; no daemon is asked. Where there is no such identity it is the
+ * key NAME, asked of the daemon. A program that expects one kind of object gets that kind.
  */
 #include <openssl/core_names.h>
 #include <openssl/core_object.h>
@@ -12,19 +13,33 @@
 
 #include "base/cleanup.h"
 #include "provider/ask.h"
+#include "provider/reference.h"
 
 #define SCHEME "holdfast:"
 #define DIRECTORY_ENV "HOLDFAST_TLS"
 #define DIRECTORY "/run/holdfast/tls"
-#define CHAIN_MAX 16 /* certificates */
+#define BUNDLE_MAX (64 * 1024) /* bytes; more is none */
 
 typedef struct Store {
         Provider *provider;
-        bool wants_key, wants_chain;
-        BIO *chain; /* NULL: not opened, or there is none */
-        unsigned n_read;
+        bool opened, wants_key, wants_certificates, at_end;
+        BIO *bundle; /* NULL: no such identity */
         char name[KEY_NAME_SIZE];
 } Store;
+
+/* What is behind a label of PEM. */
+typedef struct Block {
+        char *label, *header;
+        uint8_t *data;
+        long len;
+} Block;
+
+static void block_clear(Block *b)
+{
+        OPENSSL_free(b->label);
+        OPENSSL_free(b->header);
+        OPENSSL_clear_free(b->data, (size_t)b->len);
+}
 
 static void *store_open(void *provctx, const char *uri)
 {
@@ -46,14 +61,15 @@ static void *store_open(void *provctx, const char *uri)
         if (!s)
                 return NULL;
         s->provider = p;
-        s->wants_key = s->wants_chain = true;
+        s->wants_key = s->wants_certificates = true;
         snprintf(s->name, sizeof(s->name), "%s", uri);
         return s;
 }
 
-static int load_key(Store *s, OSSL_CALLBACK *found, void *found_arg)
+/* Takes the key over. */
+static int give_key(Key *key, OSSL_CALLBACK *found, void *found_arg)
 {
-        _cleanup_(key_unrefp) Key *k = ask_for_key(s->provider, s->name);
+        _cleanup_(key_unrefp) Key *k = key;
         int kind = OSSL_OBJECT_PKEY;
 
         if (!k)
@@ -66,39 +82,53 @@ static int load_key(Store *s, OSSL_CALLBACK *found, void *found_arg)
                         found_arg);
 }
 
-static void open_chain(Store *s)
+static int give_certificate(const Block *b, OSSL_CALLBACK *found, void *found_arg)
 {
-        const char *directory = secure_getenv(DIRECTORY_ENV);
-        char path[4096];
-        int n = snprintf(path, sizeof(path), "%s/%s/fullchain.pem", directory ? directory : DIRECTORY, s->name);
+        int kind = OSSL_OBJECT_CERT;
 
-        if (n < 0 || (size_t)n >= sizeof(path))
-                return;
-        ERR_set_mark();
-        s->chain = BIO_new_file(path, "r");
-        ERR_pop_to_mark(); /* an identity that has no certificates yet is no failure */
+        return found((OSSL_PARAM[]){OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &kind),
+                                     OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_DATA, b->data, (size_t)b->len),
+                                     OSSL_PARAM_construct_end()},
+                        found_arg);
 }
 
-static int load_certificate(Store *s, OSSL_CALLBACK *found, void *found_arg)
+/* A later generation of the identity does not show through: the file is read here, as a whole. */
+static BIO *open_bundle(const char *name)
 {
-        int kind = OSSL_OBJECT_CERT, r;
-        uint8_t *der = NULL;
-        long len = 0;
+        const char *directory = secure_getenv(DIRECTORY_ENV);
+        _cleanup_free_ char *text = NULL, *path = NULL;
+        _cleanup_fclose_ FILE *f = NULL;
+        BIO *bundle = NULL;
+        size_t len;
 
-        ERR_set_mark();
-        r = s->chain && s->n_read++ < CHAIN_MAX &&
-                        PEM_bytes_read_bio(&der, &len, NULL, PEM_STRING_X509, s->chain, NULL, NULL) == 1;
-        ERR_pop_to_mark();
-        if (!r) {
-                s->wants_chain = false;
-                return 0;
+        if (asprintf(&path, "%s/%s/bundle.pem", directory && directory[0] ? directory : DIRECTORY, name) < 0)
+                return NULL;
+        f = fopen(path, "re");
+        text = malloc(BUNDLE_MAX + 1);
+        len = f && text ? fread(text, 1, BUNDLE_MAX + 1, f) : 0;
+        if (len == 0 || len > BUNDLE_MAX)
+                return NULL;
+        bundle = BIO_new(BIO_s_mem());
+        if (bundle)
+                BIO_write(bundle, text, (int)len);
+        return bundle;
+}
+
+static int load_from_bundle(Store *s, OSSL_CALLBACK *found, void *found_arg)
+{
+        for (;;) {
+                _cleanup_(block_clear) Block b = {};
+
+                ERR_set_mark();
+                s->at_end = PEM_read_bio(s->bundle, &b.label, &b.header, &b.data, &b.len) != 1;
+                ERR_pop_to_mark();
+                if (s->at_end)
+                        return 0;
+                if (s->wants_certificates && strcmp(b.label, PEM_STRING_X509) == 0)
+                        return give_certificate(&b, found, found_arg);
+                if (s->wants_key && strcmp(b.label, REFERENCE_LABEL) == 0)
+                        return give_key(reference_parse(s->provider, b.data, (size_t)b.len), found, found_arg);
         }
-        r = found((OSSL_PARAM[]){OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &kind),
-                                  OSSL_PARAM_construct_octet_string(OSSL_OBJECT_PARAM_DATA, der, (size_t)len),
-                                  OSSL_PARAM_construct_end()},
-                        found_arg);
-        OPENSSL_free(der);
-        return r;
 }
 
 static int store_load(void *ctx, OSSL_CALLBACK *found, void *found_arg, OSSL_PASSPHRASE_CALLBACK *ask, void *ask_arg)
@@ -106,29 +136,25 @@ static int store_load(void *ctx, OSSL_CALLBACK *found, void *found_arg, OSSL_PAS
         Store *s = ctx;
 
         (void)ask, (void)ask_arg;
-        if (s->wants_key) {
-                s->wants_key = false;
-                return load_key(s, found, found_arg);
-        }
-        if (!s->wants_chain)
-                return 0;
-        if (!s->chain)
-                open_chain(s);
-        return load_certificate(s, found, found_arg);
+        if (!s->opened)
+                s->bundle = open_bundle(s->name);
+        s->opened = true;
+        if (s->bundle)
+                return load_from_bundle(s, found, found_arg);
+        s->at_end = true;
+        return s->wants_key ? give_key(ask_for_key(s->provider, s->name), found, found_arg) : 0;
 }
 
 static int store_eof(void *ctx)
 {
-        const Store *s = ctx;
-
-        return !s->wants_key && !s->wants_chain;
+        return ((const Store *)ctx)->at_end;
 }
 
 static int store_close(void *ctx)
 {
         Store *s = ctx;
 
-        BIO_free(s->chain);
+        BIO_free(s->bundle);
         free(s);
         return 1;
 }
@@ -152,7 +178,7 @@ static int store_set_params(void *ctx, const OSSL_PARAM params[])
         if (!OSSL_PARAM_get_int(q, &expected))
                 return 0;
         s->wants_key = expected == 0 || expected == OSSL_STORE_INFO_PKEY || expected == OSSL_STORE_INFO_PUBKEY;
-        s->wants_chain = expected == 0 || expected == OSSL_STORE_INFO_CERT;
+        s->wants_certificates = expected == 0 || expected == OSSL_STORE_INFO_CERT;
         return 1;
 }
 

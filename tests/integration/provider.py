@@ -11,7 +11,7 @@ import shutil
 
 import case
 from judge import exported, lines, signature_is_good
-from party import block, curl, need, nginx, party, reference
+from party import Server, block, curl, need, nginx, party, reference
 from stack import ADMIN, ALICE, BOB, BUILD, ROOT, default_rules, wait_for
 
 EVERYTHING = default_rules() + f"allow user={ALICE} key=own-* op=all\n"
@@ -281,30 +281,44 @@ def test_a_thousand_forked_children_sign_while_threads_do():
 # The store
 
 
-def test_the_store_gives_the_key_and_the_chain_of_its_identity():
-    with party("p256") as (stack, p):
+def test_the_store_gives_an_identitys_chain_and_key_and_needs_no_daemon_for_them():
+    with party("p256", "ed25519") as (stack, p):
         crt, pem = p.identity("device-p256")
-        files = p.dir / "files/device-p256"
-        files.mkdir(parents=True)
-        (files / "fullchain.pem").write_text(crt.read_text() + p.ca.read_text())
+        here = "env", f"HOLDFAST_TLS={stack.dir}/run/tls"
 
-        def show(*words, uri="holdfast:device-p256"):
-            return p.run("env", f"HOLDFAST_TLS={p.dir}/files", "openssl", "storeutl", *words, uri).stdout.decode()
+        def show(*words, uri="holdfast:web"):
+            return p.run(*here, "openssl", "storeutl", *words, uri).stdout.decode()
+        assert "Total found: 0" in show("-certs", uri="holdfast:device-p256")
+        stack.cli("cert", "set", "web", "--chain", crt, "--trust", p.ca, "--key", "device-p256")
         everything = show()
-        assert everything.count("BEGIN CERTIFICATE") == 2 and "BEGIN HOLDFAST KEY REFERENCE" in everything and "Total found: 3" in everything
+        assert everything.count("BEGIN CERTIFICATE") == 1 and "Total found: 2" in everything
         assert block(everything[everything.index("-----BEGIN HOLD"):]) == block(pem.read_text())
-        certificates = show("-certs")
-        assert certificates.count("BEGIN CERTIFICATE") == 2 and "HOLDFAST" not in certificates
-        assert certificates.index("0: Certificate") < certificates.index("1: Certificate")
+        assert "Total found: 1" in show("-certs") and "HOLDFAST" not in show("-certs")
         assert "Total found: 1" in show("-keys") and "CERTIFICATE" not in show("-keys")
-        signed = p.run("env", f"HOLDFAST_TLS={p.dir}/files", "openssl", "cms", "-sign", "-nodetach", "-in", p.configuration, "-signer",
-                       "holdfast:device-p256", "-inkey", "holdfast:device-p256").stdout
-        (p.dir / "cms").write_bytes(signed)
+        (p.dir / "cms").write_bytes(p.run(*here, "openssl", "cms", "-sign", "-nodetach", "-in", p.configuration, "-signer", "holdfast:web",
+                                          "-inkey", "holdfast:web").stdout)
         assert stock(stack, "cms", "-verify", "-in", p.dir / "cms", "-CAfile", p.ca, "-purpose", "any")
-        stack.cli("key", "disable", "device-p256")
-        assert "Total found: 2" in show("-certs")
-        (files / "fullchain.pem").unlink()
-        assert "Total found: 1" in show() and "Total found: 0" in show("-certs")
+        with Server(p, (crt, pem)) as server:
+            done = p.run(*here, "openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-cert", "holdfast:web", "-key", "holdfast:web",
+                         "-CAfile", p.ca, "-verify_return_error", "-ign_eof", input=b"GET / HTTP/1.0\r\n\r\n")
+            assert b"HTTP/1.0 200 ok" in done.stdout, (done, server.said())
+        assert "Total found: 1" in show("-keys", uri="holdfast:device-ed25519")  # a key that has no identity
+        stack.stop()
+        assert "Total found: 2" in show()
+        assert b"DaemonUnavailable" in p.run("openssl", "storeutl", "holdfast:device-ed25519", check=False).stderr
+
+
+def test_a_bundle_that_is_damaged_or_too_large_is_no_identity():
+    with party("p256") as (stack, p):
+        files = p.dir / "files/web"
+        files.mkdir(parents=True)
+        crt, pem = (path.read_text() for path in p.identity("device-p256"))
+        lines_of = pem.splitlines(keepends=True)
+        for text, found in (crt + pem, 2), (pem + crt + crt, 3), ("words\n" + crt, 1), (crt + pem * 50, 51), (pem * 300, 0), ("", 0), \
+                ("-----BEGIN CERTIFICATE-----\n", 0), (crt + "".join(lines_of[:-2] + lines_of[-1:]), 1):
+            (files / "bundle.pem").write_text(text)
+            said = p.run("env", f"HOLDFAST_TLS={p.dir}/files", "openssl", "storeutl", "holdfast:web", check=False).stdout.decode()
+            assert f"Total found: {found}" in said, (text[:200], found, said[-300:])
 
 
 def test_a_store_address_that_is_no_name_or_no_key_is_refused():
