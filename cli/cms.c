@@ -6,7 +6,7 @@
 #include <fcntl.h>
 
 #include "cli/findings.h"
-#include "x509/cms.h"
+#include "x509/cms-sign.h"
 #include "x509/identity.h"
 
 /* The result goes to --output, or to stdout, like any signature. */

@@ -5,15 +5,12 @@
  * Signed files (RFC 5652)
  *
  * A detached signature over a file of any size, which is digested as it is read, with the certificate that made it and its
- * intermediates inside. Written as DER.
+ * intermediates inside. Made by x509/cms-sign.h.
  */
 #include "x509/chain.h"
-#include "x509/pkey.h"
 
 #define CMS_FILE_MAX (256 * 1024)
 
-/* Reads the file from fd to its end. 0, HF_E_INVALID_ARGS with a finding (key-mismatch, key-unusable), -errno. */
-int cms_sign(const CertChain *chain, const CertKey *key, int fd, FindingList *findings, Buffer *ret);
 /* Is it the signature of the certificate that is inside, over what fd gives? 0 with that certificate and the others as a chain,
  * which is still to be checked; HF_E_INVALID_ARGS with a finding (malformed, altered, weak-signature); -errno. One signer, no
  * SHA-1; PEM (CMS, PKCS7) or DER. */

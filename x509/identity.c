@@ -9,6 +9,7 @@
 #include <openssl/pem.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/io.h"
@@ -16,6 +17,7 @@
 
 #define REFERENCE_MAX 4096
 #define PINS_FILE_MAX 4096
+#define READINGS_MAX 8
 #define LABEL "HOLDFAST KEY REFERENCE"
 #define DESCRIPTION "Holdfast Key Reference v1"
 
@@ -156,7 +158,7 @@ static int load_reference(int fd, FindingList *findings, CertIdentity *identity)
         return r;
 }
 
-int cert_identity_load_fd(int directory_fd, FindingList *findings, CertIdentity *ret)
+static int load_files(int directory_fd, FindingList *findings, CertIdentity *ret)
 {
         _cleanup_identity_ CertIdentity identity = {.chain = NULL};
         int r;
@@ -173,12 +175,29 @@ int cert_identity_load_fd(int directory_fd, FindingList *findings, CertIdentity 
         return 0;
 }
 
-int cert_identity_load(const char *directory, const char *name, FindingList *findings, CertIdentity *ret)
+int cert_identity_load_fd(int directory_fd, FindingList *findings, CertIdentity *ret)
+{
+        struct stat before, after;
+        FindingList found = *findings;
+        int r;
+
+        if (fstat(directory_fd, &before) < 0)
+                return -errno;
+        r = load_files(directory_fd, &found, ret);
+        if (fstat(directory_fd, &after) < 0 || after.st_mtim.tv_sec != before.st_mtim.tv_sec ||
+                        after.st_mtim.tv_nsec != before.st_mtim.tv_nsec) {
+                if (r == 0)
+                        cert_identity_clear(ret);
+                return -ESTALE;
+        }
+        *findings = found;
+        return r;
+}
+
+static int load_once(const char *directory, const char *name, FindingList *findings, CertIdentity *ret)
 {
         _cleanup_close_ int parent = -EBADF, fd = -EBADF;
 
-        if (!name_is_valid(name))
-                return HF_E_INVALID_NAME;
         parent = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (parent >= 0)
                 fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -188,6 +207,17 @@ int cert_identity_load(const char *directory, const char *name, FindingList *fin
                 return -errno;
         findings_add(findings, FINDING_FILES_MISSING, FINDING_OF_OURS, 0, parent < 0 ? directory : name);
         return HF_E_INVALID_ARGS;
+}
+
+int cert_identity_load(const char *directory, const char *name, FindingList *findings, CertIdentity *ret)
+{
+        int r = -ESTALE;
+
+        if (!name_is_valid(name))
+                return HF_E_INVALID_NAME;
+        for (unsigned n = 0; r == -ESTALE && n < READINGS_MAX; n++)
+                r = load_once(directory, name, findings, ret);
+        return r;
 }
 
 int cert_identity_check(const CertIdentity *identity, CertUsage usage, uint64_t time, FindingList *findings)

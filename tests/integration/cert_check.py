@@ -8,115 +8,17 @@ import contextlib
 import hashlib
 import json
 import os
-import pathlib
-import shutil
 import socket
 import subprocess
 import tempfile
 import threading
 
 import case
-from certificates import DAY, NOW, Authority, Certificate, build, spare_key
-from cryptography.hazmat.primitives import serialization
+from certificates import DAY, NOW, Authority
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from party import free_port, listens, need, ready, reference
-from stack import ALICE, ROOT, need_root, wait_for
-
-
-class Site:
-    """A Holdfast, a directory of identities made by hand, and a CA for both sides."""
-
-    def __init__(self, stack):
-        if b"__asan_init" in pathlib.Path(stack.program("provider/holdfast.so")).read_bytes():
-            raise case.Skip("the command does not load a module with another sanitizer")
-        self.stack, self.dir = stack, stack.dir / "site"
-        self.tls = self.dir / "tls"
-        self.tls.mkdir(parents=True)
-        self.root = Authority("root", since=-400)
-        self.inter = self.root.under("inter", pathlen=0, since=-400)
-        self.server = self.inter.issue("localhost", eku=("server",))
-
-    def public(self, key):
-        return serialization.load_pem_public_key(self.stack.cli("key", "public", key).stdout)
-
-    def certificate(self, key, issuer=None, **options):
-        options.setdefault("eku", ("client",))
-        return Certificate(build(key, None, issuer or self.inter, public=self.public(key), **options), None)
-
-    def identity(self, name, key="device-p256", trust=None, pins=(), crls=(), certificate=None, files=None, **options):
-        d = self.tls / name
-        d.mkdir(exist_ok=True)
-        content = {"cert.pem": (certificate or self.certificate(key, **options)).pem, "chain.pem": self.inter.pem,
-                   "key.pem": reference(self.stack, key).read_bytes(), "ca.pem": (trust or self.root).pem,
-                   "pins.txt": "".join(f"{p}\n" for p in pins).encode(), "crl.pem": b"".join(c.pem for c in crls), **(files or {})}
-        for file, data in content.items():
-            (d / file).unlink(missing_ok=True)
-            if data:
-                (d / file).write_bytes(data)
-        return name
-
-    def check(self, name, address=None, *words, prefix=(), **options):
-        command = [*prefix, "env", f"HOLDFAST_TLS={self.tls}", f"OPENSSL_MODULES={pathlib.Path(self.stack.program('provider/holdfast.so')).parent}",
-                   "SSL_CERT_FILE=/dev/null", "SSL_CERT_DIR=/dev/null", self.stack.program("cli/holdfast"), "cert", "check", name,
-                   *(["--connect", address] if address else []), *words]
-        return self.stack.run(command, uid=ALICE if ROOT else None, check=False, **options)
-
-    def expect(self, word, code, *arguments, says="", **options):
-        done = self.check(*arguments, **options)
-        assert done.returncode == code and (not word or f"({word})".encode() in done.stderr), (word, code, done)
-        assert says.encode() in done.stderr, (says, done)
-        return done
-
-    def peer_files(self, leaf, others):
-        d = pathlib.Path(tempfile.mkdtemp(dir=self.dir))
-        (d / "cert.pem").write_bytes(leaf.pem)
-        (d / "chain.pem").write_bytes(b"".join(o.pem for o in others))
-        (d / "full.pem").write_bytes(b"".join(o.pem for o in (leaf, *others)))
-        (d / "key.pem").write_bytes(leaf.key_pem)
-        (d / "ca.pem").write_bytes(self.root.pem)
-        return d
-
-    @contextlib.contextmanager
-    def program(self, d, port, *words):
-        log = d / "log"
-        with open(log, "wb") as output:
-            server = subprocess.Popen([str(w) for w in words], stdin=subprocess.PIPE, stdout=output, stderr=output, cwd=d)
-        try:
-            wait_for(lambda: listens(server, port, log), words[0])
-            yield log
-        finally:
-            server.kill()
-            server.wait(30)
-            server.stdin.close()
-
-    @contextlib.contextmanager
-    def openssl(self, *words, leaf=None, others=None, trust=None):
-        """s_server with a certificate of the site's; yields its address."""
-        d, port = self.peer_files(leaf or self.server, (self.inter,) if others is None else others), free_port()
-        if trust:
-            (d / "ca.pem").write_bytes(trust.pem)
-        with self.program(d, port, "openssl", "s_server", "-accept", port, "-cert", "cert.pem", "-key", "key.pem", "-www",
-                          "-CAfile", "ca.pem", *(("-cert_chain", "chain.pem") if (d / "chain.pem").stat().st_size else ()), *words):
-            yield f"localhost:{port}"
-
-    @contextlib.contextmanager
-    def nginx(self, trust=None):
-        d, port = self.peer_files(self.server, (self.inter,)), free_port()
-        (d / "ca.pem").write_bytes((trust or self.root).pem)
-        temporary = " ".join(f"{kind}_temp_path {d}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-        (d / "nginx.conf").write_text(f"""daemon off; pid {d}/pid; error_log {d}/error.log; events {{ }}
-            http {{ access_log off; {temporary} server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {d}/full.pem;
-            ssl_certificate_key {d}/key.pem; ssl_client_certificate {d}/ca.pem; ssl_verify_client on; ssl_verify_depth 3;
-            location / {{ return 200 "hello\\n"; }} }} }}""")
-        with self.program(d, port, "nginx", "-e", d / "error.log", "-c", d / "nginx.conf"):
-            yield f"localhost:{port}"
-
-
-@contextlib.contextmanager
-def site(*algorithms):
-    need("openssl", "nginx")
-    with ready(*(algorithms or ("p256",))) as stack:
-        yield Site(stack)
+from party import free_port, need
+from site_of_peers import site
+from stack import need_root
 
 
 MUTUAL = ("-Verify", "3", "-verify_return_error")
@@ -305,9 +207,8 @@ def test_the_journal_learns_identity_finding_and_peer_and_nothing_of_certificate
                 os.chmod(f"{d}/socket", 0o777)
                 journal.settimeout(30)
                 inside = f"mount -t tmpfs none /run && mkdir -p /run/systemd && ln -s {d} /run/systemd/journal"
-                done = subprocess.run(["unshare", "--mount", "sh", "-c", inside + ' && exec "$@"', "sh", "env", f"HOLDFAST_TLS={s.tls}",
+                done = subprocess.run(["unshare", "--mount", "sh", "-c", inside + ' && exec "$@"', "sh", "env", *s.environment,
                                        f"HOLDFAST_SOCKET={s.stack.socket}",
-                                       f"OPENSSL_MODULES={pathlib.Path(s.stack.program('provider/holdfast.so')).parent}",
                                        s.stack.program("cli/holdfast"), "cert", "check", "device", "--connect", address], capture_output=True)
                 assert done.returncode == 10 and b"(host-mismatch)" in done.stderr, done
                 line = journal.recv(65536)

@@ -4,7 +4,9 @@
 holdfast verify against two judges, `openssl verify` and GnuTLS' certtool, over a corpus of good and bad chains made here.
 """
 import contextlib
+import ctypes
 import datetime
+import functools
 import json
 import os
 import pathlib
@@ -15,8 +17,11 @@ import tempfile
 import case
 from certificates import DAY, NOW, Authority, Certificate, build, parts, spare_key
 from cryptography import x509
+from party import need
+from site_of_peers import site
 
-HOLDFAST = pathlib.Path(os.environ["HOLDFAST_BUILD"]) / "cli/holdfast"
+BUILD = pathlib.Path(os.environ["HOLDFAST_BUILD"])
+HOLDFAST = BUILD / "cli/holdfast"
 ANY_EXTENSION = x509.ObjectIdentifier("1.3.6.1.4.1.55555.1")
 OTHER_EXTENSION = x509.ObjectIdentifier("1.3.6.1.4.1.55555.2")
 
@@ -40,6 +45,34 @@ class Case:
 def holdfast(*words, **options):
     return subprocess.run([HOLDFAST, "verify", *map(str, words)], capture_output=True, timeout=60,
                           env={"PATH": os.environ["PATH"], "HOLDFAST_TLS": "/nonexistent", "HOLDFAST_SOCKET": "/nonexistent"}, **options)
+
+
+class Span(ctypes.Structure):
+    _fields_ = [("data", ctypes.c_char_p), ("len", ctypes.c_size_t)]
+
+    def __init__(self, data=b""):
+        super().__init__(data, len(data))
+
+
+class Verification(ctypes.Structure):
+    """HfVerification of <holdfast-verify.h>."""
+    _fields_ = [("certificates", Span), ("roots", Span), ("crls", Span), ("purpose", ctypes.c_char_p), ("time", ctypes.c_uint64),
+                ("signature", Span), ("fd", ctypes.c_int)]
+
+
+@functools.lru_cache(maxsize=None)
+def library():
+    lib = ctypes.CDLL(str(BUILD / "libclient-ssl/libholdfast-ssl.so.0"))
+    lib.hf_ssl_finding.restype = lib.hf_error_sentence.restype = ctypes.c_char_p
+    return lib
+
+
+def hf_verify(**members):
+    """(result, word)"""
+    lib = library()
+    r = lib.hf_verify(ctypes.byref(Verification(**{k: Span(v) if k in ("certificates", "roots", "crls", "signature") else v
+                                                   for k, v in members.items()})))
+    return r, lib.hf_ssl_finding(None).decode() if r else "none"
 
 
 def judge_openssl(d, *words):
@@ -276,6 +309,9 @@ def disagreements(d, c):
         yield f"{c.label}: holdfast gave {done.returncode}: {done.stdout.decode()} {done.stderr.decode()}"
     if c.word and not any(f"({c.word})" in line for line in done.stderr.decode().splitlines()):
         yield f"{c.label}: holdfast does not say {c.word}: {done.stderr.decode()}"
+    r, word = hf_verify(certificates=(d / "chain.pem").read_bytes(), roots=(d / "roots.pem").read_bytes(), crls=(d / "crls.pem").read_bytes())
+    if (r == 0) != c.good or (c.word and c.word != word and f"({c.word})".encode() not in done.stderr):
+        yield f"{c.label}: hf_verify() gave {r}, {word}"
     for name, expected, judge in (("openssl", c.openssl, judge_openssl), ("certtool", c.gnutls, judge_gnutls)):
         verdict, said = judge(d)
         if verdict != expected:
@@ -378,6 +414,111 @@ def test_what_is_no_certificate_is_refused_in_words():
         for content in leaf.pem.replace(b"\n", b"\r\n"), leaf.pem.rstrip(b"\n"), b"Bag Attributes\n" + leaf.pem, leaf.der:
             (d / "x.pem").write_bytes(content)
             assert holdfast(d / "x.pem", "--trust", d / "roots.pem").returncode == 0, content
+
+
+# Signed files
+
+
+def openssl_cms(signature, content, root):
+    done = subprocess.run(["openssl", "cms", "-verify", "-inform", "DER", "-in", signature, "-content", content, "-binary", "-CAfile", root,
+                           "-purpose", "any", "-no-CApath", "-no-CAstore", "-out", "/dev/null"], capture_output=True, timeout=60)
+    return done.returncode == 0, done
+
+
+def certtool_p7(signature, content, root):
+    done = subprocess.run(["certtool", "--p7-verify", "--inder", "--infile", signature, "--load-data", content, "--load-ca-certificate", root],
+                          capture_output=True, timeout=60)
+    return done.returncode == 0, done
+
+
+def test_signed_files_verify_with_openssl_and_certtool_and_here():
+    need("openssl", "certtool")
+    with site("p256", "p384", "rsa3072") as s, directory() as d:
+        os.chmod(d, 0o755)
+        (d / "root.pem").write_bytes(s.root.pem)
+        (d / "firmware").write_bytes(os.urandom(3 << 20))
+        (d / "other").write_bytes((d / "firmware").read_bytes()[:-1] + b"x")
+        for algorithm in "p256", "p384", "rsa3072":
+            s.identity("release", key=f"device-{algorithm}", eku=("code-signing",))
+            done = s.holdfast("sign", "release", "--cms", d / "firmware")
+            assert done.returncode == 0 and not done.stderr, done
+            (d / "sig").write_bytes(done.stdout)
+            for name, good in ("firmware", True), ("other", False):
+                for judge in openssl_cms, certtool_p7:
+                    verdict, said = judge(d / "sig", d / name, d / "root.pem")
+                    assert verdict == good, (algorithm, name, said)
+                done = holdfast("--cms", d / "sig", "--trust", d / "root.pem", "--purpose", "code-signing", d / name)
+                assert done.returncode == (0 if good else 8), done
+                assert done.stdout.startswith(b"[PASS] Certificate is VALID" if good else b"[FAIL]"), done
+                assert good or b"(altered)" in done.stderr, done
+                with open(d / name, "rb") as file:
+                    said = hf_verify(signature=(d / "sig").read_bytes(), roots=s.root.pem, purpose=b"code-signing", fd=file.fileno())
+                assert said[1] == ("none" if good else "altered"), said
+
+
+def test_a_signed_file_needs_the_usage_the_time_and_a_trusted_signer():
+    with site() as s, directory() as d:
+        os.chmod(d, 0o755)
+        (d / "root.pem").write_bytes(s.root.pem)
+        (d / "stranger.pem").write_bytes(Authority("stranger").pem)
+        (d / "file").write_bytes(b"hello")
+        for eku, purpose, code in ((("client",), "code-signing", 10), (("client",), "client", 0), (("code-signing",), "code-signing", 0)):
+            s.identity("release", eku=eku)
+            (d / "sig").write_bytes(s.holdfast("sign", "release", "--cms", d / "file").stdout)
+            assert holdfast("--cms", d / "sig", "--trust", d / "root.pem", "--purpose", purpose, d / "file").returncode == code
+        late = (NOW + 200 * DAY).strftime("%Y-%m-%d")
+        words = "--cms", d / "sig", "--purpose", "code-signing", d / "file"
+        assert holdfast(*words, "--trust", d / "root.pem", "--at", late).returncode == 10
+        assert holdfast(*words, "--trust", d / "stranger.pem").returncode == 8
+        assert holdfast(*words).returncode == 8
+        (d / "sig").write_bytes(b"no signature")
+        done = holdfast(*words, "--trust", d / "root.pem")
+        assert done.returncode == 10 and b"(malformed)" in done.stderr, done
+        assert holdfast("--cms", d / "none", d / "file").returncode == 3
+        assert holdfast("--cms", d / "sig", d / "none").returncode == 3
+
+
+def test_what_cannot_sign_a_file_says_why():
+    with site("p256", "ed25519") as s, directory() as d:
+        os.chmod(d, 0o755)
+        (d / "file").write_bytes(b"hello")
+        s.identity("late", since=-9, days=-1)
+        for words, code, word in ((("late", "--cms", d / "file"), 10, b"(expired)"), (("nobody", "--cms", d / "file"), 10, b"(files-missing)"),
+                                  (("late", "--cms", d / "file", "--digest"), 2, b""), (("late", "--cms", d / "none"), 10, b"")):
+            done = s.holdfast("sign", *words)
+            assert done.returncode == code and word in done.stderr and not done.stdout, done
+        s.identity("good")
+        assert s.holdfast("sign", "good", "--cms", d / "none").returncode == 3
+        s.stack.cli("key", "disable", "device-p256")
+        done = s.holdfast("sign", "good", "--cms", d / "file")
+        assert done.returncode == 1 and b"(key-unusable)" in done.stderr and b"disabled" in done.stderr, done
+        s.identity("edwards", key="device-ed25519")
+        done = s.holdfast("sign", "edwards", "--cms", d / "file")
+        assert done.returncode == 1 and b"makes no CMS signatures with this kind of key" in done.stderr, done
+
+
+def test_the_library_verifies_from_bytes_alone():
+    root = Authority("root", days=400)
+    leaf = root.issue(eku=("client",))
+    good = {"certificates": leaf.pem, "roots": root.pem}
+    seconds = int((NOW + 200 * DAY - datetime.datetime(1970, 1, 1)).total_seconds())
+    for change, word in (({}, "none"), ({"certificates": leaf.der, "roots": root.der}, "none"), ({"purpose": b"server"}, "wrong-usage"),
+                         ({"crls": root.crl().pem}, "none"), ({"crls": root.crl(leaf).der}, "revoked"), ({"time": seconds}, "expired"),
+                         ({"crls": b"nothing"}, "crl-invalid"), ({"certificates": b""}, "malformed"), ({"signature": b"x"}, "malformed"),
+                         ({"roots": Authority("another").pem}, "untrusted")):
+        assert hf_verify(**{**good, **change})[1] == word, (change, hf_verify(**{**good, **change}))
+    for change in {"roots": b""}, {"roots": b"nothing"}, {"purpose": b"everything"}, {"time": 1 << 60}:
+        assert hf_verify(**{**good, **change}) == (1, "none"), change
+
+
+def test_an_identity_is_verified_by_its_name():
+    with site() as s, directory() as d:
+        s.identity("device", crls=[s.inter.crl(), s.root.crl()])
+        done = s.holdfast("verify", "device", "--purpose", "client")
+        assert done.returncode == 0 and b"[PASS] Revocation: Nothing" in done.stdout, done
+        s.identity("device", certificate=s.inter.issue("device", eku=("client",)))
+        assert b"(key-mismatch)" in s.holdfast("verify", "device").stderr
+        assert s.holdfast("verify", "nobody").returncode == 10
 
 
 if __name__ == "__main__":

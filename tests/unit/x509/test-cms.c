@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "x509/cms.h"
+#include "x509/cms-sign.h"
 
 #include <errno.h>
 #include <openssl/cms.h>
