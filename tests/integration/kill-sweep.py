@@ -20,8 +20,10 @@ import subprocess
 import sys
 
 import case
+from certificates import Authority, Certificate, build
+from cryptography.hazmat.primitives import serialization
 from judge import exported, lines, signature_is_good
-from peer import Refused, plain, secret_fd, variants
+from peer import NAME, ROOT as PATH, Refused, plain, secret_fd, variants
 from stack import ADMIN, ROOT, end_with_parent
 from sweep import Operation, sweep
 from tracer import Tracer
@@ -160,6 +162,67 @@ class Freeze(Disable):
 
 class Retire(Disable):
     member, becomes = "Retire", ("retired", False)
+
+
+# Certificates
+
+
+class CertSet(Operation):
+    """Over what was there before. Row and files are both the old ones or both the new ones, once the service is back."""
+
+    def setup(self):
+        super().setup()
+        with self.stack.peer(ADMIN) as admin:
+            public = serialization.load_pem_public_key(admin.public_key("device-base"))
+        ca = Authority("sweep")
+        self.chains = [Certificate(build(f"chain {i}", None, ca, public=public), None).pem + ca.pem for i in range(2)]
+        self.tls = self.stack.dir / "run/tls"
+
+    def set(self, admin, chain):
+        admin.manager("SetCertificate", "saya{sv}", self.name, chain, variants({"key": "device-base"}))
+
+    def remove(self, admin):
+        admin.call(f"{PATH}/identity/{self.name}", NAME + ".Identity", "RemoveCertificate", "a{sv}", {})
+
+    def prepare(self):
+        self.number += 1
+        self.name = f"web{self.number}"
+        with self.stack.peer(ADMIN) as admin:
+            self.set(admin, self.chains[0])
+
+    def act(self, admin):
+        self.set(admin, self.chains[1])
+
+    def there(self, admin):
+        """The chain by the store, which is that of the files; None: there is none of either."""
+        page, _ = admin.manager("ListIdentities", "a{sv}", variants({"pattern": self.name}))
+        link = self.tls / self.name
+        if not page:
+            assert not os.path.lexists(link), "files without an identity"
+            return None
+        chain = plain(admin.call(f"{PATH}/identity/{self.name}", NAME + ".Identity", "Describe", "a{sv}", {}))["chain"]
+        assert chain in self.chains and (link / "fullchain.pem").read_bytes() == chain
+        bundle, key = (link / "bundle.pem").read_bytes(), (link / "key.pem").read_bytes()
+        assert bundle == chain + key and b"HOLDFAST KEY REFERENCE" in key
+        return chain
+
+    def check(self, admin, state):
+        chain = self.there(admin)
+        assert chain == self.chains[1] or (chain == self.chains[0] and not self.acknowledged)
+        self.remove(admin)
+        assert not [e for e in os.listdir(self.tls) if e.startswith((self.name, f".{self.name}."))], os.listdir(self.tls)
+        assert admin.sign("device-base", MESSAGE)
+
+
+class CertRemove(CertSet):
+    def act(self, admin):
+        self.remove(admin)
+
+    def check(self, admin, state):
+        if self.there(admin) is None:
+            return
+        assert not self.acknowledged, f"{self.name} was removed and is back"
+        super().check(admin, state)
 
 
 # Slots
@@ -642,6 +705,7 @@ class RestoreEmpty(Restore):
 
 WHOLE = {"changing_a_slot": SlotChange, "adding_a_slot": SlotAdd, "create": Create, "destroy": Destroy, "sign": Sign}
 SAMPLED = {
+    "setting_a_certificate": CertSet, "removing_a_certificate": CertRemove,
     "removing_a_slot": SlotRemove, "import": Import, "disable": Disable, "enable": Enable, "freeze": Freeze, "retire": Retire,
     "a_counted_use": SignCounted, "lock": Lock, "unlock": Unlock, "policy_reload": Reload, "rekey": Rekey,
     "init": Init, "init_with_a_recovery_code": Confirm, "start_after_a_committed_change": Start,
