@@ -42,7 +42,7 @@ struct Cli {
 
 /* Tables of verbs; each ends with a row without name. */
 extern const Verb verbs_init[], verbs_store[], verbs_doctor[], verbs_key[], verbs_use[], verbs_slot[],
-                verbs_policy[], verbs_audit[], verbs_attest[], verbs_backup[], verbs_cert[],
+                verbs_policy[], verbs_audit[], verbs_attest[], verbs_backup[], verbs_cert[], verbs_ca[],
                 verbs_run[], verbs_setup[], verbs_help[];
 extern const Verb verbs_check[], verbs_verify[];
 /* Table number i, NULL behind the last. */

@@ -101,6 +101,33 @@ static const OptionRow rows[] = {
                                 .offset = offsetof(Options, key),
                                 .argument = "KEY",
                                 .help = "The key by name or UUID; default: the one of this NAME"},
+                {.noun = "ca",
+                                .name = "key",
+                                .letter = 'k',
+                                .kind = OPTION_TEXT,
+                                .offset = offsetof(Options, key),
+                                .argument = "KEY",
+                                .help = "Issue for this key, by name or UUID, instead of a request"},
+                TEXT("ca", 0, ca, "NAME", "The CA; default: intermediate"),
+                TEXT("name", 0, name, "NAME",
+                                "init: the CA's name, default its kind; issue: the client's, default device id or CN"),
+                TEXT("parent", 0, parent, "NAME", "The CA that signs the new one; default: root"),
+                TEXT("profile", 0, profile, "PROFILE",
+                                "device (default) server client-server code-signing ocsp, or one of your own"),
+                TEXT("days", 0, days, "N", "Life of the certificate; default: the profile's"),
+                TEXT("path-length", 0, path_length, "N", "So many CAs may be below the new one"),
+                MANY("set", set, "PART=VALUE", "Part of the subject: C ST L O OU CN serialNumber; may be repeated"),
+                TEXT("device-id", 0, device_id, "ID", "The device's id, a UUID or any text"),
+                TEXT("device-label", 0, device_label, "TEXT", "The device's label"),
+                TEXT("device-type", 0, device_type, "TEXT", "The device's type"),
+                TEXT("hardware", 0, hardware, "TEXT", "The device's hardware revision"),
+                TEXT("firmware", 0, firmware, "TEXT", "The device's firmware version"),
+                TEXT("metadata", 0, metadata, "TEXT", "Kept in the registry beside the certificate"),
+                TEXT("reason", 0, reason, "REASON", "As RFC 5280 names them: keyCompromise superseded certificateHold ..."),
+                TEXT("text", 0, text, "TEXT", "Why, in words, for the registry and the log"),
+                FLAG("csv", 0, csv, "Print CSV (RFC 4180) instead of a table"),
+                FLAG("pem", 0, pem, "Print the certificate and those above it as PEM"),
+                FLAG("der", 0, der, "Print the certificate as DER"),
                 TEXT("layout", 0, layout, "LAYOUT", "Files for programs: pem (default), local or named"),
                 TEXT("nonce", 0, nonce, "HEX", "What the statement must answer, 1 to 64 bytes"),
                 TEXT("nonce-file", 0, nonce_file, "FILE", "The same, raw bytes in a file"),
@@ -119,7 +146,7 @@ static const OptionRow rows[] = {
 };
 
 #define LONG_BASE 256
-#define ROWS_MAX 96
+#define ROWS_MAX 128
 _Static_assert(ELEMENTSOF(rows) <= ROWS_MAX, "tables of options_parse() have room for all rows");
 
 const OptionRow *options_find(const char *noun, const char *name, size_t len)

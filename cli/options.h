@@ -36,6 +36,11 @@ typedef struct Options {
         const char *user, *unit, *socket;
         /* verification and connections */
         const char *connect, *timeout, *at, *crl, *cms;
+        /* private CAs */
+        const char *ca, *name, *parent, *profile, *days, *path_length, *reason, *text, *metadata;
+        const char *device_id, *device_label, *device_type, *hardware, *firmware;
+        OptionList set;
+        bool csv, pem, der;
         /* audit */
         const char *chain, *trust, *layout; /* cert */
         OptionList pins;

@@ -6,7 +6,7 @@
 
 static const Verb *const tables[] = {verbs_init, verbs_store, verbs_doctor, verbs_key, verbs_use, verbs_slot,
                 verbs_policy, verbs_audit, verbs_attest, verbs_check, verbs_verify,
-                verbs_backup, verbs_cert, verbs_run, verbs_setup, verbs_help};
+                verbs_backup, verbs_cert, verbs_ca, verbs_run, verbs_setup, verbs_help};
 
 const Verb *verbs_table(size_t i)
 {

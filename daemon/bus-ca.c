@@ -160,7 +160,8 @@ static int prepare(CaTask *t, Bytes request_text, const CaProfile *profile, cons
         CaCertificateParams p = {.profile = profile, .set = (const char *const *)o->set, .device = o->device, .now = clock_wall(),
                         .days = o->days, .path_length = -1,
                         .names = {[CA_NAME_DNS] = (const char *const *)o->dns, [CA_NAME_IP] = (const char *const *)o->ip,
-                                        [CA_NAME_URI] = (const char *const *)o->uri, [CA_NAME_EMAIL] = (const char *const *)o->email}};
+                                        [CA_NAME_URI] = (const char *const *)o->uri,
+                                        [CA_NAME_EMAIL] = (const char *const *)o->email}};
         CaSummary summary;
         int r;
 

@@ -171,8 +171,8 @@ static int on_signed(Operation *op, sd_bus_message *reply)
                         BYTES(op->items[0].result, op->items[0].result_len), &t->der);
         if (r)
                 return -EIO; /* the signer verifies what it gives: this cannot be */
-        t->change = (Change){.event = "ca.issued", .write = write_issued, .apply = apply_issued, .finish = on_issued, .userdata = t,
-                        .seal = t->child[0]};
+        t->change = (Change){.event = "ca.issued", .write = write_issued, .apply = apply_issued, .finish = on_issued,
+                        .userdata = t, .seal = t->child[0]};
         change_submit(op->daemon, &t->change);
         return OPERATION_ANSWERED;
 }

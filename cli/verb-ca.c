@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* ca: private CAs, and what they issue. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/name.h"
+#include "cli/cli.h"
+#include "dbus/names.h"
+
+#define REQUEST_MAX 32768
+#define AUTHORITY_USUAL "intermediate"
+#define PAGE 1000
+
+static const Column authority_fields[] = {
+                {"name", "Name", COLUMN_TEXT},
+                {"kind", "Kind", COLUMN_TEXT},
+                {"parent", "Issued by", COLUMN_TEXT},
+                {"state", "State", COLUMN_TEXT},
+                {"awake-until", "Awake until", COLUMN_TIME},
+                {"algorithm", "Algorithm", COLUMN_TEXT},
+                {"protection", "Protection", COLUMN_TEXT},
+                {"path-length", "Path length", COLUMN_TEXT},
+                {"not-before", "Not before", COLUMN_TIME},
+                {"not-after", "Not after", COLUMN_TIME},
+                {"crl-number", "Last list", COLUMN_TEXT},
+                {"crl-due", "Next list by", COLUMN_TIME},
+                {"directory", "Directory", COLUMN_TEXT},
+                {NULL, NULL, COLUMN_TEXT},
+};
+
+static const Column authority_columns[] = {
+                {"name", "NAME", COLUMN_TEXT},
+                {"kind", "KIND", COLUMN_TEXT},
+                {"state", "STATE", COLUMN_TEXT},
+                {"algorithm", "ALGORITHM", COLUMN_TEXT},
+                {"protection", "PROTECTION", COLUMN_TEXT},
+                {"not-after", "NOT AFTER", COLUMN_TIME},
+                {"crl-due", "NEXT LIST BY", COLUMN_TIME},
+                {NULL, NULL, COLUMN_TEXT},
+};
+
+static const Column certificate_fields[] = {
+                {"name", "Name", COLUMN_TEXT},
+                {"status", "Status", COLUMN_TEXT},
+                {"serial", "Serial", COLUMN_TEXT},
+                {"fingerprint", "SHA-256", COLUMN_TEXT},
+                {"authority", "Issued by", COLUMN_TEXT},
+                {"profile", "Profile", COLUMN_TEXT},
+                {"domain", "Domain", COLUMN_TEXT},
+                {"metadata", "Metadata", COLUMN_TEXT},
+                {"issued", "Issued", COLUMN_TIME},
+                {"expires", "Expires", COLUMN_TIME},
+                {"revoked", "Revoked", COLUMN_TIME},
+                {"superseded", "Superseded", COLUMN_TIME},
+                {"reason", "Reason", COLUMN_TEXT},
+                {"text", "Text", COLUMN_TEXT},
+                {NULL, NULL, COLUMN_TEXT},
+};
+
+static const Column certificate_columns[] = {
+                {"name", "NAME", COLUMN_TEXT},
+                {"status", "STATUS", COLUMN_TEXT},
+                {"profile", "PROFILE", COLUMN_TEXT},
+                {"issued", "ISSUED", COLUMN_TIME},
+                {"expires", "EXPIRES", COLUMN_TIME},
+                {"reason", "REASON", COLUMN_TEXT},
+                {"serial", "SERIAL", COLUMN_TEXT},
+                {NULL, NULL, COLUMN_TEXT},
+};
+
+/* One call of the object ca/NAME, the one of --ca or the usual one. */
+static int call_authority(Cli *cli, const char *name, const char *member, const CallArgs *args, json_t **ret)
+{
+        _cleanup_free_ char *path = NULL;
+
+        if (!name)
+                name = cli->options.ca ? cli->options.ca : AUTHORITY_USUAL;
+        if (!name_is_valid(name))
+                return cli_usage(cli, "'%s' cannot be the name of a CA.", name);
+        if (sd_bus_path_encode(HF_PATH_AUTHORITY, name, &path) < 0)
+                return cli_fail(cli, HF_ERROR_INTERNAL);
+        return cli_call(cli, &(HfCall){.path = path, .interface = HF_IFACE_AUTHORITY, .member = member, .args = args->items,
+                                             .n_args = args->n, .timeout = CALL_LONG}, ret);
+}
+
+static bool add_number(Cli *cli, CallArgs *args, const char *option, const char *text, uint64_t min, uint64_t max)
+{
+        uint64_t n;
+
+        if (!text)
+                return true;
+        if (!cli_number(cli, option, text, min, max, &n))
+                return false;
+        args_number(args, option, HF_ARG_U32, n);
+        return true;
+}
+
+/* Programs get what it was done to. */
+static int tell_name(Cli *cli, const char *name)
+{
+        _cleanup_json_ json_t *j = cli->options.json ? json_pack("{s:s}", "name", name) : NULL;
+
+        if (!cli->options.json)
+                return 0;
+        return j ? show_json(cli, j) : EXIT_CODE_FAILED;
+}
+
+/* ---- making ---- */
+
+static int run_init(Cli *cli)
+{
+        _cleanup_json_ json_t *reply = NULL;
+        const char *kind = cli->args[0];
+        const Options *o = &cli->options;
+        CallArgs args = {0};
+        int r;
+
+        if (strcmp(kind, "root") && strcmp(kind, "intermediate"))
+                return cli_usage(cli, "'%s' is no kind of CA: root or intermediate.", kind);
+        args_string(&args, NULL, o->name ? o->name : kind);
+        args_string(&args, NULL, kind);
+        args_string(&args, "parent", strcmp(kind, "root") ? o->parent : NULL);
+        args_string(&args, "algorithm", o->algorithm);
+        args_string(&args, "protection", o->protection);
+        args_strings(&args, "set", &o->set);
+        if (!add_number(cli, &args, "days", o->days, 1, 36500) || !add_number(cli, &args, "path-length", o->path_length, 0, 8))
+                return EXIT_CODE_USAGE;
+        cli->hint = "--protection is software or tpm. Nothing was made.";
+        r = cli_call(cli, CALL_MANAGER("CreateAuthority", &args, .timeout = CALL_LONG), &reply);
+        if (r)
+                return r;
+        cli_talk(cli, strcmp(kind, "root") ? "The CA is made; it issues with `holdfast ca issue`."
+                                           : "The root is made. It goes to rest when it has signed its first intermediate.");
+        return show_object(cli, json_array_get(reply, 0), authority_fields);
+}
+
+static int run_enable(Cli *cli)
+{
+        const char *name = cli->n_args ? cli->args[0] : "root";
+        CallArgs args = {0};
+        int r = call_authority(cli, name, "Enable", &args, NULL);
+
+        if (r)
+                return r;
+        cli_talk(cli, "%s signs for an hour.", name);
+        return tell_name(cli, name);
+}
+
+/* ---- issuing ---- */
+
+/* Bytes of a member that the answer has as base64. */
+static int take_bytes(const json_t *object, const char *member, Buffer *ret)
+{
+        const char *text = json_string_value(json_object_get(object, member));
+        size_t len = 0;
+        int r;
+
+        if (!text)
+                return HF_ERROR_INTERNAL;
+        r = buffer_reserve(ret, strlen(text));
+        if (!r)
+                r = base64_decode(text, strlen(text), ret->data, ret->allocated, &len);
+        ret->len = len;
+        return r;
+}
+
+static int show_chain(Cli *cli, json_t *certificate)
+{
+        _cleanup_buffer_ Buffer chain = BUFFER_INIT(1 << 20);
+
+        if (cli->options.json)
+                return show_json(cli, certificate);
+        if (take_bytes(certificate, "chain", &chain))
+                return cli_fail(cli, HF_ERROR_INTERNAL);
+        return show_bytes(cli, BYTES_TEXT, "chain", (HfSpan){chain.data, chain.len});
+}
+
+static int add_issue_options(Cli *cli, CallArgs *args)
+{
+        const Options *o = &cli->options;
+
+        args_string(args, "key", o->key);
+        args_string(args, "name", o->name);
+        args_strings(args, "set", &o->set);
+        args_strings(args, "dns", &o->dns);
+        args_strings(args, "ip", &o->ip);
+        args_strings(args, "uri", &o->uri);
+        args_strings(args, "email", &o->email);
+        args_string(args, "device-id", o->device_id);
+        args_string(args, "device-label", o->device_label);
+        args_string(args, "device-type", o->device_type);
+        args_string(args, "hardware", o->hardware);
+        args_string(args, "firmware", o->firmware);
+        args_string(args, "metadata", o->metadata);
+        return add_number(cli, args, "days", o->days, 1, 36500) ? 0 : EXIT_CODE_USAGE;
+}
+
+static int run_issue(Cli *cli)
+{
+        _cleanup_buffer_ Buffer request = BUFFER_INIT(REQUEST_MAX);
+        _cleanup_json_ json_t *reply = NULL;
+        const Options *o = &cli->options;
+        CallArgs args = {0};
+        int r = 0;
+
+        if (!cli->n_args == !o->key)
+                return cli_usage(cli, "Give the file of a request, or --key NAME for a key in this Holdfast.");
+        if (cli->n_args)
+                r = input_read(cli, cli->args[0], REQUEST_MAX, &request);
+        if (r)
+                return r;
+        args_bytes(&args, NULL, (HfSpan){request.data, request.len});
+        args_string(&args, NULL, o->profile ? o->profile : "device");
+        r = add_issue_options(cli, &args);
+        if (!r)
+                r = call_authority(cli, NULL, "Issue", &args, &reply);
+        return r ? r : show_chain(cli, json_array_get(reply, 0));
+}
+
+/* ---- looking ---- */
+
+static char *quoted(const char *text)
+{
+        char *copy = malloc(2 * strlen(text) + 3), *p = copy;
+
+        if (!copy)
+                return NULL;
+        *p++ = '"';
+        for (; *text; text++) {
+                if (*text == '"')
+                        *p++ = '"';
+                *p++ = *text;
+        }
+        strcpy(p, "\"");
+        return copy;
+}
+
+/* RFC 4180; every text in quotes, times as they are in JSON. */
+static int print_csv(const json_t *list)
+{
+        static const char *const members[] = {"serial", "fingerprint", "name", "domain", "metadata", "profile", "status", "issued",
+                        "expires", "revoked", "superseded", "reason", "text"};
+
+        for (size_t k = 0; k < ELEMENTSOF(members); k++)
+                printf("%s%s", k ? "," : "", members[k]);
+        printf("\r\n");
+        for (size_t i = 0; i < json_array_size(list); i++) {
+                for (size_t k = 0; k < ELEMENTSOF(members); k++) {
+                        const json_t *v = json_object_get(json_array_get(list, i), members[k]);
+                        _cleanup_free_ char *text = json_is_string(v) ? quoted(json_string_value(v)) : NULL;
+
+                        printf("%s", k ? "," : "");
+                        if (text)
+                                printf("%s", text);
+                        else if (json_is_integer(v))
+                                printf("%" JSON_INTEGER_FORMAT, json_integer_value(v));
+                }
+                printf("\r\n");
+        }
+        return fflush(stdout) ? EXIT_CODE_FAILED : 0;
+}
+
+static int run_list(Cli *cli)
+{
+        const char *status = cli->n_args && strcmp(cli->args[0], "all") ? cli->args[0] : NULL;
+        _cleanup_json_ json_t *all = json_array();
+        _cleanup_free_ char *after = NULL;
+
+        cli->hint = "List all, active, revoked, superseded, expired or expiring.";
+        do {
+                _cleanup_json_ json_t *reply = NULL;
+                CallArgs args = {0};
+                int r;
+
+                args_string(&args, "status", status);
+                args_string(&args, "after", after);
+                args_number(&args, "limit", HF_ARG_U32, PAGE);
+                r = call_authority(cli, NULL, "List", &args, &reply);
+                if (r)
+                        return r;
+                json_array_extend(all, json_array_get(reply, 0));
+                free(after);
+                after = strdup(json_string_value(json_array_get(reply, 1)));
+        } while (after && *after);
+        return cli->options.csv && !cli->options.json ? print_csv(all) : show_list(cli, all, certificate_columns);
+}
+
+/* CAs: all of them, or the one of --ca. */
+static int show_authorities(Cli *cli)
+{
+        _cleanup_json_ json_t *reply = NULL;
+        CallArgs args = {0};
+        int r;
+
+        if (cli->options.ca) {
+                r = call_authority(cli, NULL, "Describe", &args, &reply);
+                return r ? r : show_object(cli, json_array_get(reply, 0), authority_fields);
+        }
+        r = cli_call(cli, CALL_MANAGER("ListAuthorities", &args, .idempotent = true), &reply);
+        return r ? r : show_list(cli, json_array_get(reply, 0), authority_columns);
+}
+
+static int find(Cli *cli, const char *which, json_t **ret)
+{
+        CallArgs args = {0};
+
+        args_string(&args, NULL, which);
+        return call_authority(cli, NULL, "Show", &args, ret);
+}
+
+static int run_show(Cli *cli)
+{
+        _cleanup_buffer_ Buffer der = BUFFER_INIT(1 << 16);
+        _cleanup_json_ json_t *reply = NULL;
+        json_t *certificate;
+        int r;
+
+        if (!cli->n_args)
+                return show_authorities(cli);
+        r = find(cli, cli->args[0], &reply);
+        if (r)
+                return r;
+        certificate = json_array_get(reply, 0);
+        if (cli->options.pem && !cli->options.json)
+                return show_chain(cli, certificate);
+        if (!cli->options.der || cli->options.json)
+                return show_object(cli, certificate, certificate_fields);
+        if (take_bytes(certificate, "certificate", &der))
+                return cli_fail(cli, HF_ERROR_INTERNAL);
+        return show_bytes(cli, BYTES_BINARY, "certificate", (HfSpan){der.data, der.len});
+}
+
+/* The exit code is the answer: a server asks for the certificate that a client has shown. */
+static int run_status(Cli *cli)
+{
+        _cleanup_json_ json_t *reply = NULL;
+        const char *status;
+        int r = find(cli, cli->args[0], &reply);
+
+        if (r)
+                return r;
+        status = json_string_value(json_object_get(json_array_get(reply, 0), "status"));
+        if (cli->options.json)
+                r = show_json(cli, json_array_get(reply, 0));
+        else
+                printf("%s\n", status ? status : "unknown");
+        return r ? r : status && strcmp(status, "active") == 0 ? 0 : EXIT_CODE_CERTIFICATE;
+}
+
+/* ---- revoking ---- */
+
+static int run_revoke(Cli *cli)
+{
+        const char *reason = cli->options.reason ? cli->options.reason : "unspecified";
+        CallArgs args = {0};
+        int r;
+
+        r = strcmp(reason, "removeFromCRL") && strcmp(reason, "certificateHold")
+                            ? cli_confirm(cli, "Revoke %s? That cannot be taken back.", cli->args[0])
+                            : 0;
+        if (r)
+                return r;
+        args_string(&args, NULL, cli->args[0]);
+        args_string(&args, NULL, reason);
+        args_string(&args, "text", cli->options.text);
+        cli->hint = "--reason is one of RFC 5280: keyCompromise, cACompromise, affiliationChanged, superseded, "
+                    "cessationOfOperation, certificateHold, privilegeWithdrawn, aACompromise, unspecified; removeFromCRL lifts a "
+                    "hold. Nothing was revoked.";
+        r = call_authority(cli, NULL, "Revoke", &args, NULL);
+        if (r)
+                return r;
+        cli_talk(cli, strcmp(reason, "removeFromCRL") ? "%s is revoked, and the new list is published."
+                                                      : "%s is no longer held, and the new list is published.",
+                        cli->args[0]);
+        return tell_name(cli, cli->args[0]);
+}
+
+const Verb verbs_ca[] = {
+                {"ca", "init", "KIND", 1, 1, "name parent algorithm protection set days path-length",
+                                "Make a CA: root or intermediate", run_init},
+                {"ca", "enable", "[NAME]", 0, 1, "", "Let a root that is at rest sign for an hour", run_enable},
+                {"ca", "issue", "[REQUEST]", 0, 1,
+                                "ca profile key name set dns ip uri email device-id device-label device-type hardware firmware "
+                                "metadata days output",
+                                "Issue a certificate for a request, or for a key here", run_issue},
+                {"ca", "list", "[STATUS]", 0, 1, "ca csv", "List what was issued: all, active, revoked, expired, expiring", run_list},
+                {"ca", "show", "[WHICH]", 0, 1, "ca pem der output", "Show a certificate by name, serial or fingerprint; or the CAs",
+                                run_show},
+                {"ca", "status", "WHICH", 1, 1, "ca", "Tell whether a certificate is active; the exit code too", run_status},
+                {"ca", "revoke", "WHICH", 1, 1, "ca reason text", "Revoke a certificate and publish the list", run_revoke},
+                {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
+};
