@@ -25,6 +25,7 @@
 #define CREDENTIAL "holdfast.unlock"
 #define LINE_USUAL 420 /* bytes of a use line, for the days left */
 #define DAYS_WARNING 30
+#define PACE_SECONDS 600 /* open for so long, a store has a pace */
 #define ROOM_WARNING (64u << 20) /* bytes of free disk below which the log may not grow much longer */
 
 typedef struct Finding {
@@ -351,11 +352,17 @@ static int check_recovery(Daemon *d, sd_bus_message *m)
                                            "lost");
 }
 
-/* How long the disk lasts at the pace since the store was opened. */
+/* How long the disk lasts at the pace since the store was opened; UINT64_MAX while there is none. */
+static uint64_t days_left(uint64_t room, uint64_t lines, uint64_t elapsed)
+{
+        return lines == 0 || elapsed < PACE_SECONDS ? UINT64_MAX : room / LINE_USUAL * elapsed / lines / 86400;
+}
+
 static int check_space(Daemon *d, sd_bus_message *m)
 {
-        uint64_t room, lines, elapsed, days = UINT64_MAX;
+        char pace[96] = "";
         const Vault *v = &d->vault;
+        uint64_t room, days;
         struct statvfs fs;
         AuditPosition p;
         bool low;
@@ -364,16 +371,14 @@ static int check_space(Daemon *d, sd_bus_message *m)
                 return 0;
         audit_log_position(v->log, &p);
         room = (uint64_t)fs.f_bavail * fs.f_frsize + audit_log_room(v->log);
-        lines = p.size - v->opened_seq;
-        elapsed = (clock_monotonic() - v->opened) / USEC_PER_SEC + 1;
-        if (lines > 0)
-                days = room / LINE_USUAL * elapsed / lines / 86400;
+        days = days_left(room, p.size - v->opened_seq, (clock_monotonic() - v->opened) / USEC_PER_SEC);
         low = room < ROOM_WARNING || days < DAYS_WARNING;
+        if (days != UINT64_MAX)
+                snprintf(pace, sizeof(pace), ", %llu %s at the pace since the store was opened", (unsigned long long)days,
+                                days == 1 ? "day" : "days");
         return ADD(m, low ? "warning" : "ok", "space",
                         low ? "holdfast audit export, archive it, then holdfast audit prune" : "",
-                        "room for about %llu more lines of the log, %llu %s at the pace since the store "
-                        "was opened",
-                        (unsigned long long)(room / LINE_USUAL), (unsigned long long)days, days == 1 ? "day" : "days");
+                        "room for about %llu more lines of the log%s", (unsigned long long)(room / LINE_USUAL), pace);
 }
 
 static int check_policy(Daemon *d, sd_bus_message *m)

@@ -131,8 +131,7 @@ int vault_init(Daemon *d, const VaultInitParams *params, const Caller *caller, V
         j->init = *params;
         d->vault.busy = true;
         d->vault.init_pending = false;
-        (void)signer_begin(d->signer, SIGNER_LOCK);
-        r = signer_call(d->signer, NULL, 0, on_forgotten, j);
+        r = vault_ask_lock(d, false, on_forgotten, j);
         if (r) {
                 d->vault.busy = false;
                 vault_job_free(j);

@@ -27,3 +27,5 @@ int vault_put_unlock(const Daemon *d, Buffer *b, Bytes slots, bool attended);
 void vault_note_failed_unlock(Daemon *d, VaultJob *j);
 /* Says it in the journal and to the service manager too. */
 void vault_set_state(Daemon *d, VaultState state, int error, const char *reason);
+/* SIGNER_LOCK: the signer forgets the master; `order`: until somebody unlocks. */
+int vault_ask_lock(Daemon *d, bool order, SignerReplyFunc done, void *userdata);

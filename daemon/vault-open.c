@@ -546,6 +546,8 @@ static int set_log_aside(VaultJob *j)
                 r = audit_log_sync(j->log);
         if (!r && renameat2(j->store_fd, name, j->store_fd, "audit", RENAME_EXCHANGE) < 0)
                 r = -errno;
+        if (!r)
+                (void)unlinkat(j->store_fd, name, AT_REMOVEDIR); /* of a log that was gone, directory and all, nothing is kept */
         return r ? r : io_sync_dir(j->store_fd);
 }
 

@@ -123,9 +123,8 @@ static void on_restore_read(void *userdata, int result)
 {
         VaultJob *j = userdata;
 
-        (void)signer_begin(j->daemon->signer, SIGNER_LOCK);
         if (!result)
-                result = signer_call(j->daemon->signer, NULL, 0, on_restore_forgotten, j);
+                result = vault_ask_lock(j->daemon, false, on_restore_forgotten, j);
         if (result)
                 restore_failed(j, result);
 }

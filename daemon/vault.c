@@ -583,6 +583,13 @@ static void on_locked(void *userdata, int result, Bytes body)
         free(l);
 }
 
+int vault_ask_lock(Daemon *d, bool order, SignerReplyFunc done, void *userdata)
+{
+        int r = wire_put_u8(signer_begin(d->signer, SIGNER_LOCK), order);
+
+        return r ? r : signer_call(d->signer, NULL, 0, done, userdata);
+}
+
 /* Not from within the checkpoint's own call, which still looks at the log. */
 static int close_locked(sd_event_source *source, void *userdata)
 {
@@ -594,8 +601,7 @@ static int close_locked(sd_event_source *source, void *userdata)
         d->vault.signer_open = false;
         change_release(d); /* what the signer was asked for before: there is no store any more to change */
         (void)vault_read_slots_file(d);
-        (void)signer_begin(d->signer, SIGNER_LOCK);
-        if (signer_call(d->signer, NULL, 0, on_locked, l))
+        if (vault_ask_lock(d, true, on_locked, l))
                 on_locked(l, HF_E_SIGNER_UNAVAILABLE, BYTES_NULL);
         return 0;
 }

@@ -81,13 +81,13 @@ static const ErrorRow rows[_HF_E_MAX] = {
         [HF_E_STORE_ROLLED_BACK] = {NAME(StoreRolledBack), EXIT_CODE_LOCKED,
                 "The store is older than the audit log says. It stays closed and was not changed; restore the newer one, "
                 "or `holdfast recover --accept-rollback`."},
-        [HF_E_STORE_DAMAGED] = {NAME(StoreDamaged), EXIT_CODE_FAILED,
+        [HF_E_STORE_DAMAGED] = {NAME(StoreDamaged), EXIT_CODE_LOCKED,
                 "The store is damaged. It stays closed and was not changed; restore a backup with `holdfast restore`."},
         [HF_E_STORE_TOO_NEW] = {NAME(StoreTooNew), EXIT_CODE_FAILED,
                 "The store was written by a newer version of Holdfast. It was not touched; install that version."},
         [HF_E_STORE_IN_USE] = {NAME(StoreInUse), EXIT_CODE_FAILED,
                 "Another process holds the store. Nothing was done; there is one daemon to a store."},
-        [HF_E_STORE_UNSAFE] = {NAME(StoreUnsafe), EXIT_CODE_FAILED,
+        [HF_E_STORE_UNSAFE] = {NAME(StoreUnsafe), EXIT_CODE_LOCKED,
                 "A file of the store has the wrong kind, owner or mode. It was not read; `holdfast doctor` prints the "
                 "command that mends it."},
         [HF_E_UNLOCK_FAILED] = {NAME(UnlockFailed), EXIT_CODE_LOCKED,

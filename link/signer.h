@@ -25,13 +25,14 @@ typedef enum SignerRequest {
         SIGNER_RECOVERY_CHECK = 3,
         /* {block slots, u8 attended, block policy signatures}; fd: a secret, only if attended -> SignerOpened
          * HF_E_UNLOCK_FAILED is followed by {string reasons}. attended = 0 is holdfastd's own try: refused after
-         * SIGNER_LOCK and on another machine (HF_E_STORE_FOREIGN). Where the master is open already: without a secret
+         * SIGNER_LOCK by order and on another machine (HF_E_STORE_FOREIGN). Where the master is open already: without a secret
          * the same keys again; with one it is checked. While one store is open, the slots of another are HF_E_STORE_FOREIGN
          * and those of the same store's former master HF_E_STORE_ROLLED_BACK. Policy signatures: signer_signatures_encode(), or
          * empty; each counts for tpm2 slots of its PCRs and policy key. Reasons of TPM slots: no-tpm, pcr-changed PCRS,
          * wrong (and tries left), tpm-lockout, tpm-identity-changed, tpm-failed. */
         SIGNER_UNLOCK = 4,
-        /* {}                                                                 -> {} */
+        /* {u8 by order}: 1 refuses holdfastd's own tries until somebody unlocks; 0 only forgets, to make room for another
+         * store                                                              -> {} */
         SIGNER_LOCK = 5,
         /* {block slots}                                                      -> SlotList */
         SIGNER_SLOTS = 6,

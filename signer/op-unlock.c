@@ -373,13 +373,15 @@ int op_recovery_check(Call *call)
  */
 int op_lock(Call *call)
 {
+        WireReader reader = wire_reader(call->body);
+        bool order = wire_get_u8(&reader) == 1;
         Signer *s = call->signer;
 
-        if (call->body.len > 0)
+        if (wire_done(&reader))
                 return -EPROTO;
         cache_clear(s->cache);
         vault_shut(&s->vault);
-        s->vault.shut = true;
+        s->vault.shut |= order;
         if (s->scrub)
                 s->scrub(s->scrub_userdata);
         pthread_mutex_lock(&s->ledger_lock);

@@ -98,6 +98,21 @@ def test_a_restore_beside_the_newer_log_goes_on_with_it_and_counts_what_is_lost(
             assert judge(stack, whole_log(stack, admin, "log.jsonl"), vkey) == 0
 
 
+def test_a_restore_that_came_to_nothing_is_no_order_to_stay_locked():
+    with Stack() as stack:
+        stack.init()
+        with stack.peer(ADMIN) as admin:
+            backup(admin, stack.dir / "file")
+        (stack.state / "store").rename(stack.state / "aside")
+        stack.kill(stack.daemon_pid())
+        stack.wait_state("uninitialised")
+        with stack.peer(ADMIN) as admin:
+            assert refusal(restore, admin, stack.dir / "file", b"wrong").name == "UnlockFailed"
+        (stack.state / "aside").rename(stack.state / "store")
+        stack.kill(stack.daemon_pid())
+        stack.wait_state("ready")
+
+
 def test_a_ready_store_is_not_overwritten_by_a_restore():
     with Stack() as stack:
         stack.init()

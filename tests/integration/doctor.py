@@ -3,6 +3,7 @@
 """The doctor sees every file that stands open to others, and the command it names mends it."""
 import json
 import os
+import re
 import subprocess
 
 import case
@@ -75,6 +76,13 @@ def test_a_stranger_as_owner_is_found_and_mended():
         os.chown(stack.state / "store/slots", 0, 0)
         expect_mended(stack, stack.state / "store/slots", "root")
         assert (stack.state / "store/slots").stat().st_uid == DAEMON
+
+
+def test_a_store_that_has_no_pace_yet_is_given_no_days():
+    with Stack(bus=False) as stack:
+        stack.init()
+        said, = [f["detail"] for f in json.loads(stack.cli("--json", "doctor", check=False).stdout) if f["code"] == "space"]
+        assert re.fullmatch(r"room for about \d+ more lines of the log", said), said
 
 
 if __name__ == "__main__":

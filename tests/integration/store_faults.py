@@ -201,6 +201,7 @@ def test_a_log_that_is_gone_with_its_directory_is_begun_anew_by_the_remedy_named
             log = exported(admin)
         assert len(lines(log, "store.recover")) == 1
         stack.verify(log, stack.auditor_key())
+        assert not list(store(stack).glob("audit.damaged-*")), "there was nothing to set aside"
         stack.restart()
         stack.wait_state("ready")
 

@@ -143,6 +143,26 @@ static void test_each_word_that_does_not_match_says_why(void **state)
         }
 }
 
+/* A store that is closed can neither say that uses are left nor that they are spent. */
+static void test_uses_of_a_closed_store_are_unknown_and_not_spent(void **state)
+{
+        _cleanup_(policy_unrefp) Policy *p = make_policy("allow user=telemetry op=sign name=n uses=3\n");
+        PolicyRequest request = telemetry_signs();
+        PolicyDecision d;
+
+        (void)state;
+        request.uses_unknown = true;
+        policy_peek(p, NULL, &request, &d);
+        assert_int_equal(d.reason, POLICY_REASON_USES_UNKNOWN);
+        assert_int_equal(d.result, HF_E_USES_EXHAUSTED);
+        assert_string_equal(policy_reason_to_string(d.reason), "uses-unknown");
+        assert_non_null(strstr(explain(p, NULL, &request),
+                        "the store is closed, so whether uses are left is not known, by test.conf:1"));
+        assert_null(strstr(explained, "spent"));
+        request.uses_unknown = false;
+        assert_non_null(strstr(explain(p, NULL, &request), "the uses of this key are spent by test.conf:1"));
+}
+
 static void test_a_proven_unit_that_is_another_one_is_shown(void **state)
 {
         _cleanup_(policy_unrefp) Policy *p = make_policy("allow unit=x.service op=sign\n");
@@ -287,6 +307,7 @@ int main(void)
                         cmocka_unit_test(test_who_may_not_read_the_policy_sees_no_rules_for_others),
                         cmocka_unit_test(test_a_deny_rule_is_named_and_nothing_is_suggested),
                         cmocka_unit_test(test_each_word_that_does_not_match_says_why),
+                        cmocka_unit_test(test_uses_of_a_closed_store_are_unknown_and_not_spent),
                         cmocka_unit_test(test_a_proven_unit_that_is_another_one_is_shown),
                         cmocka_unit_test(test_a_rate_tells_the_time_to_wait_and_takes_nothing),
                         cmocka_unit_test(test_at_most_twenty_rules_are_shown_nearest_first),

@@ -221,7 +221,7 @@ static void test_after_lock_only_an_explicit_unlock_opens(void **state)
         peer_init(p, &opened);
         peer_key_init(&k, KEY_P256, PURPOSE_SIGN, 0);
         assert_int_equal(peer_generate(p, &k), 0);
-        assert_int_equal(peer_call(p, SIGNER_LOCK, BYTES_NULL, NULL, 0, &out), 0);
+        assert_int_equal(peer_call(p, SIGNER_LOCK, BYTES("\1", 1), NULL, 0, &out), 0);
         assert_int_equal(peer_hello(p, &hello), 0);
         assert_false(hello.open);
         op = peer_operation(p, &k, SIGNER_OP_SIGN, SCHEME_ES256, bytes_str("m"));
@@ -231,6 +231,24 @@ static void test_after_lock_only_an_explicit_unlock_opens(void **state)
         assert_memory_equal(&opened, &again, sizeof(opened));
         op.seq = p->seq++;
         assert_int_equal(peer_operate(p, &op, &out), 0);
+}
+
+static void test_making_room_for_another_store_is_no_order(void **state)
+{
+        SignerOpened opened, again;
+        SignerHello hello;
+        Peer *p = *state;
+        Bytes out;
+
+        peer_init(p, &opened);
+        assert_int_equal(peer_call(p, SIGNER_LOCK, BYTES("\0", 1), NULL, 0, &out), 0);
+        assert_int_equal(peer_hello(p, &hello), 0);
+        assert_false(hello.open);
+        assert_int_equal(peer_unlock(p, 0, -1, &again), 0);
+        /* But it takes none back. */
+        assert_int_equal(peer_call(p, SIGNER_LOCK, BYTES("\1", 1), NULL, 0, &out), 0);
+        assert_int_equal(peer_call(p, SIGNER_LOCK, BYTES("\0", 1), NULL, 0, &out), 0);
+        assert_int_equal(peer_unlock(p, 0, -1, &again), HF_E_UNLOCK_FAILED);
 }
 
 /* Else uses could be hidden by locking instead of by a crash. */
@@ -249,14 +267,14 @@ static void test_lock_ends_a_life_only_when_all_uses_are_sealed(void **state)
         op = peer_operation(p, &k, SIGNER_OP_SIGN, SCHEME_EDDSA, bytes_str("m"));
         assert_int_equal(peer_operate(p, &op, &out), 0);
         assert_int_equal(peer_hello(p, &before), 0);
-        assert_int_equal(peer_call(p, SIGNER_LOCK, BYTES_NULL, NULL, 0, &out), 0);
+        assert_int_equal(peer_call(p, SIGNER_LOCK, BYTES("\1", 1), NULL, 0, &out), 0);
         assert_int_equal(peer_hello(p, &after), 0);
         assert_memory_equal(before.life, after.life, 16);
         assert_int_equal(after.ops, 1);
 
         assert_int_equal(peer_unlock(p, 1, -1, &opened), 0);
         assert_int_equal(peer_checkpoint(p, p->seq, &out), 0);
-        assert_int_equal(peer_call(p, SIGNER_LOCK, BYTES_NULL, NULL, 0, &out), 0);
+        assert_int_equal(peer_call(p, SIGNER_LOCK, BYTES("\1", 1), NULL, 0, &out), 0);
         assert_int_equal(peer_hello(p, &after), 0);
         assert_memory_not_equal(before.life, after.life, 16);
         assert_int_equal(after.ops, 0);
@@ -620,6 +638,7 @@ int main(void)
                         TEST(test_a_failed_unlock_says_why_for_each_slot),
                         TEST(test_the_recovery_code_is_checked_when_typed_back),
                         TEST(test_after_lock_only_an_explicit_unlock_opens),
+                        TEST(test_making_room_for_another_store_is_no_order),
                         TEST(test_lock_ends_a_life_only_when_all_uses_are_sealed),
                         TEST(test_a_store_of_another_machine_does_not_open_by_itself),
                         TEST(test_slots_are_added_changed_and_removed_but_never_the_last),

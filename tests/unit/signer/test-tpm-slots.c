@@ -413,7 +413,7 @@ static void test_nothing_of_the_tpm_is_for_a_store_that_is_locked_or_foreign(voi
 
         assert_int_equal(chip_init(c, &credential, &opened), 0);
         assert_int_equal(chip_counter(c, TPM_COUNTER_DEFINE, buffer_bytes(&c->peer.slots), &value), HF_E_INVALID_ARGS);
-        assert_int_equal(peer_call(&c->peer, SIGNER_LOCK, BYTES_NULL, NULL, 0, &reply), 0);
+        assert_int_equal(peer_call(&c->peer, SIGNER_LOCK, BYTES("\1", 1), NULL, 0, &reply), 0);
         assert_int_equal(chip_counter(c, TPM_COUNTER_READ, buffer_bytes(&c->peer.slots), &value), HF_E_STORE_LOCKED);
         assert_int_equal(chip_adopt(c, &other), HF_E_STORE_LOCKED);
         assert_int_equal(chip_slot_add(c, &sealed, &id), HF_E_STORE_LOCKED);
