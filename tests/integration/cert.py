@@ -6,6 +6,7 @@ store is locked, copied, rekeyed, or somebody else writes in the directory.
 """
 import base64
 import contextlib
+import datetime
 import hashlib
 import json
 import os
@@ -13,12 +14,12 @@ import subprocess
 import threading
 
 import case
-from certificates import Authority, Certificate, build, spare_key
+from certificates import DAY, NOW, Authority, Certificate, build, spare_key
 from cryptography.hazmat.primitives import serialization
 from judge import exported, lines, signature_is_good
 from party import Party, curl, need, nginx, ready
 from peer import NAME, ROOT as PATH, path_encode, plain, refusal, variants
-from stack import ADMIN, ALICE, BOB, DAEMON, MALLORY, Stack, default_rules, need_root
+from stack import ADMIN, ALICE, BOB, DAEMON, MALLORY, Stack, default_rules, need_root, wait_for
 
 PIN = "sha256//" + base64.b64encode(hashlib.sha256(b"a peer").digest()).decode()
 
@@ -435,6 +436,17 @@ def test_doctor_names_each_identity_in_trouble_and_what_to_do():
         assert "good" not in str(findings(s))
         (s.stack.dir / "state-tls").chmod(0o777)
         assert any("state-tls" in detail and "chmod 755" in remedy for _, detail, remedy in findings(s, "files"))
+
+
+def test_a_certificate_that_expires_is_told_in_the_list_by_doctor_and_at_the_next_opening():
+    with site() as s:
+        s.set("web", s.chain("device-p256", days=datetime.timedelta(seconds=(datetime.datetime.utcnow() - NOW).seconds + 2) / DAY),
+              "--key", "device-p256")
+        wait_for(lambda: s.listed()[0]["state"] == "expired", "the last second")
+        assert [(severity, "(expired)" in detail) for severity, detail, _ in findings(s)] == [("error", True)]
+        s.stack.restart()
+        s.stack.wait_state("ready")
+        assert s.file("web", "cert.pem") and "identity=web finding=expired" in s.journal()
 
 
 def test_who_owns_the_certificate_of_a_lost_key_is_told():

@@ -5,7 +5,7 @@ import pathlib
 import xml.etree.ElementTree as ET
 
 import case
-from peer import NAME, ROOT as PATH, path_encode
+from peer import NAME, ROOT as PATH, path_encode, refusal
 from stack import ADMIN, SOURCE, Stack
 
 
@@ -39,6 +39,8 @@ def test_introspection_equals_the_contract():
                 for name, path in {NAME + ".Manager": PATH + "/Manager", NAME + ".Audit": PATH + "/Audit",
                                    NAME + ".Key": f"{PATH}/key/{path_encode('device-a')}",
                                    NAME + ".Identity": f"{PATH}/identity/web"}.items():
+                    if path.endswith("/web"):
+                        assert refusal(peer.call, path, name, "Describe", "a{sv}", {}).name == "NoSuchIdentity"
                     ours = {i.get("name"): shape(i) for i in introspect(peer, path).findall("interface")
                             if i.get("name").startswith(NAME)}
                     assert ours == {name: expected[name]}, path

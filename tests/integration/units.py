@@ -22,6 +22,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 
 import case
 from judge import signature_is_good
@@ -90,7 +91,9 @@ def obey_sysusers():
 def obey_tmpfiles():
     for line in (UNITS / "tmpfiles.conf").read_text().splitlines():
         words = shlex.split(line, comments=True)
-        if words:
+        if words and words[0] == "L":
+            os.symlink(words[6], words[1])
+        elif words:
             assert words[0] == "d", line
             os.makedirs(words[1], exist_ok=True)
             os.chmod(words[1], int(words[2], 8))
@@ -284,6 +287,20 @@ def use_it():
             assert signature_is_good(root.public_key(name), message, root.sign(name, message))
             answer = plain(root.manager("Explain", "ssa{sv}", "sign", name, variants({})))
             assert answer["verdict"] == "allow", answer
+            root.manager("SetCertificate", "saya{sv}", name, certificate(root.public_key(name)), {})
+            bundle = pathlib.Path(f"/run/holdfast/tls/{name}/bundle.pem")
+            assert bundle.owner() == "holdfast" and bundle.stat().st_mode & 0o777 == 0o644 and b"KEY REFERENCE" in bundle.read_bytes()
+
+
+def certificate(public):
+    """By a CA that nobody keeps."""
+    with tempfile.TemporaryDirectory() as directory:
+        d = pathlib.Path(directory)
+        (d / "public").write_bytes(public)
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                        "-subj", "/CN=ca", "-keyout", d / "ca.key", "-out", d / "ca"], check=True, capture_output=True)
+        return subprocess.run(["openssl", "x509", "-new", "-force_pubkey", d / "public", "-subj", "/CN=device", "-days", "1", "-CA",
+                               d / "ca", "-CAkey", d / "ca.key"], check=True, capture_output=True).stdout
 
 
 if __name__ == "__main__":

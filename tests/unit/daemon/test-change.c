@@ -3,12 +3,16 @@
  * durable. */
 #include "tests/unit/daemon/stage.h"
 
+#include <stdatomic.h>
+
 typedef struct Try {
         Change change;
         Stage *stage;
         unsigned number;
         int write_result;
         const char *field; /* one that the event does not have */
+        int prepare_result;
+        atomic_uint prepares, publishes; /* in the worker */
         unsigned writes, applies, finishes;
         int result;
         uint64_t durable_at_end, store_seq_at_end;
@@ -27,6 +31,22 @@ static int teardown(void **state)
 {
         stage_stop(*state);
         return stage_teardown(state);
+}
+
+static int on_prepare(Change *c)
+{
+        Try *t = c->userdata;
+
+        t->prepares++;
+        return t->writes == 0 && t->publishes == 0 ? t->prepare_result : -EIO;
+}
+
+static void on_publish(Change *c)
+{
+        Try *t = c->userdata;
+
+        t->publishes++;
+        assert_true(t->prepares == 1 && t->writes == 1 && t->applies == 0);
 }
 
 static int on_write(Change *c, AuditLine *line)
@@ -301,6 +321,61 @@ static void test_a_slots_file_that_cannot_be_written_ends_the_change_alone(void 
         assert_int_equal(unlinkat(p->d.vault.store_fd, "slots.next", AT_REMOVEDIR), 0);
 }
 
+static void test_what_takes_effect_with_a_change_is_made_before_and_let_out_after_it(void **state)
+{
+        Stage *p = *state;
+        Try t;
+
+        init(&t, p);
+        t.change.prepare = on_prepare;
+        t.change.publish = on_publish;
+        change_submit(&p->d, &t.change);
+        loop_until(p->d.event, &t.finishes, 1);
+        assert_int_equal(t.result, 0);
+        assert_int_equal(t.prepares, 1);
+        assert_int_equal(t.publishes, 1);
+        assert_int_equal(t.applies, 1);
+        expect_tail(p, "store.backup", "done");
+}
+
+static void test_what_cannot_be_prepared_ends_the_change_before_anything_was_done(void **state)
+{
+        Stage *p = *state;
+        Try t, next;
+
+        init(&t, p);
+        t.change.prepare = on_prepare;
+        t.change.publish = on_publish;
+        t.prepare_result = -ENOSPC;
+        init(&next, p);
+        next.number = 1;
+        change_submit(&p->d, &t.change);
+        change_submit(&p->d, &next.change);
+        loop_until(p->d.event, &next.finishes, 1);
+        assert_int_equal(t.result, -ENOSPC);
+        assert_int_equal(t.writes + t.applies + t.publishes, 0);
+        assert_int_equal(next.result, 0);
+        stage_read(p);
+        assert_int_equal(stage_count(p, "store.backup"), 1);
+}
+
+static void test_what_was_prepared_is_not_let_out_when_the_rows_are_refused(void **state)
+{
+        Stage *p = *state;
+        Try t;
+
+        init(&t, p);
+        t.change.prepare = on_prepare;
+        t.change.publish = on_publish;
+        t.write_result = HF_E_LIMIT_EXCEEDED;
+        change_submit(&p->d, &t.change);
+        loop_until(p->d.event, &t.finishes, 1);
+        assert_int_equal(t.result, HF_E_LIMIT_EXCEEDED);
+        assert_int_equal(t.prepares, 1);
+        assert_int_equal(t.publishes, 0);
+        assert_int_equal(meta_of(p), 0);
+}
+
 static void test_held_changes_wait_until_they_are_released(void **state)
 {
         Stage *p = *state;
@@ -426,6 +501,9 @@ int main(void)
                         T(test_a_new_slots_file_takes_effect_with_its_change),
                         T(test_a_refused_slots_change_leaves_the_slots_as_they_are),
                         T(test_a_slots_file_that_cannot_be_written_ends_the_change_alone),
+                        T(test_what_takes_effect_with_a_change_is_made_before_and_let_out_after_it),
+                        T(test_what_cannot_be_prepared_ends_the_change_before_anything_was_done),
+                        T(test_what_was_prepared_is_not_let_out_when_the_rows_are_refused),
                         T(test_held_changes_wait_until_they_are_released),
                         T(test_a_change_of_a_store_that_closed_is_told_so),
                         T(test_an_end_may_begin_the_next_change),
