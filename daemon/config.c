@@ -19,6 +19,7 @@ typedef enum ValueType {
         VALUE_TEXT,
         VALUE_BOOL,   /* yes, no */
         VALUE_BUS,    /* system, none */
+        VALUE_LISTEN, /* one more path; empty: none of those before */
         VALUE_NUMBER, /* with K, M, G for 1024, 1024^2, 1024^3 */
 } ValueType;
 
@@ -43,7 +44,7 @@ static const ConfigKey keys[] = {
                 TEXT("state-directory", state_directory),
                 TEXT("signer-socket", signer_socket),
                 TEXT("importer-socket", importer_socket),
-                TEXT("socket", socket),
+                {"listen", VALUE_LISTEN, 0, 0, 0, 0},
                 TEXT("policy-directories", policy_directories),
                 TEXT("profile-directories", profile_directories),
                 TEXT("tls-directory", tls_directory),
@@ -108,6 +109,18 @@ static int parse_number(const ConfigKey *k, const char *value, uint64_t *ret)
         return 0;
 }
 
+static int add_listen(Config *c, const char *value)
+{
+        if (!*value) {
+                c->n_listen = 0;
+                return 0;
+        }
+        if (*value != '/' || strlen(value) >= CONFIG_PATH_SIZE || c->n_listen == CONFIG_LIST_MAX)
+                return HF_E_INVALID_ARGS;
+        strcpy(c->listen[c->n_listen++], value);
+        return 0;
+}
+
 static int set_value(Config *c, const ConfigKey *k, const char *value)
 {
         uint8_t *field = (uint8_t *)c + k->offset;
@@ -130,6 +143,8 @@ static int set_value(Config *c, const ConfigKey *k, const char *value)
                 *(bool *)field = strcmp(value, yes) == 0;
                 return 0;
         }
+        case VALUE_LISTEN:
+                return add_listen(c, value);
         case VALUE_NUMBER:
                 r = parse_number(k, value, &number);
                 if (!r && k->size == sizeof(uint32_t))

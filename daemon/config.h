@@ -9,18 +9,21 @@
  * No secret is ever a value here.
  */
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define CONFIG_FILE "/etc/holdfast/holdfast.conf"
 #define CONFIG_TEXT_MAX 256
 #define CONFIG_LIST_MAX 8
+#define CONFIG_PATH_SIZE 108 /* of a socket: sun_path */
 
 typedef struct Config {
         char file[CONFIG_TEXT_MAX]; /* that was read; "": none */
         char state_directory[CONFIG_TEXT_MAX];
         char signer_socket[CONFIG_TEXT_MAX];
         char importer_socket[CONFIG_TEXT_MAX];
-        char socket[CONFIG_TEXT_MAX]; /* made by ourselves where no socket unit hands one over; "" for none */
+        char listen[CONFIG_LIST_MAX][CONFIG_PATH_SIZE]; /* direct sockets to make ourselves, besides those handed over */
+        size_t n_listen;
         char policy_directories[CONFIG_TEXT_MAX * 2];
         char profile_directories[CONFIG_TEXT_MAX * 2]; /* of private CAs */
         char tls_directory[CONFIG_TEXT_MAX]; /* "": identities have no files */

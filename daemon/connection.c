@@ -11,6 +11,7 @@
 #include <sys/un.h>
 
 #include "base/clock.h"
+#include "base/listen.h"
 #include "base/log.h"
 #include "daemon/bus.h"
 #include "daemon/guard.h"
@@ -418,18 +419,16 @@ int listener_new(Daemon *d, int fd)
 int listener_new_path(Daemon *d, const char *path)
 {
         _cleanup_close_ int fd = -EBADF;
-        struct sockaddr_un sa = {.sun_family = AF_UNIX};
-        int r;
+        int r = listen_prepare(path);
 
-        if (strlen(path) >= sizeof(sa.sun_path))
-                return -ENAMETOOLONG;
-        strcpy(sa.sun_path, path);
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0 || (unlink(path) < 0 && errno != ENOENT) ||
-                        bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || chmod(path, 0666) < 0 ||
-                        listen(fd, SOMAXCONN) < 0)
-                return -errno;
-        r = listener_new(d, fd);
+        if (r == -EPERM)
+                log_error("%s: the directories it lies in must be root's or uid %u's, with nobody else able to write them, and no "
+                          "symlinks",
+                                path, (unsigned)geteuid());
+        if (!r)
+                r = listen_at(path, &fd);
+        if (!r)
+                r = listener_new(d, fd);
         if (r == 0)
                 TAKE_FD(fd);
         return r;

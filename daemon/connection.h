@@ -23,7 +23,7 @@ void connection_resume(User *user);
 
 /* A listening SOCK_STREAM socket, owned from now on. */
 int listener_new(Daemon *d, int fd);
-/* Makes one: mode 0666, an old socket of this name is replaced. */
+/* Makes one, in a place that nobody else can exchange (base/listen.h). */
 int listener_new_path(Daemon *d, const char *path);
 int listener_fd(const Listener *l);
 void connection_close_all(Daemon *d);

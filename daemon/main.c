@@ -273,20 +273,18 @@ static int add_signals(Daemon *d)
 
 static int open_sockets(Daemon *d)
 {
-        char **names = NULL;
-        int n, r = 0;
+        int n = sd_listen_fds(true), r = 0;
 
-        n = sd_listen_fds_with_names(true, &names);
         for (int i = 0; !r && i < n; i++)
                 if (sd_is_socket(SD_LISTEN_FDS_START + i, AF_UNIX, SOCK_STREAM, 1) > 0)
                         r = listener_new(d, SD_LISTEN_FDS_START + i);
-        for (char **p = names; p && *p; p++)
-                free(*p);
-        free(names);
-        if (!r && d->config.socket[0])
-                r = listener_new_path(d, d->config.socket);
-        if (r < 0)
-                log_error("cannot listen on the direct socket: %s", strerror(-r));
+        if (r)
+                log_error("cannot listen on a direct socket that was handed over: %s", hf_error_name(r));
+        for (size_t i = 0; !r && i < d->config.n_listen; i++) {
+                r = listener_new_path(d, d->config.listen[i]);
+                if (r)
+                        log_error("cannot listen on %s: %s", d->config.listen[i], r < 0 ? strerror(-r) : hf_error_name(r));
+        }
         return r;
 }
 

@@ -14,7 +14,7 @@
 
 #include "launch/options.h"
 
-#define CHILD_SOCKETS_MAX 2
+#define CHILD_SOCKETS_MAX (LAUNCH_LISTEN_MAX + 1)
 
 typedef struct ChildSpec {
         const char *path;
@@ -22,7 +22,7 @@ typedef struct ChildSpec {
         LaunchUser user;
         int sockets[CHILD_SOCKETS_MAX]; /* borrowed */
         size_t n_sockets;
-        const char *socket_names;   /* LISTEN_FDNAMES: "signer:tpm"; NULL without sockets */
+        const char *socket_names;   /* LISTEN_FDNAMES: "signer:tpm"; NULL where all are of one kind */
         const char *notify_path;    /* NOTIFY_SOCKET, or NULL */
         const char *credential_dir; /* CREDENTIALS_DIRECTORY, or NULL */
         uint64_t watchdog;          /* WATCHDOG_USEC: how often it says at least that it is alive; 0: it need not */

@@ -275,7 +275,7 @@ static void describe_programs(Launch *l, Argv *daemon, Argv *signer, Argv *impor
         l->daemon = (Service){
                 .name = "holdfastd",
                 .spec = {.path = o->daemon, .argv = daemon->list, .user = o->daemon_user,
-                        .sockets = {l->place.bus_fd}, .n_sockets = 1, .socket_names = "bus",
+                        .sockets = {l->place.bus_fd}, .n_sockets = 1,
                         .notify_path = l->place.notify_path, .watchdog = o->watchdog_s * USEC_PER_SEC},
                 .events = &l->events, .event = l->event, .pause_max = o->backoff_max_ms * 1000ULL,
         };
@@ -321,6 +321,8 @@ static int run(Launch *l)
         if (r)
                 return r;
         describe_programs(l, &daemon, &signer, &import, &tpm);
+        for (size_t i = 0; i < l->place.n_listen; i++)
+                l->daemon.spec.sockets[l->daemon.spec.n_sockets++] = l->place.listen_fds[i];
         r = start_all(l);
         if (!r)
                 r = sd_event_loop(l->event);

@@ -28,6 +28,7 @@ static const char help_text[] =
         "  --state-directory=DIR   where holdfastd keeps store and log\n"
         "  --tls-directory=DIR     where it puts certificates and key references for programs; default: the state\n"
         "                          directory's name with -tls behind it; RUN/tls points there\n"
+        "  --listen=PATH           one more direct socket, such as one in a chroot (may be repeated)\n"
         "  --credential=FILE       credential holdfast.unlock of the signer (copied for its eyes only)\n"
         "  --tcti=CONF             start holdfast-tpm too, which reaches the TPM this way (device:/dev/tpmrm0)\n"
         "  --daemon=PATH           program instead of " HOLDFAST_LIBEXECDIR "/holdfastd\n"
@@ -113,6 +114,7 @@ enum {
         OPT_RUN,
         OPT_STATE,
         OPT_TLS,
+        OPT_LISTEN,
         OPT_CREDENTIAL,
         OPT_TCTI,
         OPT_DAEMON,
@@ -135,6 +137,7 @@ static const struct option long_options[] = {
         {"run-directory", required_argument, NULL, OPT_RUN},
         {"state-directory", required_argument, NULL, OPT_STATE},
         {"tls-directory", required_argument, NULL, OPT_TLS},
+        {"listen", required_argument, NULL, OPT_LISTEN},
         {"credential", required_argument, NULL, OPT_CREDENTIAL},
         {"tcti", required_argument, NULL, OPT_TCTI},
         {"daemon", required_argument, NULL, OPT_DAEMON},
@@ -167,6 +170,13 @@ static int take_option(int c, const char *arg, LaunchOptions *o, Numbers *n)
                 return 0;
         case OPT_STATE:
                 o->state_directory = arg;
+                return 0;
+        case OPT_LISTEN:
+                if (o->n_listen == LAUNCH_LISTEN_MAX) {
+                        log_error("--listen: at most %d", LAUNCH_LISTEN_MAX);
+                        return -EINVAL;
+                }
+                o->listen[o->n_listen++] = arg;
                 return 0;
         case OPT_TLS:
                 o->tls_directory = arg;

@@ -13,6 +13,7 @@ typedef struct LaunchUser {
 } LaunchUser;
 
 #define LAUNCH_EXTRA_ARGS_MAX 64
+#define LAUNCH_LISTEN_MAX 7 /* and the usual one: as many as holdfastd takes */
 
 typedef struct LaunchOptions {
         const char *run_directory;   /* sockets, notify socket, copy of the credential */
@@ -21,6 +22,8 @@ typedef struct LaunchOptions {
         const char *signer, *daemon, *tpm; /* programs */
         const char *tcti;            /* how holdfast-tpm reaches the TPM, or NULL: none is started */
         const char *credential;      /* file with the unlock credential, or NULL */
+        const char *listen[LAUNCH_LISTEN_MAX]; /* further direct sockets */
+        size_t n_listen;
         int ready_fd;                /* where the line "ready: ..." goes */
         unsigned backoff_max_ms;
         unsigned watchdog_s; /* 0: none */

@@ -14,13 +14,13 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/listen.h"
 #include "base/log.h"
 #include "base/secret.h"
 #include "link/link.h"
 
 #define CREDENTIAL_NAME "holdfast.unlock"
 #define CREDENTIAL_MAX (64 * 1024)
-#define BUS_BACKLOG 1024
 
 static int complain(const char *path, int r)
 {
@@ -55,27 +55,6 @@ static int make_directory(const char *path, mode_t mode, uid_t uid, gid_t gid)
         return 0;
 }
 
-static int bind_unix(const char *path, int type, mode_t mode, int *ret)
-{
-        _cleanup_close_ int fd = -EBADF;
-        struct sockaddr_un sa = {.sun_family = AF_UNIX};
-
-        if (strlen(path) >= sizeof(sa.sun_path))
-                return complain(path, -ENAMETOOLONG);
-        strcpy(sa.sun_path, path);
-        fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0)
-                return complain(path, -errno);
-        if (unlink(path) < 0 && errno != ENOENT)
-                return complain(path, -errno);
-        if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || chmod(path, mode) < 0)
-                return complain(path, -errno);
-        if (type == SOCK_STREAM && listen(fd, BUS_BACKLOG) < 0)
-                return complain(path, -errno);
-        *ret = TAKE_FD(fd);
-        return 0;
-}
-
 /* Mode 0600 and the user of holdfastd as owner: nobody else can connect. The signer asks SO_PEERCRED besides. */
 static int listen_private(const char *path, const LaunchUser *peer, int *ret)
 {
@@ -92,17 +71,39 @@ static int listen_private(const char *path, const LaunchUser *peer, int *ret)
 
 static int open_notify(const char *path, int *ret)
 {
-        _cleanup_close_ int fd = -EBADF;
-        int one = 1, r;
+        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        struct sockaddr_un sa = {.sun_family = AF_UNIX};
+        int one = 1;
 
-        r = bind_unix(path, SOCK_DGRAM, 0666, &fd);
-        if (r)
-                return r;
+        if (strlen(path) >= sizeof(sa.sun_path))
+                return complain(path, -ENAMETOOLONG);
+        strcpy(sa.sun_path, path);
+        if (fd < 0 || (unlink(path) < 0 && errno != ENOENT) || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
+                        chmod(path, 0666) < 0)
+                return complain(path, -errno);
         /* Who sends is told by the kernel, so the mode does not matter. */
         if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &one, sizeof(one)) < 0)
                 return complain(path, -errno);
         *ret = TAKE_FD(fd);
         return 0;
+}
+
+static int open_bus(const char *path, int *ret)
+{
+        int r = listen_at(path, ret);
+
+        return r ? complain(path, r) : 0;
+}
+
+static int open_listen(const char *path, int *ret)
+{
+        int r = listen_prepare(path);
+
+        if (r == -EPERM)
+                log_error("%s: the directories it lies in must be root's or uid %u's, with nobody else able to write them, and no "
+                          "symlinks",
+                                path, (unsigned)geteuid());
+        return r ? complain(path, r) : open_bus(path, ret);
 }
 
 static int write_credential(const char *path, const LaunchUser *user, Bytes content)
@@ -155,8 +156,11 @@ static int make_paths(const char *run, const char *signer_dir, Place *p)
 
 static int make_sockets(const LaunchOptions *o, Place *p)
 {
-        int r = bind_unix(p->bus_path, SOCK_STREAM, 0666, &p->bus_fd);
+        int r = open_bus(p->bus_path, &p->bus_fd);
 
+        p->listen_paths = o->listen;
+        for (; !r && p->n_listen < o->n_listen; p->n_listen += !r)
+                r = open_listen(o->listen[p->n_listen], &p->listen_fds[p->n_listen]);
         if (!r)
                 r = open_notify(p->notify_path, &p->notify_fd);
         if (!r)
@@ -220,6 +224,11 @@ static void forget(int *fd, char **path)
 void place_deinit(Place *p)
 {
         forget(&p->bus_fd, &p->bus_path);
+        for (size_t i = 0; i < p->n_listen; i++) {
+                (void)unlink(p->listen_paths[i]);
+                safe_close(p->listen_fds[i]);
+        }
+        p->n_listen = 0;
         forget(&p->signer_fd, &p->signer_path);
         forget(&p->import_fd, &p->import_path);
         forget(&p->tpm_fd, &p->tpm_path);

@@ -5,6 +5,7 @@
  * Place: directories, sockets and the credential, made before anybody is started
  *
  *        RUN/bus              stream, everybody may connect: the direct socket
+ *        PATH...              the same, each --listen; in directories that nobody else can exchange (base/listen.h)
  *        RUN/signer/socket    packets, holdfastd only
  *        RUN/signer/import    packets, holdfastd only; one signer process per connection
  *        RUN/signer/tpm       packets, holdfast-tpm only; where there is a TPM
@@ -19,6 +20,9 @@
 #include "launch/options.h"
 
 typedef struct Place {
+        int listen_fds[LAUNCH_LISTEN_MAX]; /* of further direct sockets, in the order they were asked for */
+        size_t n_listen;
+        const char *const *listen_paths; /* borrowed */
         int bus_fd, signer_fd, import_fd, tpm_fd, notify_fd;
         char *bus_path, *signer_path, *import_path, *tpm_path, *notify_path;
         char *credential_dir; /* NULL without a credential */

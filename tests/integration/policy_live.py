@@ -118,7 +118,7 @@ def starts(stack):
     own = [str(a) for a in command[command.index("--") + 1:]]
     with stack.log_path.open("ab") as log:
         process = subprocess.Popen([stack.program("daemon/holdfastd"), *own, f"--state-directory={stack.dir}/state",
-                                    f"--socket={stack.dir}/state/other", f"--signer-socket={stack.dir}/none"],
+                                    f"--listen={stack.dir}/state/other", f"--signer-socket={stack.dir}/none"],
                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={"PATH": "/usr/bin:/bin"},
                                    **({"user": DAEMON, "group": DAEMON, "extra_groups": []} if ROOT else {}))
         try:

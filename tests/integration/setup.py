@@ -9,10 +9,11 @@ import os
 import pathlib
 import shutil
 import subprocess
+import tempfile
 
 import case
-from party import Party, free_port, need, ready, serving
-from stack import ALICE, BOB, MALLORY, ROOT, default_rules, need_root, wait_for
+from party import Party, free_port, listens, need, ready, serving
+from stack import ALICE, BOB, MALLORY, Stack, default_rules, need_root, wait_for
 
 NAME = "device-p256"
 
@@ -27,7 +28,9 @@ class Site:
         self.tls = stack.dir / "run/tls"
 
     def certify(self, key):
-        crt, _ = self.party.identity(key)
+        crt, csr = self.dir / f"{key}.crt", self.stack.cli("key", "csr", key, f"CN={key}", "--dns", "localhost").stdout
+        crt.write_bytes(subprocess.run(["openssl", "x509", "-req", "-days", "1", "-CA", self.party.ca, "-CAkey", self.dir / "ca.key",
+                                        "-copy_extensions", "copy"], input=csr, check=True, capture_output=True).stdout)
         self.stack.cli("cert", "set", key, "--chain", crt, "--trust", self.party.ca)
         return key
 
@@ -125,9 +128,76 @@ def test_curl_is_told_no_anchors_that_the_identity_does_not_have():
     with site() as s:
         assert "--cacert" in s.plan("curl", NAME)["lines"][-1] and s.plan("curl", NAME)["present"] is True
         assert "--cacert" in s.plan("curl", "tomorrow")["lines"][-1] and s.plan("curl", "tomorrow")["present"] is False
-        crt, _ = s.party.identity(NAME)
-        s.stack.cli("cert", "set", NAME, "--chain", crt)
+        s.stack.cli("cert", "set", NAME, "--chain", s.dir / f"{NAME}.crt")
         assert "--cacert" not in s.plan("curl", NAME)["lines"][-1]
+
+
+# A chroot
+
+
+@contextlib.contextmanager
+def haproxy_in(jail, s, port):
+    """HAProxy that binds as root and then locks itself in and becomes Alice, as Debian's does; it knows of no socket but the
+    usual one."""
+    conf, log = s.dir / "haproxy.cfg", s.dir / "haproxy.log"
+    conf.write_text(f"global\n chroot {jail}\n uid {ALICE}\n gid {ALICE}\ndefaults\n mode http\n timeout connect 20s\n"
+                    f" timeout client 20s\n timeout server 20s\nfrontend f\n bind 127.0.0.1:{port} {s.plan('haproxy', NAME)['lines'][0]}\n"
+                    " http-request return status 200 content-type text/plain string jailed\n")
+    environment = {k: v for k, v in s.stack._environment().items() if k not in ("HOLDFAST_SOCKET", "DBUS_SYSTEM_BUS_ADDRESS")}
+    with open(log, "wb") as output:
+        server = subprocess.Popen(["haproxy", "-db", "-f", conf], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                  env={**environment, "OPENSSL_CONF": str(s.party.configuration)})
+    try:
+        wait_for(lambda: listens(server, port, log), "haproxy")
+        yield conf
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def test_haproxy_signs_in_its_chroot_and_policy_sees_which_socket_it_came_by():
+    need_root()
+    need("haproxy", "curl")
+    with tempfile.TemporaryDirectory(prefix="holdfast-jail-") as directory:
+        jail = pathlib.Path(directory)
+        jail.chmod(0o755)
+        inside = jail / "run/holdfast/bus"
+        rules = f"allow user=0 op=all\nallow user={ALICE} key={NAME} op=sign socket={inside}\nallow user={BOB} key=device-* op=sign\n"
+        with site(rules=rules, launcher_args=[f"--listen={inside}"]) as s:
+            assert inside.stat().st_mode & 0o7777 == 0o666 and inside.parent.stat().st_uid == 0
+            port = free_port()
+            url = f"https://localhost:{port}/"
+            with haproxy_in(jail, s, port) as conf:
+                assert s.curl(url, uid=BOB).stdout == b"jailed"
+                asked = s.plan("haproxy", NAME, "--config", conf, "--user", str(ALICE))
+                assert asked["rule"]["state"] == "there" and f"socket={inside}" in asked["rule"]["text"], asked["rule"]
+                assert any(f["content"].endswith(f"[Socket]\nListenStream={inside}\n") for f in asked["files"])
+                assert "systemctl restart holdfastd.socket holdfastd.service" in asked["commands"]
+            outside = s.party.run("openssl", "dgst", "-sha256", "-sign", s.tls / NAME / "key.pem", s.party.ca, uid=ALICE, check=False)
+            assert outside.returncode and b"NoSuchKey" in outside.stderr, outside
+            explain = "policy", "explain", "sign", NAME, "--user", str(ALICE), "--json"
+            assert json.loads(s.stack.cli(*explain).stdout)["verdict"] == "deny"
+            assert json.loads(s.stack.cli(*explain, "--socket", inside).stdout)["verdict"] == "allow"
+            assert b"PolicyDenied" in s.stack.cli("policy", "explain", "sign", NAME, "--socket", inside, uid=ALICE, check=False).stderr
+            s.stack.reload_rules(rules.replace(f"socket={inside}", "socket=system-bus"))
+            with haproxy_in(jail, s, port):
+                assert s.curl(url, uid=BOB, check=False).returncode == 35
+        assert not inside.exists()
+
+
+def test_a_socket_where_others_could_exchange_it_is_not_made():
+    need_root()
+    with tempfile.TemporaryDirectory(prefix="holdfast-jail-") as directory:
+        os.chown(directory, ALICE, ALICE)
+        stack = Stack(bus=False, launcher_args=[f"--listen={directory}/run/bus"])
+        try:
+            stack.start()
+            raise AssertionError("it was made")
+        except RuntimeError:
+            assert "nobody else able to write" in stack.log_path.read_text()
+        finally:
+            stack.__exit__(None, None, None)
+        assert os.listdir(directory) == []
 
 
 # Who signs

@@ -305,7 +305,7 @@ def test_a_second_daemon_on_the_same_store_ends_and_says_why():
     with ready() as stack:
         done = stack.run([stack.program("daemon/holdfastd"), f"--config={stack.dir}/holdfast.conf", "--bus=none",
                           f"--state-directory={stack.state}", f"--policy-directories={stack.dir}/policy.d",
-                          f"--policy-owner={os.geteuid()}", f"--socket={stack.dir}/second"], uid=DAEMON, check=False)
+                          f"--policy-owner={os.geteuid()}", f"--listen={stack.dir}/second"], uid=DAEMON, check=False)
         assert done.returncode == 75, done
         assert b"another holdfastd works in it" in done.stderr, done
 

@@ -49,7 +49,7 @@ static void test_the_shipped_values_are_the_documented_ones(void **state)
 
         assert_string_equal(p->c.state_directory, "/var/lib/holdfast");
         assert_string_equal(p->c.signer_socket, "/run/holdfast-signer/socket");
-        assert_string_equal(p->c.socket, "");
+        assert_int_equal(p->c.n_listen, 0);
         assert_false(p->c.import);
         assert_true(p->c.system_bus);
         assert_int_equal(p->c.policy_owner, 0);
@@ -71,14 +71,15 @@ static void test_lines_comments_and_blanks_are_read(void **state)
                                                 "\n"
                                                 "   \t\n"
                                                 "state-directory=/srv/keys\n"
-                                                "  socket  =  /run/x y/bus \t\r\n"
+                                                "  listen  =  /run/x y/bus \t\r\n"
                                                 "import=yes\n"
                                                 "bus=none\n"
                                                 "policy-owner=1000\n"
                                                 "max-jobs-per-user=7")),
                         0);
         assert_string_equal(p->c.state_directory, "/srv/keys");
-        assert_string_equal(p->c.socket, "/run/x y/bus");
+        assert_int_equal(p->c.n_listen, 1);
+        assert_string_equal(p->c.listen[0], "/run/x y/bus");
         assert_true(p->c.import);
         assert_false(p->c.system_bus);
         assert_int_equal(p->c.policy_owner, 1000);
@@ -91,10 +92,30 @@ static void test_a_value_may_hold_the_equals_sign_and_be_empty(void **state)
 {
         Place *p = *state;
 
-        assert_int_equal(read_text(p, bytes_str("socket=/a=b\n")), 0);
-        assert_string_equal(p->c.socket, "/a=b");
-        assert_int_equal(read_text(p, bytes_str("socket=\n")), 0);
-        assert_string_equal(p->c.socket, "");
+        assert_int_equal(read_text(p, bytes_str("signer-socket=/a=b\n")), 0);
+        assert_string_equal(p->c.signer_socket, "/a=b");
+        assert_int_equal(read_text(p, bytes_str("signer-socket=\n")), 0);
+        assert_string_equal(p->c.signer_socket, "");
+}
+
+static void test_sockets_are_a_list_with_an_end_that_an_empty_line_begins_anew(void **state)
+{
+        Place *p = *state;
+        char line[200];
+
+        assert_int_equal(read_text(p, bytes_str("listen=/a\nlisten=\nlisten=/b\nlisten=/c\n")), 0);
+        assert_int_equal(p->c.n_listen, 2);
+        assert_string_equal(p->c.listen[0], "/b");
+        assert_string_equal(p->c.listen[1], "/c");
+        assert_int_equal(read_text(p, bytes_str("listen=bus\n")), HF_E_INVALID_ARGS);
+        for (size_t i = 2; i < CONFIG_LIST_MAX; i++)
+                assert_int_equal(read_text(p, bytes_str("listen=/x\n")), 0);
+        assert_int_equal(read_text(p, bytes_str("listen=/x\n")), HF_E_INVALID_ARGS);
+        assert_int_equal(read_text(p, bytes_str("listen=\n")), 0);
+        snprintf(line, sizeof(line), "listen=/%0*d\n", CONFIG_PATH_SIZE - 2, 0);
+        assert_int_equal(read_text(p, bytes_str(line)), 0);
+        snprintf(line, sizeof(line), "listen=/%0*d\n", CONFIG_PATH_SIZE - 1, 0);
+        assert_int_equal(read_text(p, bytes_str(line)), HF_E_INVALID_ARGS);
 }
 
 static void test_the_last_line_of_a_key_is_in_force(void **state)
@@ -314,6 +335,7 @@ int main(void)
                         T(test_the_shipped_values_are_the_documented_ones),
                         T(test_lines_comments_and_blanks_are_read),
                         T(test_a_value_may_hold_the_equals_sign_and_be_empty),
+                        T(test_sockets_are_a_list_with_an_end_that_an_empty_line_begins_anew),
                         T(test_the_last_line_of_a_key_is_in_force),
                         T(test_sizes_are_exact_or_refused),
                         T(test_numbers_below_or_above_their_range_are_refused),
