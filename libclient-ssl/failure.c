@@ -138,7 +138,8 @@ static const char *detail_of_reason(unsigned long e)
 
         if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
                 return "certificate of the peer";
-        return reason > SSL_AD_REASON_OFFSET ? SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET) : ERR_reason_error_string(e);
+        return reason > SSL_AD_REASON_OFFSET ? SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET)
+                                             : ERR_reason_error_string(e);
 }
 
 /* Whether it is the provider's, whose reasons are our results. */

@@ -28,8 +28,9 @@
  * says it.
  *
  * Threads: every function may be called from any thread, and a context may be used by many threads, as far as OpenSSL allows
- * it. fork(): parent and child each go on. The program's own OpenSSL configuration, library context and providers are neither
- * needed nor touched: the keys live in a library context of this library.
+ * it. fork(): parent and child each go on, if no other thread was inside OpenSSL at that moment. The program's own OpenSSL
+ * configuration, library context and providers are neither needed nor touched: the keys live in a library context of this
+ * library.
  */
 #include <holdfast.h>
 #include <openssl/ssl.h>

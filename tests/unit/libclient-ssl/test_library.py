@@ -3,24 +3,39 @@
 """
 libholdfast-ssl against a running Holdfast and stock openssl: both sides, every refusal, certificates that change.
 
-test_library.py TALK; talk.c is the program under test. TLS directories are made by hand, because most of these are such
+The programs under test are talk.c, threads.c, fetch.c and docs/examples/tls.c. TLS directories are made by hand, because most of these are such
 as holdfastd would not write.
 """
+import base64
 import contextlib
 import datetime
-import os
+import hashlib
+import ipaddress
 import pathlib
 import re
 import shutil
 import subprocess
-import sys
 
 import case
-from pki import DAY, Ca, TlsDirectory, pin, software_key
-from stack import ADMIN, ALICE, BOB, BUILD, ROOT, Stack, wait_for
+from certificates import NOW, Authority, Certificate, build, make_key
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from stack import ADMIN, ALICE, BOB, BUILD, ROOT, SOURCE, Stack, wait_for
+from tls_directory import TlsDirectory
 
-TALK = pathlib.Path(sys.argv.pop(1)).resolve()
-HOUR = datetime.timedelta(hours=1)
+PROGRAMS = "tests/unit/libclient-ssl"
+HOUR = 1 / 24  # in days
+
+
+def pin(key):
+    spki = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return "sha256//" + base64.b64encode(hashlib.sha256(spki).digest()).decode()
+
+
+def issue(issuer, public, cn, dns=("localhost",), ip=(), **options):
+    """A leaf for a public key."""
+    names = [x509.DNSName(n) for n in dns] + [x509.IPAddress(ipaddress.ip_address(a)) for a in ip]
+    return Certificate(build(cn, None, issuer, public=public, extra=[(x509.SubjectAlternativeName(names), False)], **options), None)
 
 
 class Deployment:
@@ -29,7 +44,7 @@ class Deployment:
     def __init__(self, stack, algorithms, **key_options):
         if b"__asan_init" in pathlib.Path(stack.program("provider/holdfast.so")).read_bytes():
             raise case.Skip("stock programs do not load a module with a sanitizer")
-        self.stack, self.ca, self.other_ca = stack, Ca("tests"), Ca("others")
+        self.stack, self.ca, self.other_ca = stack, Authority("tests"), Authority("others")
         self.dir = stack.dir / "work"
         self.dir.mkdir(mode=0o755)
         self.tls = TlsDirectory(self.dir / "tls")
@@ -38,17 +53,26 @@ class Deployment:
             key = f"device-{algorithm}"
             with stack.peer(ADMIN) as admin:
                 admin.create(key, algorithm, **key_options)
-            self.public[algorithm] = stack.cli("key", "public", key).stdout
+            self.public[algorithm] = serialization.load_pem_public_key(stack.cli("key", "public", key).stdout)
             self.reference[algorithm] = stack.cli("key", "reference", key).stdout
             self.identity(algorithm)
-        self.peer_key, self.peer_public = self.file("peer.key", software_key()[0]), None
-        self.talk = stack.dir / "bin" / TALK.relative_to(BUILD.resolve())
-        self.talk.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(TALK, self.talk)
+
+    def leaf(self, algorithm="p256", cn="device", **options):
+        return issue(self.ca, self.public[algorithm], cn, **options).pem
+
+    def program(self, name):
+        """Where Alice can run it, and it finds its libraries as in the build."""
+        at = self.stack.dir / "bin" / PROGRAMS / name
+        if not at.exists():
+            at.parent.mkdir(parents=True, exist_ok=True)
+            if not (BUILD / PROGRAMS / name).exists():
+                raise case.Skip(f"{name} is not built here")
+            shutil.copy(BUILD / PROGRAMS / name, at)
+        return at
 
     def identity(self, algorithm="p256", name=None, leaf=None, **options):
         """By default a good one, whose peers are those of the tests' CA."""
-        leaf = leaf or self.ca.issue(self.public[algorithm], f"{algorithm}-client-and-server")
+        leaf = leaf or self.leaf(algorithm, f"{algorithm}-client-and-server")
         return self.tls.set(name or algorithm, leaf, options.pop("reference", self.reference[algorithm]),
                             trust=options.pop("trust", self.ca.pem), **options)
 
@@ -58,13 +82,14 @@ class Deployment:
         path.chmod(0o644)
         return path
 
-    def environment(self, uid):
+    def environment(self):
         return {**self.stack._environment(), "HOLDFAST_TLS": str(self.tls.path), "OPENSSL_MODULES": str(self.stack.dir / "bin/provider")}
 
-    def start(self, *words, uid=ALICE):
+    def start(self, *words, uid=ALICE, program="talk", before=(), **environment):
         become = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"] if ROOT else []
-        return subprocess.Popen([*become, self.talk, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                env=self.environment(uid))
+        return subprocess.Popen([*become, *before, self.program(program), *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                stderr=None if program == "talk" else subprocess.PIPE, text=True,
+                                env={**self.environment(), **environment})
 
     @contextlib.contextmanager
     def client(self, name, role="client", *words, uid=ALICE):
@@ -98,11 +123,11 @@ class Deployment:
         assert process.returncode == 3, said
         return said.strip()
 
-    def peer(self, **options):
+    def peer(self, key=None, issuer=None, cn="peer", **options):
         """Certificate and key files of a peer without Holdfast."""
-        issuer = options.pop("issuer", self.ca)
-        private, public = options.pop("key", None) or software_key()
-        return self.file("peer.crt", issuer.issue(public, options.pop("common", "peer"), **options)), self.file("peer.key", private)
+        key = key or make_key("p256")
+        leaf = Certificate(issue(issuer or self.ca, key.public_key(), cn, **options).der, key)
+        return self.file("peer.crt", leaf.pem), self.file("peer.key", leaf.key_pem)
 
     @contextlib.contextmanager
     def stock_server(self, identity, *words, ca=None):
@@ -184,25 +209,22 @@ def test_who_may_not_sign_hears_the_daemons_sentence():
 
 def test_an_unusable_identity_is_refused_with_its_finding():
     with deployment("p256", "ed25519") as d:
-        def issue(**options):
-            return d.ca.issue(d.public["p256"], "device", **options)
-
-        private = software_key()[0]
+        private = Certificate(None, make_key("p256")).key_pem
         for finding, role, options in (
                 ("files-missing NoSuchIdentity", "client", {"key": None}),
                 ("files-missing NoSuchIdentity", "client", {"cert": None}),
                 ("files-missing NoSuchIdentity", "mutual", {"trust": None}),
                 ("malformed CertificateUnusable", "client", {"cert": b"not a certificate"}),
-                ("malformed CertificateUnusable", "client", {"cert": issue() + private}),
+                ("malformed CertificateUnusable", "client", {"cert": d.leaf() + private}),
                 ("malformed CertificateUnusable", "client", {"key": private}),
                 ("malformed CertificateUnusable", "client", {"key": d.reference["p256"].replace(b"\nM", b"\nN", 1)}),
                 ("malformed CertificateUnusable", "client", {"trust": b"no anchors"}),
                 ("malformed CertificateUnusable", "client", {"pins": ["sha256//AAAA"]}),
                 ("key-mismatch CertificateUnusable", "client", {"reference": d.reference["ed25519"]}),
-                ("expired CertificateUnusable", "client", {"leaf": issue(end=-HOUR)}),
-                ("not-yet-valid CertificateUnusable", "client", {"leaf": issue(begin=HOUR)}),
-                ("wrong-usage CertificateUnusable", "server", {"leaf": issue(usage=["client"])}),
-                ("wrong-usage CertificateUnusable", "client", {"leaf": issue(usage=["server"])}),
+                ("expired CertificateUnusable", "client", {"leaf": d.leaf(days=-HOUR)}),
+                ("not-yet-valid CertificateUnusable", "client", {"leaf": d.leaf(since=HOUR)}),
+                ("wrong-usage CertificateUnusable", "server", {"leaf": d.leaf(eku=["client"])}),
+                ("wrong-usage CertificateUnusable", "client", {"leaf": d.leaf(eku=["server"])}),
                 ("untrusted CertificateUnusable", "client", {"chain": d.other_ca.pem})):
             d.identity(name="broken", **options)
             said = d.refusal("broken", role)
@@ -228,12 +250,12 @@ def test_a_server_asks_clients_where_it_has_anchors():
 
 def test_a_server_that_is_not_the_one_meant_is_refused():
     with deployment() as d:
-        good = software_key()
-        d.identity(name="pinned", pins=["sha256//" + "A" * 43 + "=", pin(good[1])])
+        good = make_key("p256")
+        d.identity(name="pinned", pins=["sha256//" + "A" * 43 + "=", pin(good)])
         with d.client("p256") as visit, d.client("pinned") as pinned:
             for finding, options in (
-                    ("untrusted", {"issuer": d.other_ca}), ("expired", {"end": -HOUR}), ("not-yet-valid", {"begin": HOUR}),
-                    ("wrong-usage", {"usage": ["client"]}), ("host-mismatch", {"dns": ["elsewhere"]})):
+                    ("untrusted", {"issuer": d.other_ca}), ("expired", {"days": -HOUR}), ("not-yet-valid", {"since": HOUR}),
+                    ("wrong-usage", {"eku": ["client"]}), ("host-mismatch", {"dns": ["elsewhere"]})):
                 with d.stock_server(d.peer(key=good, **options)) as port:
                     for one in visit, pinned:
                         assert one(port).startswith(f"{finding} CertificateUnusable "), finding
@@ -262,11 +284,11 @@ def test_old_versions_and_a_peer_that_refuses_us_have_their_words():
 
 def test_a_client_that_is_not_trusted_is_refused():
     with deployment() as d:
-        good = software_key()
-        d.identity(name="pinned", pins=[pin(good[1])])
+        good = make_key("p256")
+        d.identity(name="pinned", pins=[pin(good)])
         with d.server("p256") as (port, line), d.server("pinned") as (pinned_port, pinned_line):
-            for finding, options in (("untrusted", {"issuer": d.other_ca}), ("expired", {"end": -HOUR}),
-                                     ("not-yet-valid", {"begin": HOUR}), ("wrong-usage", {"usage": ["server"]})):
+            for finding, options in (("untrusted", {"issuer": d.other_ca}), ("expired", {"days": -HOUR}),
+                                     ("not-yet-valid", {"since": HOUR}), ("wrong-usage", {"eku": ["server"]})):
                 for version in "-tls1_2", "-tls1_3":
                     assert "200 ok" not in d.stock_client(port, version, identity=d.peer(**options))
                     assert line().startswith(f"{finding} CertificateUnusable "), finding
@@ -278,11 +300,12 @@ def test_a_client_that_is_not_trusted_is_refused():
 def test_a_revoked_server_is_refused_by_a_context_with_a_list():
     with deployment() as d:
         crt, key = d.peer()
+        served = Certificate(x509.load_pem_x509_certificate(crt.read_bytes()).public_bytes(serialization.Encoding.DER), None)
         with d.stock_server((crt, key)) as port:
-            for finding, revoked in ("revoked CertificateUnusable", [crt.read_bytes()]), ("ok TLSv1.3 peer", []):
-                with d.client("p256", "use", d.file("list.pem", d.ca.crl(*revoked))) as visit:
+            for finding, revoked in ("revoked CertificateUnusable", [served]), ("ok TLSv1.3 peer", []):
+                with d.client("p256", "use", d.file("list.pem", d.ca.crl(*revoked).pem)) as visit:
                     assert visit(port).startswith(finding)
-            with d.client("p256", "use", d.file("list.pem", d.other_ca.crl())) as visit:
+            with d.client("p256", "use", d.file("list.pem", d.other_ca.crl().pem)) as visit:
                 assert visit(port).startswith("no-crl ")
 
 
@@ -291,21 +314,18 @@ def test_a_revoked_server_is_refused_by_a_context_with_a_list():
 
 def test_new_connections_use_the_new_certificate_and_open_ones_go_on():
     with deployment("p256", "ed25519") as d:
-        def leaf(algorithm, name):
-            return d.ca.issue(d.public[algorithm], name)
-
         with d.server("p256") as (port, line), d.client("p256") as visit:
             assert visit(port) == "ok TLSv1.3 p256-client-and-server" == line()
             ca, (crt, key) = d.file("ca.pem", d.ca.pem), d.peer()
             held = subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", ca, "-cert", crt, "-key", key,
                                      "-ign_eof"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             assert line() == "ok TLSv1.3 peer"
-            d.identity(leaf=leaf("p256", "renewed"), name="p256")
+            d.identity(leaf=d.leaf("p256", "renewed"), name="p256")
             held.stdin.write(b"GET / HTTP/1.0\r\n\r\n")
             held.stdin.flush()
             assert b"HTTP/1.0 200 ok" in held.communicate(timeout=30)[0]
             assert visit(port) == "ok TLSv1.3 renewed" == line()
-            d.identity("ed25519", name="p256", leaf=leaf("ed25519", "rekeyed"))
+            d.identity("ed25519", name="p256", leaf=d.leaf("ed25519", "rekeyed"))
             assert visit(port) == "ok TLSv1.3 rekeyed" == line()
 
 
@@ -328,7 +348,8 @@ def test_a_generation_that_cannot_be_used_ends_handshakes_until_there_is_a_bette
 
 def test_a_certificate_that_expires_meanwhile_is_not_used_any_more():
     with deployment() as d:
-        d.identity(leaf=d.ca.issue(d.public["p256"], "short", end=datetime.timedelta(seconds=3)))
+        soon = datetime.datetime.utcnow() + datetime.timedelta(seconds=3)
+        d.identity(leaf=d.leaf(days=(soon - NOW) / datetime.timedelta(days=1)))
         with d.stock_server(d.peer()) as port, d.client("p256") as visit:
             assert visit(port) == "ok TLSv1.3 peer"
             said = wait_for(lambda: (now := visit(port)) != "ok TLSv1.3 peer" and now, "the end of its validity")
@@ -349,6 +370,75 @@ def test_a_session_is_resumed_only_under_the_trust_it_was_made_under():
             d.identity(trust=d.ca.pem + d.other_ca.pem)
             said = d.stock_client(port, version, "-sess_in", session, identity=peer)
             assert "Reused, " not in said and "200 ok" in said and line().endswith("peer")
+
+
+# Threads and forks
+
+
+def run_with_switches(d, process):
+    """A generation for each of its steps, of two kinds of key; its last words."""
+    leaves = [(a, d.leaf(a, f"{a}-{n}")) for n in range(12) for a in d.public]
+    for number, line in enumerate(process.stdout):
+        if line != "step\n":
+            return line
+        algorithm, leaf = leaves[number % len(leaves)]
+        d.identity(algorithm, name="p256", leaf=leaf)
+    return ""
+
+
+def test_threads_under_thread_sanitizer_share_contexts_while_generations_switch():
+    with deployment("p256", "ed25519") as d:
+        options = f"suppressions={SOURCE}/{PROGRAMS}/tsan.supp:exitcode=66"
+        process = d.start("p256", "40", program="threads-tsan", before=["setarch", "-R"], TSAN_OPTIONS=options)
+        last = run_with_switches(d, process)
+        _, complaints = process.communicate(timeout=60)
+        assert process.returncode == 0 and "ThreadSanitizer" not in complaints, complaints
+        made, different = map(int, last.split()[1:])
+        assert made == 2 * (4 * 40 + 1) and different > 2, last
+
+
+def test_forked_children_of_threads_go_on_each_for_itself():
+    with deployment("p256", "ed25519") as d:
+        process = d.start("p256", "40", "fork", program="threads")
+        last = run_with_switches(d, process)
+        _, complaints = process.communicate(timeout=60)
+        assert process.returncode == 0 and last.startswith("done "), complaints
+
+
+# As programs have it
+
+
+def test_the_example_of_the_documentation_says_hello():
+    with deployment() as d, d.stock_server(d.peer()) as port:
+        process = d.start("localhost:" + port, program="example-tls")
+        said, complaints = process.communicate(timeout=30)
+        assert process.returncode == 1 and "There is no telemetry" in complaints and "(files-missing)" in complaints, complaints
+        d.identity(name="telemetry")
+        process = d.start("localhost:" + port, program="example-tls")
+        said, complaints = process.communicate(timeout=30)
+        assert process.returncode == 0 and "HTTP/1.0 200 ok" in said, complaints
+
+
+def test_libcurl_takes_an_identity_by_its_callback():
+    with deployment() as d:
+        def fetch(name, url, *words):
+            process = d.start(name, url, *words, program="fetch")
+            said, complaints = process.communicate(timeout=30)
+            return process.returncode, said + complaints
+
+        with d.stock_server(d.peer(ip=["127.0.0.1"])) as port:
+            for host in "localhost", "127.0.0.1":
+                assert fetch("p256", f"https://{host}:{port}/")[0] == 0
+            code, said = fetch("nobody", f"https://localhost:{port}/")
+            assert code == 58 and "There is no nobody" in said and "(files-missing)" in said, said
+        with d.stock_server(d.peer(issuer=d.other_ca)) as port:
+            for words in (), ("no-verify",):
+                code, said = fetch("p256", f"https://localhost:{port}/", *words)
+                assert code and "(untrusted)" in said, said
+        with d.stock_server(d.peer(dns=["elsewhere"])) as port:
+            for words in (), ("no-verify",):
+                code, said = fetch("p256", f"https://localhost:{port}/", *words)
+                assert code and "(host-mismatch)" in said, said
 
 
 if __name__ == "__main__":
