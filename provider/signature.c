@@ -13,6 +13,8 @@
 #include "base/cleanup.h"
 #include "provider/ask.h"
 
+#define DIGEST_NAME_SIZE 32
+
 typedef struct Signature {
         Provider *provider;
         Key *key;
@@ -22,7 +24,19 @@ typedef struct Signature {
         EVP_MD_CTX *hash;     /* asks, key made for digests */
         uint8_t *message;     /* asks, other keys */
         size_t len, allocated;
+        bool later;             /* nobody has asked for stream yet, and it is made when somebody does */
+        char digest[DIGEST_NAME_SIZE]; /* later: of that name; "": none */
 } Signature;
+
+typedef int Begin(EVP_MD_CTX *, EVP_PKEY_CTX **, const char *, OSSL_LIB_CTX *, const char *, EVP_PKEY *, const OSSL_PARAM *);
+
+static bool begin_stream(Signature *s, Begin *init, const char *digest, const OSSL_PARAM params[])
+{
+        const char *name = digest && digest[0] ? digest : NULL; /* Ed25519 has none */
+
+        s->stream = EVP_MD_CTX_new();
+        return s->stream && init(s->stream, NULL, name, s->provider->libctx, NULL, s->key->pkey, params) == 1;
+}
 
 static void clear(Signature *s)
 {
@@ -75,6 +89,8 @@ static void *signature_dup(void *ctx)
                 return NULL;
         s->key = from->key ? key_ref(from->key) : NULL;
         s->asks = from->asks;
+        s->later = from->later;
+        memcpy(s->digest, from->digest, sizeof(s->digest));
         if (!copy_stream(&s->stream, from->stream) || !copy_stream(&s->hash, from->hash))
                 return NULL;
         if (from->single && !(s->single = EVP_PKEY_CTX_dup(from->single)))
@@ -89,9 +105,14 @@ static void *signature_dup(void *ctx)
         return TAKE_PTR(s);
 }
 
-/* The parameters' home. */
-static EVP_PKEY_CTX *beneath(const Signature *s)
+/* The parameters' home. NULL: there is none, or no memory for it. */
+static EVP_PKEY_CTX *beneath(Signature *s)
 {
+        if (s->later) {
+                s->later = false;
+                if (!begin_stream(s, EVP_DigestVerifyInit_ex, s->digest, NULL))
+                        return NULL;
+        }
         return s->stream ? EVP_MD_CTX_get_pkey_ctx(s->stream) : s->single;
 }
 
@@ -118,7 +139,7 @@ static bool begin_single(Signature *s, Key *k, bool signs)
         return s->single != NULL;
 }
 
-static bool get_int(const Signature *s, const char *name, int *ret)
+static bool get_int(Signature *s, const char *name, int *ret)
 {
         OSSL_PARAM params[] = {OSSL_PARAM_construct_int(name, ret), OSSL_PARAM_construct_end()};
 
@@ -126,17 +147,21 @@ static bool get_int(const Signature *s, const char *name, int *ret)
 }
 
 /* The digest that this parameter names; NID_undef: none is set. */
-static int get_digest(const Signature *s, const char *name)
+static int get_digest(Signature *s, const char *name)
 {
-        char text[32] = "";
+        char text[DIGEST_NAME_SIZE] = "";
         OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(name, text, sizeof(text)), OSSL_PARAM_construct_end()};
-        const EVP_MD *md = EVP_PKEY_CTX_get_params(beneath(s), params) == 1 ? EVP_get_digestbyname(text) : NULL;
+        const EVP_MD *md;
 
+        if (s->later)
+                md = EVP_get_digestbyname(s->digest);
+        else
+                md = beneath(s) && EVP_PKEY_CTX_get_params(beneath(s), params) == 1 ? EVP_get_digestbyname(text) : NULL;
         return md ? EVP_MD_get_type(md) : NID_undef;
 }
 
 /* Holdfast salts PSS with as many bytes as the digest has; "as many as possible" is that, here. */
-static int settle_salt(const Signature *s)
+static int settle_salt(Signature *s)
 {
         int padding, salt;
 
@@ -201,7 +226,7 @@ static const struct {
 };
 
 /* Salt as long as the digest, and the same digest in the mask. */
-static bool pss_is_usual(const Signature *s, int digest)
+static bool pss_is_usual(Signature *s, int digest)
 {
         int salt = RSA_PSS_SALTLEN_DIGEST;
 
@@ -219,7 +244,7 @@ static unsigned find_scheme(const char *type, int how, int digest)
         return 0;
 }
 
-static unsigned rsa_scheme(const Signature *s)
+static unsigned rsa_scheme(Signature *s)
 {
         int padding = 0, digest = get_digest(s, OSSL_SIGNATURE_PARAM_DIGEST);
 
@@ -231,7 +256,7 @@ static unsigned rsa_scheme(const Signature *s)
 }
 
 /* 0: none. A digest for ECDSA is made to fit the curve's own scheme. */
-static unsigned scheme_of(const Signature *s, bool is_digest)
+static unsigned scheme_of(Signature *s, bool is_digest)
 {
         int bits = EVP_PKEY_get_bits(s->key->pkey);
 
@@ -259,7 +284,7 @@ static size_t fit_digest(unsigned scheme, const uint8_t *digest, size_t len, uin
         return want;
 }
 
-static int ask(const Signature *s, bool is_digest, const uint8_t *data, size_t len, uint8_t *sig, size_t *sig_len, size_t room)
+static int ask(Signature *s, bool is_digest, const uint8_t *data, size_t len, uint8_t *sig, size_t *sig_len, size_t room)
 {
         unsigned scheme = scheme_of(s, is_digest);
         uint8_t digest[EVP_MAX_MD_SIZE];
@@ -330,23 +355,28 @@ static int recover(void *ctx, uint8_t *out, size_t *out_len, size_t room, const 
 
 /* digest_sign, digest_verify: what comes in is the message */
 
-typedef int Begin(EVP_MD_CTX *, EVP_PKEY_CTX **, const char *, OSSL_LIB_CTX *, const char *, EVP_PKEY *, const OSSL_PARAM *);
-
-static bool begin_stream(Signature *s, Begin *init, const char *digest, const OSSL_PARAM params[])
+/* TLS signs with EC and Ed25519 keys without a word about parameters, so the context for them can wait. */
+static bool can_wait(Signature *s, const char *digest, const OSSL_PARAM params[])
 {
-        const char *name = digest && digest[0] ? digest : NULL; /* Ed25519 has none */
+        bool ec = strcmp(s->key->type, "EC") == 0;
 
-        s->stream = EVP_MD_CTX_new();
-        return s->stream && init(s->stream, NULL, name, s->provider->libctx, NULL, s->key->pkey, params) == 1;
+        if (!s->asks || s->key->digest || key_is_rsa(s->key) || (params && params[0].key))
+                return false;
+        if (ec ? !digest || !EVP_get_digestbyname(digest) : digest && digest[0])
+                return false;
+        return !digest || (size_t)snprintf(s->digest, sizeof(s->digest), "%s", digest) < sizeof(s->digest);
 }
 
 static int digest_sign_init(void *ctx, const char *digest, void *key, const OSSL_PARAM params[])
 {
         Signature *s = ctx;
 
-        if (!begin(s, key, true) ||
-                        !begin_stream(s, s->asks ? EVP_DigestVerifyInit_ex : EVP_DigestSignInit_ex, digest, params) ||
-                        !settle_salt(s))
+        if (!begin(s, key, true))
+                return 0;
+        s->later = can_wait(s, digest, params);
+        if (s->later)
+                return 1;
+        if (!begin_stream(s, s->asks ? EVP_DigestVerifyInit_ex : EVP_DigestSignInit_ex, digest, params) || !settle_salt(s))
                 return 0;
         if (!s->asks || !s->key->digest)
                 return 1;
