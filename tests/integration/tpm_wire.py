@@ -12,12 +12,13 @@ import random
 import struct
 import threading
 import time
+import tty
 
 import case
 from judge import signature_is_good
 from peer import Refused
 from stack import ADMIN, Stack, wait_for
-from swtpm import CODES, LOADED_SESSIONS, Hostile, Swtpm, TpmProxy, code_of, flipped, once, only, packet, sealed, signs
+from swtpm import CODES, HEADER, LOADED_SESSIONS, Hostile, Swtpm, TpmProxy, code_of, flipped, once, only, packet, sealed, signs
 from tpm_link import (COUNTER, CREATE, DEFINE, ECDSA, HMAC, HMAC256, INCREMENT, NAME_SIZE, OPERATE, P256, READ, REMOVE, STATE, UNSEAL,
                       USE_MAC, USE_SIGN, Gone, TpmProcess, block)
 
@@ -163,6 +164,50 @@ def test_T2_another_tpm_behind_the_same_socket_is_refused_by_name():
             assert {k["name"] for k in admin.keys()} == {"device-tpm", "device-soft"}
         proxy.tpm = first
         signs(stack, "device-tpm")
+
+
+class Node:
+    """A character device in front of a TPM, as /dev/tpm0 is: a terminal that changes no byte."""
+
+    def __init__(self, tpm):
+        self.tpm = tpm
+        self.ours, self.theirs = os.openpty()
+        tty.setraw(self.theirs)
+        os.chmod(os.ttyname(self.theirs), 0o666)
+        self.tcti = f"device:{os.ttyname(self.theirs)}"
+        self.thread = threading.Thread(target=self.serve)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        os.close(self.theirs)  # the last one: reading ends
+        self.thread.join()
+        os.close(self.ours)
+
+    def serve(self):
+        data = b""
+        with contextlib.suppress(OSError):
+            while True:
+                data += os.read(self.ours, 4096)
+                if len(data) >= HEADER.size and len(data) >= HEADER.unpack_from(data)[1]:
+                    os.write(self.ours, self.tpm.command(data))
+                    data = b""
+
+
+def test_a_device_node_is_a_road_as_good_as_a_socket():
+    """Also behind the system-call filter. What a kernel's resource manager adds (/dev/tpmrm0) nothing here has."""
+    with Swtpm() as tpm, Node(tpm) as node, TpmProcess(node) as process:
+        auth, secret = os.urandom(32), os.urandom(32)
+        key = process.create(P256, USE_SIGN, auth)
+        blob, values = process.seal(secret, mask=1 << 7)
+        for _ in range(20):
+            assert len(process.get(OPERATE, process.operation(key, auth, ECDSA, os.urandom(32))).block()) == 64
+            assert process.get(UNSEAL, process.unsealing(blob, values)).block() == secret
+        process.restart()
+        process.get(OPERATE, process.operation(key, auth, ECDSA, os.urandom(32)))
+        assert process.deaths == 1
 
 
 def room_for_another_user(tpm):
