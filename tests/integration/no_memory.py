@@ -25,8 +25,10 @@ import tempfile
 from jeepney import DBusErrorResponse
 
 import case
+from certificates import Authority, Certificate, build
+from cryptography.hazmat.primitives import serialization
 from judge import exported, lines
-from peer import Peer, Refused, plain, secret_fd
+from peer import NAME, ROOT as PATH, Peer, Refused, plain, secret_fd, variants
 from stack import ADMIN, BUILD, Stack, wait_for
 
 MESSAGE = b"no memory"
@@ -207,6 +209,59 @@ class Destroy(Operation):
             admin.destroy(self.name)
 
 
+class CertSet(Operation):
+    """What is told of a certificate is true, or is said of memory: a good one is not called bad for want of it."""
+    chain = None
+
+    def prepare(self):
+        super().prepare()
+        self.name = f"web{self.number}"
+        if not self.chain:
+            with self.stack.peer(ADMIN) as admin:
+                public = serialization.load_pem_public_key(admin.public_key("device-base"))
+            ca = Authority("no memory")
+            self.chain = Certificate(build("web", None, ca, public=public), None).pem + ca.pem
+
+    def set(self, admin):
+        admin.manager("SetCertificate", "saya{sv}", self.name, self.chain,
+                      variants({"key": "device-base", "layout": "named", "trust": self.chain}))
+
+    def remove(self, admin):
+        admin.call(f"{PATH}/identity/{self.name}", NAME + ".Identity", "RemoveCertificate", "a{sv}", {})
+
+    def act(self, admin):
+        self.set(admin)
+
+    def check(self, admin):
+        page, _ = admin.manager("ListIdentities", "a{sv}", variants({"pattern": self.name}))
+        files = self.stack.dir / "run/tls" / self.name
+        assert page or not self.acknowledged, f"{self.name} was acknowledged and is gone"
+        if page:
+            if self.acknowledged:
+                assert (files / "fullchain.pem").read_bytes() == self.chain
+            self.remove(admin)
+        assert not os.path.lexists(files)
+
+
+class CertRemove(CertSet):
+    def prepare(self):
+        super().prepare()
+        with self.stack.peer(ADMIN) as admin:
+            self.set(admin)
+
+    def act(self, admin):
+        self.remove(admin)
+
+    def check(self, admin):
+        page, _ = admin.manager("ListIdentities", "a{sv}", variants({"pattern": self.name}))
+        assert not (page and self.acknowledged), f"{self.name} was removed and is back"
+        try:
+            if page:
+                self.remove(admin)
+        except Refused as refused:  # the one before went on although its caller is gone
+            assert refused.name == "NoSuchIdentity"
+
+
 class SlotAdd(Operation):
     def act(self, admin):
         admin.manager("AddSlot", "sa{sv}", "passphrase",
@@ -330,8 +385,8 @@ class Balance:
 
 def sweep_program(stack, operation, program, length):
     allocations = stack.allocations[program]
+    count = measure(stack, operation, allocations)  # and what a library keeps of its first time is there then
     balance = Balance({"holdfastd": stack.daemon_pid, "holdfast-signer": stack.signer_pid}[program], allocations)
-    count = measure(stack, operation, allocations)
     points = points_of(count, operation.points)
     answers, died, failed = collections.Counter(), collections.Counter(), 0
     for first in points:
@@ -394,6 +449,14 @@ def test_creating_without_memory():
 
 def test_destroying_without_memory():
     sweep(Destroy)
+
+
+def test_setting_a_certificate_without_memory():
+    sweep(CertSet)
+
+
+def test_removing_a_certificate_without_memory():
+    sweep(CertRemove)
 
 
 def test_adding_a_slot_without_memory():
