@@ -144,7 +144,7 @@ static int begin_list(CaTask *t)
 
 /* ---- numbered ---- */
 
-/* A list's number is the time in seconds, or one more than the last: it goes on where a store was restored. */
+/* A list's number is the time in microseconds, or one more than the last: it goes on where a store was restored. */
 static int write_number(Change *c, AuditLine *line)
 {
         CaTask *t = c->userdata;
@@ -166,7 +166,7 @@ static int write_number(Change *c, AuditLine *line)
                 r = HF_E_CA_AT_REST;
         if (r)
                 return r;
-        t->number = now / USEC_PER_SEC > row.crl_number ? now / USEC_PER_SEC : row.crl_number + 1;
+        t->number = now > row.crl_number ? now : row.crl_number + 1;
         t->this_update = now;
         t->next_update = now + (row.kind == CA_ROOT ? CA_ROOT_CRL_LIFE : CA_CRL_LIFE);
         row.crl_number = t->number;

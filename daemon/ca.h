@@ -13,7 +13,7 @@
  *
  * and is answered after the last. Who asks again, in the same words, gets the same certificate: finished if it was not yet,
  * read from the store if it was. A revocation list has a number that the store has before it is signed. Numbers are at least the
- * time in seconds, so they do not go back with a store that was restored either.
+ * time in microseconds, so they do not go back with a store that was restored either.
  */
 #include "ca/crl.h"
 #include "daemon/change.h"

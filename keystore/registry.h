@@ -12,7 +12,7 @@
  */
 #include "store/store.h"
 
-#define AUTHORITIES_MAX 64
+#define AUTHORITIES_MAX 1024
 #define REGISTRY_CERTIFICATES_MAX 1000000
 
 typedef struct Registry Registry;

@@ -1,0 +1,492 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+Private CAs through the daemon: an administrator's day by the command, judged by openssl and GnuTLS; who may issue what; what
+repeating, killing, restarting, rekeying and restoring leave of serials and lists.
+"""
+import concurrent.futures
+import contextlib
+import csv
+import io
+import json
+import os
+import subprocess
+
+import case
+from judge import exported, lines
+from peer import NAME, ROOT as PATH, path_encode, plain, refusal, variants
+from stack import ADMIN, ALICE, BOB, MALLORY, ROOT, Stack, default_rules, need_root, wait_for
+from sweep import Operation, sweep
+
+SAMPLE = 6
+DEVICE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+
+
+def authority(peer, name, member, signature="a{sv}", *args):
+    return peer.call(f"{PATH}/ca/{path_encode(name)}", NAME + ".Authority", member, signature, *(args or ({},)))
+
+
+def make_request(path, *words):
+    """A signing request by stock openssl, whose key never was in Holdfast."""
+    subprocess.run(["openssl", "req", "-new", "-nodes", "-keyout", f"{path}.key", "-out", path, *(words or (*DEVICE, "-subj", "/CN=device"))],
+                   check=True, capture_output=True)
+    return path.read_bytes()
+
+
+def create(peer, root="root", inter="intermediate", algorithm="p256", **options):
+    peer.manager("CreateAuthority", "ssa{sv}", root, "root", variants({"set": ["O=Example", "CN=Root"], "algorithm": algorithm, **options}))
+    peer.manager("CreateAuthority", "ssa{sv}", inter, "intermediate",
+                 variants({"set": ["O=Example", "CN=Devices"], "algorithm": algorithm, "parent": root}))
+
+
+def issue(peer, request=b"", profile="device", ca="intermediate", **options):
+    return plain(authority(peer, ca, "Issue", "aysa{sv}", request, profile, variants({k.replace("_", "-"): v for k, v in options.items()})))
+
+
+def listed(peer, ca="intermediate", **options):
+    found, after = [], ""
+    while True:
+        page, after = authority(peer, ca, "List", "a{sv}", variants({"after": after, **options}))
+        found += [plain(c) for c in page]
+        if not after:
+            return found
+
+
+def show(peer, which, ca="intermediate"):
+    return plain(authority(peer, ca, "Show", "sa{sv}", which, {}))
+
+
+def revoke(peer, which, reason="keyCompromise", ca="intermediate", **options):
+    authority(peer, ca, "Revoke", "ssa{sv}", which, reason, variants(options))
+
+
+def number(peer, ca="intermediate"):
+    return plain(authority(peer, ca, "Describe"))["crl-number"]
+
+
+@contextlib.contextmanager
+def running(rules=None, made=True, **options):
+    with Stack(bus=False, rules=rules, **options) as stack:
+        stack.init()
+        with stack.peer(ADMIN) as admin:
+            if made:
+                create(admin)
+            yield stack, admin
+
+
+def published(stack, name, ca="intermediate"):
+    return stack.dir / f"run/tls/ca@{ca}" / name
+
+
+def verdict(stack, certificate, *words, ca="intermediate"):
+    """What stock openssl says, with everything that is published and nothing else."""
+    return subprocess.run(["openssl", "verify", "-x509_strict", "-crl_check_all", "-CAfile", published(stack, "ca.pem", ca), "-untrusted",
+                           published(stack, "chain.pem", ca), "-CRLfile", published(stack, "crl.pem", ca), *words, certificate],
+                          capture_output=True, text=True)
+
+
+def list_number(path):
+    text = subprocess.run(["openssl", "crl", "-in", path, "-noout", "-crlnumber"], capture_output=True, text=True, check=True).stdout
+    return int(text.split("=")[1], 16)
+
+
+# The administrator's day
+
+
+def test_root_intermediate_device_list_and_revocation_by_the_command():
+    with running(made=False) as (stack, _):
+        run, leaf, request = stack.cli, stack.dir / "leaf.pem", stack.dir / "device.csr"
+        make_request(request)
+        run("ca", "init", "root", "--set", "O=Example", "--set", "CN=Example Root")
+        run("ca", "init", "intermediate", "--set", "O=Example", "--set", "CN=Example Devices")
+        run("ca", "issue", request, "--device-id", "pump-7", "--set", "OU=shop.example", "-o", leaf)
+        assert leaf.read_text().count("BEGIN CERTIFICATE") == 2
+        assert verdict(stack, leaf, "-purpose", "sslclient").returncode == 0
+        judge = subprocess.run(["certtool", "--verify", "--load-ca-certificate", published(stack, "ca.pem"), "--load-crl",
+                                published(stack, "own.crl.pem"), "--infile", leaf], capture_output=True, text=True)
+        assert judge.returncode == 0, judge.stdout
+        assert run("ca", "status", "pump-7").stdout == b"active\n"
+        fingerprint = json.loads(run("ca", "show", "pump-7", "--json").stdout)["fingerprint"]
+        stock = subprocess.run(["openssl", "x509", "-in", leaf, "-noout", "-fingerprint", "-sha256"], capture_output=True, text=True)
+        assert stock.stdout.split("=")[1].strip().replace(":", "").lower() == fingerprint
+        assert run("ca", "status", fingerprint).returncode == 0
+        assert run("ca", "status", "nobody", check=False).returncode == 3
+        rows = list(csv.DictReader(io.StringIO(run("ca", "list", "--csv").stdout.decode(), newline="")))
+        assert [(r["name"], r["domain"], r["status"]) for r in rows] == [("pump-7", "shop.example", "active")]
+        assert [c["name"] for c in json.loads(run("ca", "list", "active", "--json").stdout)] == ["pump-7"]
+        assert b"intermediate" in run("ca", "show").stdout and b"Example" not in run("ca", "show").stdout
+        run("ca", "revoke", "pump-7", "--reason", "keyCompromise", "--text", "stolen", "--yes")
+        refused = verdict(stack, leaf)
+        assert refused.returncode and "revoked" in refused.stderr, refused
+        assert run("ca", "status", fingerprint, check=False).returncode == 10
+        assert json.loads(run("ca", "list", "revoked", "--json").stdout)[0]["text"] == "stolen"
+        assert json.loads(run("ca", "list", "active", "--json").stdout) == []
+        der = run("ca", "show", "pump-7", "--der").stdout
+        assert subprocess.run(["openssl", "x509", "-inform", "der", "-noout"], input=der).returncode == 0
+
+
+def test_chains_of_every_ca_algorithm_are_accepted_by_the_judges():
+    with running(made=False) as (stack, admin):
+        for algorithm in ("p256", "p384", "rsa3072", "rsa4096"):
+            if algorithm != "rsa3072":  # no root of the shipped profile
+                create(admin, f"root-{algorithm}", f"inter-{algorithm}", algorithm)
+                leaf = stack.dir / f"{algorithm}.pem"
+                request = make_request(stack.dir / "r.csr")
+                leaf.write_bytes(issue(admin, request, ca=f"inter-{algorithm}")["chain"])
+                assert verdict(stack, leaf, ca=f"inter-{algorithm}").returncode == 0, algorithm
+
+
+def test_three_levels_where_the_path_length_allows():
+    with running(made=False) as (stack, admin):
+        create(admin, **{"path-length": 2})
+        admin.manager("CreateAuthority", "ssa{sv}", "site", "intermediate",
+                      variants({"set": ["CN=Site"], "parent": "intermediate", "algorithm": "p256"}))
+        leaf = stack.dir / "leaf.pem"
+        leaf.write_bytes(issue(admin, make_request(stack.dir / "r.csr"), ca="site")["chain"])
+        assert leaf.read_text().count("BEGIN CERTIFICATE") == 3
+        assert verdict(stack, leaf, ca="site").returncode == 0
+        said = refusal(admin.manager, "CreateAuthority", "ssa{sv}", "below", "intermediate",
+                       variants({"set": ["CN=Below"], "parent": "site", "algorithm": "p256"}))
+        assert said.name == "RequestRefused" and "path length is 0" in said.sentence
+
+
+def test_a_key_here_gets_a_certificate_without_a_request():
+    with running() as (stack, admin):
+        admin.create("web", "p256")
+        leaf = stack.dir / "web.pem"
+        leaf.write_bytes(issue(admin, profile="server", key="web", dns=["www.example"])["chain"])
+        assert verdict(stack, leaf, "-purpose", "sslserver", "-verify_hostname", "www.example").returncode == 0
+        stock = subprocess.run(["openssl", "x509", "-in", leaf, "-noout", "-pubkey"], capture_output=True, check=True).stdout
+        assert stock.split() == admin.public_key("web").split()
+        run = stack.cli("cert", "set", "web", "--chain", leaf, "--trust", published(stack, "ca.pem"), check=False)
+        assert run.returncode == 0, run.stderr
+        assert refusal(issue, admin, key="none").name == "NoSuchKey"
+        assert refusal(issue, admin, key="root").name == "PurposeNotPermitted"
+
+
+# What is refused
+
+
+def test_requests_are_refused_by_name_and_nothing_is_recorded():
+    cases = (("-addext", "basicConstraints=critical,CA:TRUE"), "CA:TRUE"), (("-addext", "1.2.3.4=critical,ASN1:NULL"), "1.2.3.4"), \
+        (("-addext", "subjectAltName=DNS:a.example"), "dns")
+    with running() as (stack, admin):
+        before = len(listed(admin))
+        for words, word in cases:
+            said = refusal(issue, admin, make_request(stack.dir / "r.csr", *DEVICE, "-subj", "/CN=d", *words))
+            assert said.name == "RequestRefused" and word in said.sentence, said
+        weak = make_request(stack.dir / "r.csr", "-newkey", "rsa:1024", "-subj", "/CN=d")
+        assert "weak" in refusal(issue, admin, weak).sentence
+        assert refusal(issue, admin, b"hello").name == "RequestRefused"
+        assert refusal(issue, admin, b"x" * 40000).name == "MessageTooLarge"
+        good = make_request(stack.dir / "r.csr")
+        for profile in ("intermediate", "root"):
+            assert refusal(issue, admin, good, profile).name == "RequestRefused"
+        for profile in ("none", "../device", "Device"):
+            assert refusal(issue, admin, good, profile).name == "InvalidArgs"
+        broken = stack.dir / "profiles/broken.conf"
+        broken.write_text("days = 1\nkeys = p255\n")
+        assert "broken.conf:2:8" in refusal(issue, admin, good, "broken").sentence
+        broken.write_text("days = 1\nkeys = p256\nusage = digitalSignature\nsubject = CN\n")
+        assert issue(admin, good, "broken")["status"] == "active"
+        broken.chmod(0o666)
+        assert "write" in refusal(issue, admin, good, "broken", name="again").sentence
+        assert len(listed(admin)) == before + 1
+        assert refusal(revoke, admin, "nobody").name == "NoSuchCertificate"
+        assert refusal(revoke, admin, "device", "removeFromCRL").name == "NothingToDo"
+        assert refusal(revoke, admin, "device", "hunger").name == "InvalidArgs"
+
+
+def test_a_root_at_rest_signs_nothing_until_it_is_enabled():
+    with running() as (stack, admin):
+        described = plain(authority(admin, "root", "Describe"))
+        assert described["state"] == "at-rest" and plain(authority(admin, "intermediate", "Describe"))["state"] == "active"
+        second = ("CreateAuthority", "ssa{sv}", "second", "intermediate", variants({"set": ["CN=Second"]}))
+        assert refusal(admin.manager, *second).name == "CaAtRest"
+        assert refusal(revoke, admin, "intermediate", ca="root").name == "CaAtRest"
+        assert "second" not in [k["name"] for k in admin.keys()]
+        before = list_number(published(stack, "own.crl.pem", "root"))
+        authority(admin, "root", "Enable")
+        awake = plain(authority(admin, "root", "Describe"))
+        assert awake["state"] == "active" and awake["awake-until"] - awake["created"] < 2 * 3600 * 10**6
+        assert list_number(published(stack, "own.crl.pem", "root")) > before
+        assert refusal(authority, admin, "root", "Enable").name == "NothingToDo"
+        admin.manager(*second)
+        assert plain(authority(admin, "root", "Describe"))["state"] == "active"  # the hour is not over by that
+        leaf = stack.dir / "leaf.pem"
+        leaf.write_bytes(issue(admin, make_request(stack.dir / "r.csr"))["chain"])
+        assert verdict(stack, leaf).returncode == 0
+        revoke(admin, "intermediate", "cACompromise", ca="root")
+        assert "revoked" in verdict(stack, leaf).stderr  # the lists of those below have the root's
+        events = [e["event"] for e in lines(exported(admin))]
+        assert events.count("ca.enable") == 1
+
+
+def test_a_hold_can_be_lifted_and_nothing_else():
+    with running() as (stack, admin):
+        leaf = stack.dir / "leaf.pem"
+        made = issue(admin, make_request(stack.dir / "r.csr"))
+        leaf.write_bytes(made["chain"])
+        revoke(admin, made["serial"], "certificateHold")
+        assert verdict(stack, leaf).returncode
+        revoke(admin, made["serial"], "removeFromCRL")
+        assert verdict(stack, leaf).returncode == 0
+        assert show(admin, made["fingerprint"])["status"] == "active"
+        revoke(admin, made["serial"], "certificateHold")
+        revoke(admin, made["serial"], "keyCompromise")
+        for reason in ("removeFromCRL", "certificateHold", "superseded"):
+            assert refusal(revoke, admin, made["serial"], reason).name == "NothingToDo"
+        assert verdict(stack, leaf).returncode
+
+
+def test_a_ca_exists_once_and_one_that_does_not_says_what_to_do():
+    with running() as (_, admin):
+        again = refusal(admin.manager, "CreateAuthority", "ssa{sv}", "root", "root", variants({"set": ["CN=Other"]}))
+        assert again.name == "CaExists" and "holdfast ca show" in again.sentence
+        admin.create("taken", "p256")
+        assert refusal(admin.manager, "CreateAuthority", "ssa{sv}", "taken", "root", variants({"set": ["CN=X"]})).name in ("CaExists", "KeyExists")
+        none = refusal(issue, admin, b"x", ca="nowhere")
+        assert none.name == "CaNotInitialised"
+        orphan = refusal(admin.manager, "CreateAuthority", "ssa{sv}", "x", "intermediate", variants({"set": ["CN=X"], "parent": "nowhere"}))
+        assert orphan.name == "CaNotInitialised" and "holdfast ca init" in orphan.sentence
+
+
+def test_the_key_of_a_ca_does_nothing_else():
+    with running() as (_, admin):
+        for name in ("root", "intermediate"):
+            assert refusal(admin.sign, name, b"message").name == "PurposeNotPermitted"
+            assert refusal(admin.key, name, "CreateCsr", "sa{sv}", "CN=x", {}).name == "PurposeNotPermitted"
+
+
+def test_rules_say_who_issues_under_which_profile():
+    need_root()
+    rules = default_rules() + (f"allow user={ALICE} key=intermediate op=ca-issue profile=device\n"
+                               f"allow user={BOB} key=intermediate op=ca-read\n")
+    with running(rules=rules) as (stack, admin):
+        request = make_request(stack.dir / "r.csr", *DEVICE, "-subj", "/CN=d", "-addext", "subjectAltName=URI:http://d")
+        with stack.peer(ALICE) as alice, stack.peer(BOB) as bob, stack.peer(MALLORY) as mallory:
+            assert issue(alice, request)["status"] == "active"
+            assert refusal(issue, alice, request, "server").name in ("PolicyDenied", "CaNotInitialised")
+            assert refusal(listed, alice).name in ("PolicyDenied", "CaNotInitialised")
+            assert len(listed(bob)) == 1
+            assert refusal(revoke, bob, "d").name in ("PolicyDenied", "CaNotInitialised")
+            hidden, absent = refusal(listed, mallory), refusal(listed, mallory, "nowhere")
+            assert hidden.name == absent.name == "CaNotInitialised"
+            assert hidden.sentence.replace("intermediate", "X") == absent.sentence.replace("nowhere", "X")
+            assert alice.manager("ListAuthorities") == []
+            assert [plain(a)["name"] for a in bob.manager("ListAuthorities")] == ["intermediate"]
+
+
+# Repeating
+
+
+def test_the_same_words_again_get_the_same_certificate():
+    with running() as (stack, admin):
+        request = make_request(stack.dir / "r.csr")
+        first = issue(admin, request)
+        assert issue(admin, request) == first
+        other = issue(admin, request, name="other")
+        assert other["serial"] != first["serial"]
+        assert len(listed(admin)) == 2
+        revoke(admin, first["serial"])
+        assert issue(admin, request)["serial"] not in (first["serial"], other["serial"])
+
+
+def test_many_at_once_in_the_same_words_get_one_certificate():
+    with running() as (stack, admin):
+        request = make_request(stack.dir / "r.csr")
+
+        def ask(_):
+            with stack.peer(ADMIN) as peer:
+                return issue(peer, request)
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(ask, range(24)))
+        assert len({a["fingerprint"] for a in answers}) == 1
+        assert len(listed(admin)) == 1
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            serials = {c["serial"] for c in pool.map(lambda i: issue_alone(stack, request, f"n{i}"), range(40))}
+        assert len(serials) == 40 and len(listed(admin, limit=7)) == 41
+
+
+def issue_alone(stack, request, name):
+    with stack.peer(ADMIN) as peer:
+        return issue(peer, request, name=name)
+
+
+# What lasts
+
+
+def test_registry_and_lists_outlive_restart_rekey_and_a_lost_directory():
+    with running() as (stack, admin):
+        request = make_request(stack.dir / "r.csr")
+        first = issue(admin, request)
+        revoke(admin, first["serial"])
+        second = issue(admin, request)
+        leaf = stack.dir / "leaf.pem"
+        leaf.write_bytes(second["chain"])
+        before = number(admin)
+        for path in published(stack, "").iterdir():
+            path.unlink()
+        stack.kill(stack.daemon_pid())
+        stack.wait_state("ready")
+        wait_for(lambda: published(stack, "crl.pem").exists(), "the list to be published again")
+        with stack.peer(ADMIN) as again:
+            assert number(again) > before
+            assert [c["status"] for c in listed(again)] == ["revoked", "active"]
+            assert show(again, second["serial"]) == second
+            assert verdict(stack, leaf).returncode == 0
+            again.manager("Rekey", "sa{sv}", "credential", variants({"unattended": True}))
+            assert show(again, second["serial"]) == second
+            third = issue(again, make_request(stack.dir / "s.csr"))
+            leaf.write_bytes(third["chain"])
+            assert verdict(stack, leaf).returncode == 0
+
+
+def test_the_number_of_a_list_rises_through_a_restore():
+    with running() as (stack, admin):
+        made = issue(admin, make_request(stack.dir / "r.csr"))
+        with open(stack.dir / "backup", "wb") as f:
+            admin.manager("Backup", "ha{sv}", f.fileno(), {})
+        revoke(admin, made["serial"])
+        before = number(admin)
+        assert list_number(published(stack, "own.crl.pem")) == before
+        stack.stop()
+        (stack.dir / "state/store/store.db").write_bytes(os.urandom(8192))
+        stack.start()
+        stack.wait_state("refused")
+        with stack.peer(ADMIN) as again:
+            with open(stack.dir / "backup", "rb") as f:
+                again.manager("Restore", "ha{sv}", f.fileno(), {})
+            stack.wait_state("ready")
+            assert number(again) < before  # what the backup knew
+            revoke(again, made["serial"])
+            assert number(again) > before
+            assert list_number(published(stack, "own.crl.pem")) > before
+
+
+def test_every_signature_has_its_record_before_it():
+    with running() as (stack, admin):
+        key = stack.auditor_key()
+        made = [issue(admin, make_request(stack.dir / "r.csr"), name=f"n{i}") for i in range(5)]
+        revoke(admin, made[0]["serial"])
+        log = exported(admin)
+        stack.verify(log, key)
+        events = lines(log)
+        recorded = set()
+        open_signatures = 0
+        for e in events:
+            if e["event"] in ("ca.issue", "ca.init"):
+                assert e["serial"] not in recorded
+                recorded.add(e["serial"])
+                open_signatures += 1
+            elif e["event"] in ("ca.crl", "ca.revoke", "ca.enable"):
+                open_signatures += 1
+            elif e["event"] == "ca.sign":
+                open_signatures -= 1
+                assert open_signatures >= 0
+            elif e["event"] == "ca.issued":
+                assert e["serial"] in recorded
+        assert len(recorded) == 7
+
+
+# Killed at every step
+
+
+class Ca(Operation):
+    def setup(self):
+        super().setup()
+        self.issued, self.numbers = {}, []
+        with self.stack.peer(ADMIN) as admin:
+            create(admin)
+
+    def check(self, admin, state):
+        serials = [c["serial"] for c in listed(admin)]
+        assert len(serials) == len(set(serials))
+        assert not self.numbers or number(admin) >= self.numbers[-1]
+        self.numbers.append(number(admin))
+
+
+class Issue(Ca):
+    def prepare(self):
+        self.number += 1
+        self.request = make_request(self.stack.dir / f"{self.number}.csr", *DEVICE, "-subj", f"/CN=d{self.number}")
+
+    def act(self, admin):
+        self.answer = issue(admin, self.request)
+
+    def check(self, admin, state):
+        super().check(admin, state)
+        again = issue(admin, self.request)
+        assert not self.acknowledged or again == self.answer
+        assert [c["name"] for c in listed(admin)].count(f"d{self.number}") == 1
+        leaf = self.stack.dir / "leaf.pem"
+        leaf.write_bytes(again["chain"])
+        assert verdict(self.stack, leaf).returncode == 0
+
+
+class Revoke(Ca):
+    def prepare(self):
+        self.number += 1
+        self.request = make_request(self.stack.dir / f"{self.number}.csr", *DEVICE, "-subj", f"/CN=d{self.number}")
+        with self.stack.peer(ADMIN) as admin:
+            self.made = issue(admin, self.request)
+
+    def act(self, admin):
+        revoke(admin, self.made["serial"])
+
+    def check(self, admin, state):
+        super().check(admin, state)
+        status = show(admin, self.made["serial"])["status"]
+        assert status == "revoked" or not self.acknowledged
+        path = published(self.stack, "own.crl.pem")
+        assert list_number(path) <= number(admin)
+        if status == "active":
+            revoke(admin, self.made["serial"])
+        wait_for(lambda: self.is_listed(path), "the revocation to be published")
+
+    def is_listed(self, path):
+        text = subprocess.run(["openssl", "crl", "-in", path, "-noout", "-text"], capture_output=True, text=True, check=True).stdout
+        if self.made["serial"].upper() in text:
+            return True
+        with self.stack.peer(ADMIN) as admin:  # killed between the change and the file: the next list has it
+            with contextlib.suppress(Exception):
+                revoke(admin, issue(admin, self.request)["serial"])
+        return False
+
+
+class Init(Operation):
+    def prepare(self):
+        self.number += 1
+        self.name = f"root-{self.number}"
+
+    def act(self, admin):
+        admin.manager("CreateAuthority", "ssa{sv}", self.name, "root", variants({"set": [f"CN={self.name}"], "algorithm": "p256"}))
+
+    def check(self, admin, state):
+        with contextlib.suppress(Exception):
+            self.act(admin)
+        described = plain(authority(admin, self.name, "Describe"))
+        assert described["state"] == "active"
+        assert len(listed(admin, self.name)) == 1
+        keys = [k["name"] for k in admin.keys()]
+        assert keys.count(self.name) == 1
+
+
+def sample():
+    return 0 if os.environ.get("HOLDFAST_KILL") == "all" else SAMPLE
+
+
+def test_issuing_killed_at_its_calls_gives_one_certificate():
+    sweep(Issue, sample())
+
+
+def test_revoking_killed_at_its_calls_keeps_numbers_and_revocations():
+    sweep(Revoke, sample())
+
+
+def test_making_a_ca_killed_at_its_calls_is_finished_by_asking_again():
+    sweep(Init, sample())
+
+
+if __name__ == "__main__":
+    case.main()
