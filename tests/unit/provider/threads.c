@@ -139,8 +139,9 @@ int main(int argc, char **argv)
         per_thread = atoi(argv[2]);
         for (int i = 4; i < argc; i++)
                 keys[n_keys++] = load(argv[i]);
-        /* libcrypto looks algorithms up at first use, under locks that a child of a fork would never get */
-        for (size_t i = 0; i < n_keys; i++)
+        /* libcrypto looks algorithms up at first use, under locks that a child of a fork would never get; without forks it is
+         * the threads that come first */
+        for (size_t i = 0; i < n_keys && atoi(argv[3]) > 0; i++)
                 sign(keys[i], 0);
         begun = now();
         for (int i = 0; i < n_threads; i++)
