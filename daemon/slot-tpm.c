@@ -94,6 +94,7 @@ static const char *find_name(const Operation *op, const uint8_t device_key[stati
 
 int slot_append_tpm(const Operation *op, sd_bus_message *m, const SlotEntry *e)
 {
+        static const uint8_t none[sizeof(e->policy_key)];
         char hex[65];
         int r = 0;
 
@@ -101,7 +102,10 @@ int slot_append_tpm(const Operation *op, sd_bus_message *m, const SlotEntry *e)
                 r = reply_append_string(m, "pcrs", e->pcrs);
                 if (r >= 0)
                         r = reply_append_bool(m, "pin", e->pin);
-                return r >= 0 ? reply_append_bool(m, "signed-policy", e->signed_policy) : r;
+                if (r >= 0)
+                        r = reply_append_bool(m, "signed-policy", e->signed_policy);
+                hex_encode(e->policy_key, sizeof(e->policy_key), hex);
+                return r >= 0 && memcmp(e->policy_key, none, sizeof(none)) ? reply_append_string(m, "policy-key", hex) : r;
         }
         if (e->kind != SLOT_TPM2_DERIVED)
                 return 0;

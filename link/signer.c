@@ -211,6 +211,7 @@ int slot_list_encode(const SlotList *l, Buffer *b)
                 PUT(wire_put_string(b, e->pcrs));
                 PUT(wire_put_u8(b, e->pin));
                 PUT(wire_put_u8(b, e->signed_policy));
+                PUT(wire_put_raw(b, e->policy_key, sizeof(e->policy_key)));
                 PUT(wire_put_raw(b, e->device_key, sizeof(e->device_key)));
         }
         return 0;
@@ -235,6 +236,7 @@ int slot_list_decode(WireReader *r, SlotList *ret)
                 wire_get_string(r, e->pcrs, sizeof(e->pcrs));
                 e->pin = wire_get_u8(r) == 1;
                 e->signed_policy = wire_get_u8(r) == 1;
+                wire_get_raw(r, e->policy_key, sizeof(e->policy_key));
                 wire_get_raw(r, e->device_key, sizeof(e->device_key));
                 if (e->kind == _SLOT_KIND_INVALID || e->kind >= _SLOT_KIND_MAX)
                         r->failed = true;

@@ -132,6 +132,7 @@ typedef struct SlotEntry {
         char pcrs[TPM_PCRS_TEXT_SIZE]; /* tpm2: "sha256:7+11", or "" */
         bool pin;                      /* tpm2: needs one */
         bool signed_policy;            /* tpm2: opens to what a policy key approves */
+        uint8_t policy_key[32];        /* which: its fingerprint as in SignerSignature, or zeros */
         uint8_t device_key[32];        /* tpm2-derived: SHA-256 of that key's SPKI */
 } SlotEntry;
 

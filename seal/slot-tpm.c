@@ -4,6 +4,8 @@
 #include <errno.h>
 
 #include "base/error.h"
+#include "crypto/pubkey.h"
+#include "crypto/spki.h"
 
 static int put(SlotKind kind, const SlotTpm *t, Buffer *b)
 {
@@ -50,4 +52,15 @@ int slot_tpm_decode(SlotKind kind, Bytes extra, SlotTpm *ret)
                 return HF_E_STORE_DAMAGED;
         *ret = t;
         return 0;
+}
+
+int slot_tpm_policy_key(const SlotTpm *t, uint8_t ret[static 32])
+{
+        static const KeyAlgorithm algorithms[_TPM_ALGORITHM_MAX] = {
+                [TPM_P256] = KEY_P256, [TPM_RSA2048] = KEY_RSA2048, [TPM_RSA3072] = KEY_RSA3072};
+        uint8_t spki[640];
+        size_t len;
+        int r = spki_build(algorithms[t->policy.algorithm], t->policy.number, spki, sizeof(spki), &len);
+
+        return r ? HF_E_STORE_DAMAGED : pubkey_inner_fingerprint(BYTES(spki, len), ret);
 }

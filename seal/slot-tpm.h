@@ -23,3 +23,5 @@ typedef struct SlotTpm {
 int slot_tpm_encode(SlotKind kind, const SlotTpm *t, Buffer *b);
 /* Spans are borrowed. HF_E_STORE_DAMAGED: not what a slot of this kind keeps; other kinds keep nothing. */
 int slot_tpm_decode(SlotKind kind, Bytes extra, SlotTpm *ret);
+/* What systemd calls the policy key (`pkfp`): pubkey_inner_fingerprint(). HF_E_STORE_DAMAGED: there is none, or none of ours. */
+int slot_tpm_policy_key(const SlotTpm *t, uint8_t ret[static 32]);

@@ -65,6 +65,8 @@ static void list_slot(const Slot *slot, SlotEntry *ret)
         tpm_pcrs_format(&tpm.pcrs, ret->pcrs);
         ret->pin = tpm.pin;
         ret->signed_policy = tpm.policy.algorithm != _TPM_ALGORITHM_INVALID;
+        if (ret->signed_policy)
+                (void)slot_tpm_policy_key(&tpm, ret->policy_key);
         memcpy(ret->device_key, tpm.device_key, sizeof(ret->device_key));
 }
 

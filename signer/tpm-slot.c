@@ -6,9 +6,7 @@
 
 #include "base/error.h"
 #include "base/secret.h"
-#include "crypto/pubkey.h"
 #include "crypto/random.h"
-#include "crypto/spki.h"
 #include "seal/counter.h"
 
 #define COUNTER_ATTEMPTS 16
@@ -125,22 +123,11 @@ int tpm_slot_make(
         return kind == SLOT_TPM2 ? make_sealed(l, asked, pin, parent, ret) : make_derived(l, asked, parent, ret);
 }
 
-static int policy_key_fingerprint(const TpmPolicyKey *key, uint8_t ret[static 32])
-{
-        static const KeyAlgorithm algorithms[_TPM_ALGORITHM_MAX] = {
-                [TPM_P256] = KEY_P256, [TPM_RSA2048] = KEY_RSA2048, [TPM_RSA3072] = KEY_RSA3072};
-        uint8_t spki[640];
-        size_t len;
-        int r = spki_build(algorithms[key->algorithm], key->number, spki, sizeof(spki), &len);
-
-        return r ? HF_E_STORE_DAMAGED : pubkey_inner_fingerprint(BYTES(spki, len), ret);
-}
-
 /* Those made for these PCRs by this slot's policy key, whatever else the file they come from has. */
 static int choose_signatures(const SlotTpm *tpm, const TpmAttempt *attempt, TpmUnsealing *u)
 {
         uint8_t fingerprint[32];
-        int r = policy_key_fingerprint(&tpm->policy, fingerprint);
+        int r = slot_tpm_policy_key(tpm, fingerprint);
 
         for (size_t i = 0; !r && i < attempt->n_signatures && u->n_signatures < TPM_POLICY_SIGNATURES_MAX; i++) {
                 const SignerSignature *s = &attempt->signatures[i];

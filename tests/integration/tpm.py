@@ -16,7 +16,7 @@ import tempfile
 import case
 from judge import exported, lines, signature_is_good
 from peer import refusal, secret_fd, variants
-from stack import ADMIN, ALICE, Stack
+from stack import ADMIN, ALICE, Stack, wait_for
 from swtpm import LOADED_SESSIONS, SAVED_SESSIONS, TRANSIENT, Swtpm, sealed, signs
 
 MESSAGE = b"from inside"
@@ -424,6 +424,8 @@ def test_a_signed_policy_survives_an_announced_update_and_no_other():
             asked = variants({"pcr": "11", "policy-key": b""})
             assert refusal(admin.manager, "AddSlot", "sa{sv}", "tpm2", asked).name == "InvalidArgs"
         stack.cli("slot", "add", "tpm2", "--pcr", "11", "--signed-policy", key)
+        of_file = json.loads(signatures.read_text())["sha256"][-1]["pkfp"]
+        wait_for(lambda: of_file in stack.cli("slot", "list", "--json").stdout.decode(), "the slot to name its policy key")
         stack.stop()
         (stack.dir / "credential").write_bytes(b"the credential is another one from here on")
         stack.start()

@@ -127,6 +127,7 @@ static void test_a_slot_under_a_policy_key_survives_the_update_that_was_announce
         char reasons[1024];
         KeyAlgorithm a;
         Chip *c = *state;
+        SlotList list;
         SlotTpm tpm;
         TpmState s;
         uint32_t id;
@@ -144,6 +145,9 @@ static void test_a_slot_under_a_policy_key_survives_the_update_that_was_announce
         assert_int_equal(chip_slot_verb(c, SIGNER_SLOT_RESEAL, id, BYTES_NULL, NULL), HF_E_NOTHING_TO_DO);
 
         approve(vendor, &tpm.pcrs, &signatures[0], space[0]);
+        chip_slots(c, &list);
+        assert_true(list.slots[1].signed_policy);
+        assert_memory_equal(list.slots[1].policy_key, signatures[0].key_fingerprint, 32);
         chip_reboot(c);
         assert_int_equal(chip_unlock_signed(c, NULL, 0, reasons), HF_E_UNLOCK_FAILED);
         assert_int_equal(chip_unlock_signed(c, signatures, 1, reasons), 0);
