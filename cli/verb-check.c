@@ -103,17 +103,20 @@ static int run_check(Cli *cli)
         const char *seconds = cli->options.timeout ? cli->options.timeout : SECONDS_DEFAULT;
         _cleanup_identity_ CertIdentity identity = {.chain = NULL};
         Handshake handshake = {.version = ""};
+        CertUsage usage = cli->options.connect ? CERT_USAGE_CLIENT : CERT_USAGE_ANY;
         FindingList findings = {.n = 0};
         uint64_t timeout;
         int r;
 
+        if (cli->options.purpose && !cert_usage_from_string(cli->options.purpose, &usage))
+                return cli_usage(cli, "--purpose is any, client, client-only, server, client-server, code-signing or ocsp.");
         if (!cli_number(cli, "--timeout", seconds, 1, SECONDS_MAX, &timeout))
                 return EXIT_CODE_USAGE;
         r = cert_identity_load(cert_directory(), cli->args[0], &findings, &identity);
         if (r == HF_E_INVALID_NAME)
                 return cli_usage(cli, "'%s' is not the name of an identity.", cli->args[0]);
         if (r == 0)
-                r = cert_identity_check(&identity, cli->options.connect ? CERT_USAGE_CLIENT : CERT_USAGE_ANY, 0, &findings);
+                r = cert_identity_check(&identity, usage, 0, &findings);
         if (r < 0)
                 return cli_fail_file(cli, cert_directory(), r);
         if (cli->options.connect) {
@@ -125,7 +128,7 @@ static int run_check(Cli *cli)
 }
 
 const Verb verbs_check[] = {
-                {"cert", "check", "NAME", 1, 1, "connect timeout", "Look for trouble, with --connect in a real handshake",
+                {"cert", "check", "NAME", 1, 1, "connect timeout purpose", "Look for trouble, with --connect in a real handshake",
                                 run_check},
                 {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

@@ -30,7 +30,7 @@ def test_a_peer_that_fits_is_told_as_such():
             s.identity(algorithm, key=f"device-{algorithm}")
             s.expect(None, 0, algorithm)
             for version in "-tls1_2", "-tls1_3":
-                with s.openssl(version, *MUTUAL) as address:
+                with s.openssl("-num_tickets", "0", version, *MUTUAL) as address:
                     done = s.expect(None, 0, algorithm, address, says="takes it, and is who it should be (TLSv1." + version[-1])
                     report = json.loads(s.check(algorithm, address, "--json").stdout)
                     assert report["findings"] == [] and report["peer"]["version"] == "TLSv1." + version[-1], (done, report)
@@ -54,6 +54,10 @@ def test_what_is_wrong_with_our_own_files_needs_no_peer():
         s.expect("key-mismatch", 10, "other")
         s.identity("server", eku=("server",))
         s.expect("wrong-usage", 10, "server", "localhost:1")
+        s.identity("both", eku=("client", "server"))
+        s.expect(None, 0, "both", None, "--purpose", "client-server")
+        s.expect("too-broad", 10, "both", None, "--purpose", "client-only")
+        assert s.check("both", None, "--purpose", "all").returncode == 2
         s.identity("broken", files={"cert.pem": b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"})
         s.expect("malformed", 10, "broken")
         s.identity("reference", files={"key.pem": b"no reference"})
@@ -126,8 +130,11 @@ def test_a_peer_that_refuses_us_is_quoted():
     with site() as s:
         s.identity("device")
         for version in "-tls1_2", "-tls1_3":
-            with s.openssl(version, *MUTUAL, trust=stranger) as address:
-                s.expect("refused-by-peer", 1, "device", address, says="unknown CA (48)")
+            for words in (), ("-num_tickets", "0"), ("-alpn", "http/1.1"):
+                with s.openssl(version, *MUTUAL, *words, trust=stranger) as address:
+                    s.expect("refused-by-peer", 1, "device", address, says="unknown CA (48)")
+        with s.openssl("-alpn", "mqtt", *MUTUAL) as address:  # a peer that knows no HTTP
+            s.expect(None, 0, "device", address)
         with s.nginx(trust=stranger) as address:
             s.expect("refused-by-peer", 1, "device", address, says="HTTP 400 (The SSL certificate error)")
 

@@ -13,10 +13,13 @@ import pathlib
 import random
 import subprocess
 import tempfile
+import time
 
 import case
-from certificates import DAY, NOW, Authority, Certificate, build, parts, spare_key
+from certificates import DAY, NOW, Authority, Certificate, build, parts, spare_key, tlv
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from party import need
 from site_of_peers import site
 
@@ -289,7 +292,46 @@ def mutilated():
                   why=ber)
 
 
-def corpus():
+def hostile(d):
+    """Keys, dates and extensions of those who want to see something crash, or wait."""
+    root = Authority("root", days=20000, since=-400)
+    odd = "the judges leave keys to whoever uses them"
+    rsa = spare_key("rsa2048", "victim")
+    leaf = root.issue(key=rsa)
+    bits = tlv(2, b"\0" + rsa.public_key().public_numbers().n.to_bytes(256, "big"))
+    yield one_bad("RSA with an even exponent", leaf.changed(b"\x02\x03\x01\x00\x01", b"\x02\x03\x01\x00\x00", root), [], root, word="weak-key",
+                  openssl=True, gnutls=True, why=odd)
+    yield one_bad("RSA with an even modulus", leaf.changed(bits, bits[:-1] + bytes([bits[-1] ^ 1]), root), [], root, word="weak-key",
+                  openssl=True, gnutls=True, why=odd)
+    for label, e, n in ("an exponent of 65 bits", (1 << 64) + 1, (1 << 2047) + 1), ("16,384 bits", 65537, (1 << 16383) + 1):
+        public = RSAPublicNumbers(e, n).public_key()
+        yield one_bad(f"RSA with {label}", Certificate(build("device.test", None, root, public=public), None), [], root, word="weak-key",
+                      openssl=True, gnutls=True, why=odd)
+    explicit = subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-param_enc", "explicit"],
+                              capture_output=True, check=True).stdout
+    (d / "explicit.pem").write_bytes(explicit)
+    (d / "ca.key").write_bytes(root.key_pem)
+    (d / "ca.pem").write_bytes(root.pem)
+    csr = subprocess.run(["openssl", "req", "-new", "-key", d / "explicit.pem", "-subj", "/CN=device.test"], capture_output=True, check=True).stdout
+    der = subprocess.run(["openssl", "x509", "-req", "-days", "9", "-CA", d / "ca.pem", "-CAkey", d / "ca.key", "-outform", "DER"], input=csr,
+                         capture_output=True, check=True).stdout
+    yield one_bad("EC with explicit parameters", Certificate(der, None), [], root, word="weak-key")
+    point = root.issue().key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    yield one_bad("a point that is not on the curve", root.issue().changed(point, point[:-1] + bytes([point[-1] ^ 1]), root), [], root,
+                  word="weak-key", gnutls=True, why="certtool does not look at a leaf's key")
+    yield one_bad("a point at infinity", root.issue().changed(point, b"\0" * 65, root), [], root)
+    late = datetime.datetime(9999, 12, 31, 23, 59, 59)
+    yield Case("without an end (RFC 5280, 4.1.2.5)", True, root.issue(days=(late - NOW).days), [], [root])
+    yield Case("until 2107", True, root.issue(days=365 * 81), [], [root])
+    yield one_bad("from before 1970", root.issue(since=-365 * 60, days=-365 * 57), [], root, word="expired")
+    dns = [f"{i}.fleet.test" for i in range(2000)]
+    bomb = root.under("bomb", constraints=x509.NameConstraints([x509.DNSName(f"{i}.example") for i in range(2000)], None))
+    yield one_bad("2,000 names under 2,000 constraints", bomb.issue(dns=dns), [bomb], root)
+    nul = root.issue(dns=["device.test.evil"]).changed(b"device.test.evil", b"device.test\0evil", root)
+    yield Case("NUL in a name", True, nul, [], [root])
+
+
+def corpus(d):
     yield from good_cases()
     for kind in "p256", "rsa2048", "ed25519":
         root = Authority("root", kind=kind)
@@ -299,11 +341,13 @@ def corpus():
     yield from bad_strength()
     yield from strict_only()
     yield from mutilated()
+    yield from hostile(d)
 
 
 def disagreements(d, c):
     """What somebody says that is not as the table has it."""
     lay_out(d, c)
+    begun = time.monotonic()
     done = holdfast(d / "chain.pem", "--trust", d / "roots.pem", *(["--crl", d / "crls.pem"] if c.crls else []))
     if (done.returncode == 0) != c.good or (not c.good and done.returncode not in (8, 10)):
         yield f"{c.label}: holdfast gave {done.returncode}: {done.stdout.decode()} {done.stderr.decode()}"
@@ -312,6 +356,8 @@ def disagreements(d, c):
     r, word = hf_verify(certificates=(d / "chain.pem").read_bytes(), roots=(d / "roots.pem").read_bytes(), crls=(d / "crls.pem").read_bytes())
     if (r == 0) != c.good or (c.word and c.word != word and f"({c.word})".encode() not in done.stderr):
         yield f"{c.label}: hf_verify() gave {r}, {word}"
+    if time.monotonic() - begun > 5:
+        yield f"{c.label}: {time.monotonic() - begun:.1f} s"
     for name, expected, judge in (("openssl", c.openssl, judge_openssl), ("certtool", c.gnutls, judge_gnutls)):
         verdict, said = judge(d)
         if verdict != expected:
@@ -320,7 +366,7 @@ def disagreements(d, c):
 
 def test_two_judges_agree_over_the_corpus():
     with directory() as d:
-        cases = list(corpus())
+        cases = list(corpus(d))
         found = [complaint for c in cases for complaint in disagreements(d, c)]
         good = sum(c.good for c in cases)
         print(f"{len(cases)} chains, {good} good and {len(cases) - good} bad; differing by design: "
@@ -411,6 +457,13 @@ def test_what_is_no_certificate_is_refused_in_words():
             (d / "x.pem").write_bytes(content)
             done = holdfast(d / "x.pem", "--trust", d / "roots.pem")
             assert done.returncode == (10 if words else 2) and (words or b"MessageTooLarge") in done.stderr, (words, done)
+        with open(d / "large", "wb") as large:
+            large.truncate(100 << 20)
+        for words in (d / "large", "--trust", d / "roots.pem"), (d / "x.pem", "--trust", d / "large"), \
+                (d / "x.pem", "--trust", d / "roots.pem", "--crl", d / "large"):
+            (d / "x.pem").write_bytes(leaf.pem)
+            done = holdfast(*words)
+            assert done.returncode == 2 and b"MessageTooLarge" in done.stderr, done
         for content in leaf.pem.replace(b"\n", b"\r\n"), leaf.pem.rstrip(b"\n"), b"Bag Attributes\n" + leaf.pem, leaf.der:
             (d / "x.pem").write_bytes(content)
             assert holdfast(d / "x.pem", "--trust", d / "roots.pem").returncode == 0, content

@@ -4,6 +4,7 @@
 
 check-man.py HOLDFAST ERRORS-HEADER PAGE.scd...
 """
+import pathlib
 import re
 import shutil
 import subprocess
@@ -38,6 +39,11 @@ if len(listing.splitlines()) < 35:
 for code in re.findall(r"EXIT_CODE_\w+ = (\d+)", open(header).read()):
     if f"*{code}*\n" not in text:
         failures.append(f"holdfast(1) lacks the exit status {code}")
+
+here = pathlib.Path(__file__).resolve().parents[2]
+for word in re.findall(r'= \{"([a-z-]+)", FINDING_CLASS', (here / "x509/finding.c").read_text()):
+    failures += [f"{p} lacks the finding {word}" for p in pages if p.endswith(("/holdfast.1.scd", "/libholdfast-ssl.3.scd")) and
+                 word != "none" and f"*{word}*" not in open(p).read()]
 
 print("\n".join(failures) or f"{len(pages)} pages")
 sys.exit(bool(failures))
