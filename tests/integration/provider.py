@@ -196,6 +196,20 @@ def test_req_newkey_makes_a_key_and_a_request_in_one_step():
             assert "HOLDFAST KEY REFERENCE" in pem.read_text()
 
 
+def test_an_rsa_pss_key_that_openssl_made_does_tls():
+    with party("p256", rules=EVERYTHING) as (stack, p):
+        pem, csr, crt = p.dir / "pss.pem", p.dir / "pss.csr", p.dir / "pss.crt"
+        p.run("openssl", "req", "-new", "-newkey", "rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048", "-pkeyopt", "holdfast-name:own-pss", *OURS,
+              "-nodes", "-keyout", pem, "-subj", "/CN=own-pss", "-addext", "subjectAltName=DNS:localhost", "-out", csr)
+        crt.write_bytes(stock(stack, "x509", "-req", "-in", csr, "-days", "1", "-CA", p.ca, "-CAkey", p.dir / "ca.key", "-copy_extensions",
+                              "copy"))
+        assert b"Public Key Algorithm: rsassaPss" in stock(stack, "x509", "-in", crt, "-noout", "-text")
+        with Server(p, (crt, pem)) as server:
+            for version in "-tls1_2", "-tls1_3":
+                said = server.visit((crt, pem), version).stdout
+                assert b"Peer signature type: RSA-PSS" in said, said
+
+
 def test_alone_the_provider_makes_keys_under_names_of_its_own():
     with party(rules=default_rules() + f"allow user={ALICE} key=openssl-* op=all\n") as (stack, p):
         module = "-provider-path", stack.dir / "bin/provider", "-provider", "holdfast"
