@@ -114,6 +114,13 @@ static int drop_to(const LaunchUser *user)
         return 0;
 }
 
+/* What is ignored stays so in a new program, and under nohup(1) it would never hear a SIGHUP. */
+static void reset_signals(void)
+{
+        for (int i = 1; i < _NSIG; i++)
+                (void)signal(i, SIG_DFL); /* there is no other way for some */
+}
+
 static int become(const ChildSpec *spec, pid_t parent)
 {
         sigset_t none;
@@ -121,7 +128,7 @@ static int become(const ChildSpec *spec, pid_t parent)
 
         sigemptyset(&none);
         (void)sigprocmask(SIG_SETMASK, &none, NULL);
-        (void)signal(SIGPIPE, SIG_DFL); /* an ignored signal would be handed on */
+        reset_signals();
         (void)setsid(); /* a terminal's interrupt is for the launcher, which stops us in order */
         umask(0077);
         r = arrange_descriptors(spec);

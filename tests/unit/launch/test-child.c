@@ -109,7 +109,8 @@ static void test_the_environment_is_what_was_meant_and_nothing_else(void **state
 
 static void test_signals_reach_the_program_although_the_launcher_blocks_and_ignores_them(void **state)
 {
-        Script term = script("kill -TERM $$; exit 1"), broken = script("kill -PIPE $$; exit 1");
+        Script term = script("kill -TERM $$; exit 1"), broken = script("kill -PIPE $$; exit 1"),
+               hung_up = script("kill -HUP $$; exit 1");
         ChildSpec spec = spec_of(&term);
         sigset_t all, before;
 
@@ -121,6 +122,10 @@ static void test_signals_reach_the_program_although_the_launcher_blocks_and_igno
         spec = spec_of(&broken);
         assert_int_equal(run(&spec), -SIGPIPE);
         signal(SIGPIPE, SIG_DFL);
+        signal(SIGHUP, SIG_IGN); /* as nohup(1) does */
+        spec = spec_of(&hung_up);
+        assert_int_equal(run(&spec), -SIGHUP);
+        signal(SIGHUP, SIG_DFL);
         assert_int_equal(sigprocmask(SIG_SETMASK, &before, NULL), 0);
 }
 
