@@ -31,16 +31,16 @@ typedef struct HfVerification {
         const char *purpose;
         /* As of when: seconds since 1970. 0: now. */
         uint64_t time;
-        /* A detached CMS signature (RFC 5652; DER or PEM, at most 256 KiB) over what `fd` gives up to its end; the certificates are
-         * in it, and `certificates` is empty. Empty: no file is meant. */
+        /* A detached CMS signature (RFC 5652; DER or PEM, at most 256 KiB) over what `fd` gives up to its end; the
+         * certificates are in it, and `certificates` is empty. Empty: no file is meant. */
         HfSpan signature;
         int fd; /* borrowed, read to its end */
 } HfVerification;
 
 /*
- * HF_OK: the certificate is good, and with a signature so is the file. Else HF_ERROR_CERTIFICATE_UNUSABLE, and hf_ssl_finding(NULL) has
- * the word of what is wrong first ("expired", "untrusted", "altered", ...); HF_ERROR_INVALID_ARGS (another purpose, roots that
- * cannot be read); HF_ERROR_INTERNAL (memory, or the file cannot be read). From any thread.
+ * HF_OK: the certificate is good, and with a signature so is the file. HF_ERROR_CERTIFICATE_UNUSABLE: it is not, and
+ * hf_ssl_finding(NULL) has the word of what is wrong first ("expired", "untrusted", "altered", ...). HF_ERROR_INVALID_ARGS:
+ * another purpose, or roots that cannot be read. HF_ERROR_INTERNAL: memory. From any thread.
  */
 HF_EXPORT int hf_verify(const HfVerification *what);
 

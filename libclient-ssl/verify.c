@@ -42,16 +42,17 @@ int hf_verify(const HfVerification *what)
         int r;
 
         if (what->time > YEAR_9999 || (what->purpose && !cert_usage_from_string(what->purpose, &usage)))
-                return failure_set(HF_ERROR_INVALID_ARGS, "Another purpose than those of hf_verify(), or no time. Nothing was verified.");
+                return failure_set(HF_ERROR_INVALID_ARGS, "The purpose or the time is none. Nothing was verified.");
         r = cert_anchors_parse(bytes_of(what->roots), &findings, &roots);
         if (r > 0)
-                return failure_set(HF_ERROR_INVALID_ARGS, "The roots cannot be read: PEM or DER is wanted. Nothing was verified.");
+                return failure_set(HF_ERROR_INVALID_ARGS, "The roots are neither PEM nor DER. Nothing was verified.");
         if (r == 0)
                 r = read_chain(what, &findings, &chain);
         if (r >= 0 && what->crls.len > 0)
                 r = cert_crls_parse(bytes_of(what->crls), &findings, &crls);
         if (r < 0)
                 return failure_from(r);
-        return judge(&(CertCheck){.chain = chain, .anchors = roots, .crls = crls, .usage = usage, .time = what->time * USEC_PER_SEC},
+        return judge(&(CertCheck){.chain = chain, .anchors = roots, .crls = crls, .usage = usage,
+                                     .time = what->time * USEC_PER_SEC},
                         &findings);
 }

@@ -128,11 +128,13 @@ class Authority(Certificate):
     def under(self, cn, **options):
         return Authority(cn, issuer=self, **options)
 
-    def crl(self, *revoked, key=None, issuer_name=None, last=-1, following=30, number=1, digest="sha256", reason=None, at=-1):
+    def crl(self, *revoked, key=None, issuer_name=None, last=-1, following=30, number=1, digest="sha256", reason=None, at=-1, extra=()):
         signer = key or self.key
         builder = (x509.CertificateRevocationListBuilder().issuer_name(name(issuer_name or self.cn)).last_update(NOW + last * DAY)
                    .next_update(NOW + following * DAY).add_extension(x509.CRLNumber(number), False)
                    .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False))
+        for extension, critical in extra:
+            builder = builder.add_extension(extension, critical)
         for certificate in revoked:
             entry = x509.RevokedCertificateBuilder().serial_number(certificate.x509.serial_number).revocation_date(NOW + at * DAY)
             if reason:

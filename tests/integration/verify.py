@@ -234,6 +234,13 @@ def bad_revocation(root, inter, kind):
                   why=passive, word="no-crl")
     forged = inter.crl(key=spare_key(kind, "stranger"))
     yield one_bad(f"{kind} list signed by another key", leaf, [inter], root, crls=[forged, *also], gnutls=True, why=passive, word="crl-invalid")
+    yield one_bad(f"{kind} list is a delta", leaf, [inter], root, crls=[inter.crl(extra=[(x509.DeltaCRLIndicator(1), True)], number=2), *also],
+                  gnutls=True, why=passive, word="no-crl")
+    partial = x509.IssuingDistributionPoint(None, None, False, True, None, False, False)
+    yield one_bad(f"{kind} list is for CAs only", leaf, [inter], root, crls=[inter.crl(extra=[(partial, True)]), *also], gnutls=True, why=passive)
+    odd = x509.UnrecognizedExtension(ANY_EXTENSION, b"\x05\x00")
+    yield one_bad(f"{kind} unknown critical extension of a list", leaf, [inter], root, crls=[inter.crl(extra=[(odd, True)]), *also], gnutls=True,
+                  why=passive)
     mute = root.under("mute", kind=kind, ku=("key_cert_sign", "digital_signature"))
     yield one_bad(f"{kind} issuer may not sign lists", mute.issue(kind=kind), [mute], root, word="crl-invalid", gnutls=True,
                   why=passive)
