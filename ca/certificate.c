@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "ca/certificate.h"
 
-#include <openssl/asn1t.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "ca/description.h"
 #include "ca/subject.h"
 #include "ca/tbs.h"
 #include "crypto/fetched.h"
@@ -52,7 +52,7 @@ static void authority_key_freep(AUTHORITY_KEYID **a)
 
 static Bytes subject_key(const CaCertificateParams *p)
 {
-        return p->request ? ca_request_spki(p->request) : p->spki;
+        return p->spki.len ? p->spki : ca_request_spki(p->request);
 }
 
 static int check_key(const CaCertificateParams *p, CaProblem *problem, KeyAlgorithm *ret)
@@ -184,66 +184,6 @@ static int add_no_check(Extensions **list)
         return r;
 }
 
-/* DeviceDescription of docs/formats/certificate.md */
-typedef struct DeviceDescription {
-        ASN1_UTF8STRING *type, *hardware, *firmware;
-} DeviceDescription;
-
-ASN1_SEQUENCE(DeviceDescription) = {
-        ASN1_IMP_OPT(DeviceDescription, type, ASN1_UTF8STRING, 0),
-        ASN1_IMP_OPT(DeviceDescription, hardware, ASN1_UTF8STRING, 1),
-        ASN1_IMP_OPT(DeviceDescription, firmware, ASN1_UTF8STRING, 2),
-} static_ASN1_SEQUENCE_END(DeviceDescription)
-
-static int set_text(const char *text, ASN1_UTF8STRING **ret)
-{
-        if (!text || !*text)
-                return 0;
-        *ret = ASN1_UTF8STRING_new();
-        return *ret && ASN1_STRING_set(*ret, text, -1) ? 0 : -ENOMEM;
-}
-
-static int encode_device(const CaDevice *device, uint8_t **ret, int *ret_len)
-{
-        DeviceDescription *d = (DeviceDescription *)ASN1_item_new(ASN1_ITEM_rptr(DeviceDescription));
-        int r = d ? set_text(device->type, &d->type) : -ENOMEM;
-
-        if (!r)
-                r = set_text(device->hardware, &d->hardware);
-        if (!r)
-                r = set_text(device->firmware, &d->firmware);
-        if (!r)
-                *ret_len = ASN1_item_i2d((ASN1_VALUE *)d, ret, ASN1_ITEM_rptr(DeviceDescription));
-        ASN1_item_free((ASN1_VALUE *)d, ASN1_ITEM_rptr(DeviceDescription));
-        return r ? r : *ret_len > 0 ? 0 : -ENOMEM;
-}
-
-static int add_device(const CaDevice *device, Extensions **list)
-{
-        ASN1_OBJECT *oid = NULL;
-        ASN1_OCTET_STRING *value = NULL;
-        X509_EXTENSION *extension = NULL;
-        uint8_t *der = NULL;
-        int len = 0, r;
-
-        if ((!device->type || !*device->type) && (!device->hardware || !*device->hardware) &&
-                        (!device->firmware || !*device->firmware))
-                return 0;
-        r = encode_device(device, &der, &len);
-        if (!r) {
-                oid = OBJ_txt2obj(CA_DEVICE_OID, 1);
-                value = ASN1_OCTET_STRING_new();
-                if (oid && value && ASN1_OCTET_STRING_set(value, der, len))
-                        extension = X509_EXTENSION_create_by_OBJ(NULL, oid, 0, value);
-                r = extension && X509v3_add_ext(list, extension, -1) ? 0 : -ENOMEM;
-        }
-        X509_EXTENSION_free(extension);
-        ASN1_OCTET_STRING_free(value);
-        ASN1_OBJECT_free(oid);
-        OPENSSL_free(der);
-        return r;
-}
-
 static int add_extensions(const CaCertificateParams *p, KeyAlgorithm a, GENERAL_NAMES *names, bool no_subject, Extensions **list)
 {
         int r = add_constraints(p, list);
@@ -259,7 +199,7 @@ static int add_extensions(const CaCertificateParams *p, KeyAlgorithm a, GENERAL_
                 r = tbs_add_extension(list, NID_subject_alt_name, names, no_subject);
         if (!r && p->profile->no_check)
                 r = add_no_check(list);
-        return r ? r : add_device(&p->device, list);
+        return r ? r : description_add(&p->device, list);
 }
 
 /* ---- the whole ---- */

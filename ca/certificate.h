@@ -20,7 +20,7 @@
 typedef struct CaCertificateParams {
         const CaProfile *profile;
         const CaRequest *request;     /* or NULL: then spki */
-        Bytes spki;                   /* of a key that is here, so nobody has to prove that he has it */
+        Bytes spki;                   /* instead of the request's: of a key that is here, or has proven itself elsewhere */
         const char *const *set;       /* "OU=example.com": that part of the subject, "OU=": none of it; NULL-terminated */
         const char *const *names[_CA_NAME_KIND_MAX]; /* besides those of the request; NULL-terminated or NULL */
         CaDevice device;

@@ -9,6 +9,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/error.h"
+#include "ca/description.h"
 #include "crypto/pubkey.h"
 #include "crypto/rsa-check.h"
 #include "crypto/spki.h"
@@ -25,7 +26,8 @@ typedef struct Names {
 
 struct CaRequest {
         Buffer spki;
-        bool authority;
+        bool authority, ours;
+        DescriptionTexts description;
         size_t n_parts;
         struct {
                 CaPart part;
@@ -120,12 +122,12 @@ int ca_key_check(Bytes spki, CaProblem *problem, KeyAlgorithm *ret)
         return r;
 }
 
-/* The bytes of the key as they stand in the request. */
-static int take_spki(X509_REQ *req, CaProblem *problem, CaRequest *r)
+/* The bytes of the key as they stand there. */
+static int take_spki(const X509_PUBKEY *key, CaProblem *problem, CaRequest *r)
 {
         uint8_t *der = NULL;
         KeyAlgorithm a;
-        int n = i2d_X509_PUBKEY(X509_REQ_get_X509_PUBKEY(req), &der), result;
+        int n = i2d_X509_PUBKEY(key, &der), result;
 
         if (n <= 0)
                 return ca_refuse(problem, "the key is not well-formed");
@@ -313,7 +315,7 @@ static int fill(X509_REQ *req, CaProblem *problem, CaRequest *r)
         int result;
 
         /* The key first: nothing is computed with one that is not above the floor. */
-        result = take_spki(req, problem, r);
+        result = take_spki(X509_REQ_get_X509_PUBKEY(req), problem, r);
         if (!result && X509_REQ_verify(req, X509_REQ_get0_pubkey(req)) != 1)
                 result = ca_refuse(problem, "its signature does not prove that its maker has the key");
         if (!result)
@@ -342,4 +344,55 @@ int ca_request_read(Bytes text, CaProblem *problem, CaRequest **ret)
         if (!result)
                 *ret = TAKE_PTR(r);
         return result;
+}
+
+static void x509_freep(X509 **x)
+{
+        X509_free(*x);
+}
+
+static int fill_from(X509 *x, CaProblem *problem, CaRequest *r)
+{
+        int at = X509_get_ext_by_NID(x, NID_subject_alt_name, -1);
+        int result = take_spki(X509_get_X509_PUBKEY(x), problem, r);
+
+        if (!result)
+                result = take_subject(X509_get_subject_name(x), problem, r);
+        if (!result && at >= 0)
+                result = take_names(X509_get_ext(x, at), problem, r);
+        description_read(x, &r->description);
+        r->ours = true;
+        return result;
+}
+
+int ca_request_from_certificate(Bytes der, CaProblem *problem, CaRequest **ret)
+{
+        _cleanup_(ca_request_freep) CaRequest *r = NULL;
+        _cleanup_(x509_freep) X509 *x = NULL;
+        const uint8_t *p = der.data;
+        int result;
+
+        x = der.len <= CSR_MAX ? d2i_X509(NULL, &p, (long)der.len) : NULL;
+        ERR_clear_error();
+        if (!x || p != der.data + der.len)
+                return ca_refuse(problem, "this is no certificate");
+        r = calloc(1, sizeof(*r));
+        if (!r)
+                return -ENOMEM;
+        r->spki = BUFFER_INIT(SPKI_MAX);
+        result = fill_from(x, problem, r);
+        ERR_clear_error();
+        if (!result)
+                *ret = TAKE_PTR(r);
+        return result;
+}
+
+bool ca_request_is_ours(const CaRequest *r)
+{
+        return r->ours;
+}
+
+CaDevice ca_request_device(const CaRequest *r)
+{
+        return (CaDevice){.type = r->description.type, .hardware = r->description.hardware, .firmware = r->description.firmware};
 }

@@ -8,6 +8,7 @@
  * key is above the floor, and nothing critical in it is passed over.
  */
 #include "base/cleanup.h"
+#include "ca/device.h"
 #include "ca/problem.h"
 #include "ca/profile.h"
 #include "crypto/csr.h"
@@ -21,6 +22,16 @@ typedef struct CaRequest CaRequest;
 int ca_request_read(Bytes text, CaProblem *problem, CaRequest **ret);
 CaRequest *ca_request_free(CaRequest *r);
 DEFINE_CLEANUP(CaRequest, ca_request_free)
+
+/*
+ * The same out of a certificate that this CA issued (DER): its key, subject, names and device, for one that follows it. Names of
+ * devices are in it as we gave them. HF_E_REQUEST_REFUSED: it has what no profile gives.
+ */
+int ca_request_from_certificate(Bytes der, CaProblem *problem, CaRequest **ret);
+/* Was it made from a certificate of ours? */
+bool ca_request_is_ours(const CaRequest *r);
+/* What that said of the device; borrowed. */
+CaDevice ca_request_device(const CaRequest *r);
 
 /* Borrowed from the request. */
 Bytes ca_request_spki(const CaRequest *r);

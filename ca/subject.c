@@ -222,7 +222,7 @@ int subject_make_names(const CaCertificateParams *p, CaProblem *problem, CaSumma
         ca_device_label_uri(&p->device, label);
         for (CaNameKind kind = 0; !r && kind < _CA_NAME_KIND_MAX; kind++)
                 r = collect(p, kind, &lists[kind]);
-        for (size_t i = 0; !r && i < lists[CA_NAME_URI].n; i++)
+        for (size_t i = 0; !r && !(p->request && ca_request_is_ours(p->request)) && i < lists[CA_NAME_URI].n; i++)
                 r = check_uri(lists[CA_NAME_URI].items[i], id, label, problem);
         if (!r && *id)
                 r = add_name(&lists[CA_NAME_URI], id);

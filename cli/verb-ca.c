@@ -217,6 +217,23 @@ static int run_issue(Cli *cli)
         return r ? r : show_chain(cli, json_array_get(reply, 0));
 }
 
+static int run_renew(Cli *cli)
+{
+        _cleanup_buffer_ Buffer request = BUFFER_INIT(REQUEST_MAX);
+        _cleanup_json_ json_t *reply = NULL;
+        CallArgs args = {0};
+        int r = cli->n_args > 1 ? input_read(cli, cli->args[1], REQUEST_MAX, &request) : 0;
+
+        if (r)
+                return r;
+        args_string(&args, NULL, cli->args[0]);
+        args_bytes(&args, NULL, (HfSpan){request.data, request.len});
+        if (!add_number(cli, &args, "days", cli->options.days, 1, 36500))
+                return EXIT_CODE_USAGE;
+        r = call_authority(cli, NULL, "Renew", &args, &reply);
+        return r ? r : show_chain(cli, json_array_get(reply, 0));
+}
+
 /* ---- looking ---- */
 
 static char *quoted(const char *text)
@@ -238,8 +255,8 @@ static char *quoted(const char *text)
 /* RFC 4180; every text in quotes, times as they are in JSON. */
 static int print_csv(const json_t *list)
 {
-        static const char *const members[] = {"serial", "fingerprint", "name", "domain", "metadata", "profile", "status", "issued",
-                        "expires", "revoked", "superseded", "reason", "text"};
+        static const char *const members[] = {"serial", "fingerprint", "name", "domain", "metadata", "profile", "status",
+                        "issued", "expires", "revoked", "superseded", "reason", "text"};
 
         for (size_t k = 0; k < ELEMENTSOF(members); k++)
                 printf("%s%s", k ? "," : "", members[k]);
@@ -383,9 +400,12 @@ const Verb verbs_ca[] = {
                                 "ca profile key name set dns ip uri email device-id device-label device-type hardware firmware "
                                 "metadata days output",
                                 "Issue a certificate for a request, or for a key here", run_issue},
-                {"ca", "list", "[STATUS]", 0, 1, "ca csv", "List what was issued: all, active, revoked, expired, expiring", run_list},
-                {"ca", "show", "[WHICH]", 0, 1, "ca pem der output", "Show a certificate by name, serial or fingerprint; or the CAs",
-                                run_show},
+                {"ca", "renew", "WHICH [REQUEST]", 1, 2, "ca days output",
+                                "Issue what follows a certificate, for the same key or that of a request", run_renew},
+                {"ca", "list", "[STATUS]", 0, 1, "ca csv", "List what was issued: all, active, revoked, expired, expiring",
+                                run_list},
+                {"ca", "show", "[WHICH]", 0, 1, "ca pem der output",
+                                "Show a certificate by name, serial or fingerprint; or the CAs", run_show},
                 {"ca", "status", "WHICH", 1, 1, "ca", "Tell whether a certificate is active; the exit code too", run_status},
                 {"ca", "revoke", "WHICH", 1, 1, "ca reason text", "Revoke a certificate and publish the list", run_revoke},
                 {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The interface org.holdfast.Keystore1.Authority, and the Manager's methods about private CAs. */
-#include "daemon/bus-ca.h"
+/* The interface org.holdfast.Keystore1.Authority: what can be done with one private CA. */
+#include "daemon/bus.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,11 +10,8 @@
 #include "base/clock.h"
 #include "crypto/digest.h"
 #include "crypto/pubkey.h"
-#include "daemon/bus.h"
 #include "daemon/ca.h"
-#include "daemon/lost.h"
 #include "dbus/names.h"
-#include "keystore/lifecycle.h"
 
 #define LIST_USUAL 100
 #define LIST_MAX 1000
@@ -238,6 +235,159 @@ static int handle_issue(Operation *op)
         return r ? r : issue(op, BYTES(data, len), profile, &o);
 }
 
+/* ---- renewing ---- */
+
+static CertificateEntry *find_issued(const Operation *op, const char *which)
+{
+        CertificateEntry *e = registry_find(op->daemon->vault.registry, which);
+
+        return e && strcmp(e->row.authority, op->key_text) == 0 && e->row.status != STORE_CERTIFICATE_PENDING ? e : NULL;
+}
+
+static int hash_renewal(const CaTask *t, uint32_t days, Bytes request, uint8_t ret[static 32])
+{
+        _cleanup_buffer_ Buffer b = BUFFER_INIT(4 * CSR_MAX);
+        int r = wire_put_string(&b, "ca.renew");
+
+        if (!r)
+                r = wire_put_raw(&b, t->before, sizeof(t->before));
+        if (!r)
+                r = wire_put_u32(&b, days);
+        if (!r)
+                r = wire_put_block(&b, request);
+        if (!r)
+                digest_sha256(buffer_bytes(&b), ret);
+        return r;
+}
+
+/* As the one before, whose names and device it keeps: the profile may allow less by now, which is said. */
+static int prepare_renewal(CaTask *t, const CaRequest *before, const CaRequest *request, CaProblem *problem)
+{
+        _cleanup_(ca_issuer_freep) CaIssuer *issuer = NULL;
+        const AuthorityEntry *a = registry_authority(t->op->daemon->vault.registry, t->authority);
+        CaCertificateParams p = {.request = before, .device = ca_request_device(before), .now = clock_wall(), .days = t->days,
+                        .path_length = -1, .scheme = scheme_usual(t->op->key->algorithm, PURPOSE_ISSUE)};
+        CaProfile profile;
+        CaSummary summary;
+        int r;
+
+        r = ca_check_signer(a);
+        if (!r)
+                r = ca_profile_load(t->op->daemon, t->row.profile, problem, &profile);
+        if (!r)
+                r = ca_authority_issuer(a, &issuer);
+        if (r)
+                return r;
+        p.profile = &profile;
+        p.issuer = issuer;
+        p.spki = ca_request_spki(request ? request : before);
+        ca_serial_new(p.serial);
+        r = ca_certificate_prepare(&p, problem, &summary, &t->tbs);
+        if (r)
+                return r;
+        memcpy(t->row.serial, p.serial, sizeof(p.serial));
+        t->row.issued = summary.not_before;
+        t->row.expires = summary.not_after;
+        t->row.revoked = 0;
+        t->text[0] = '\0';
+        memset(t->row.fingerprint, 0, sizeof(t->row.fingerprint));
+        pubkey_fingerprint(p.spki, t->public);
+        return 0;
+}
+
+static int renew(CaTask *t, CaProblem *problem)
+{
+        _cleanup_(ca_request_freep) CaRequest *before = NULL, *request = NULL;
+        const void *data;
+        uint8_t hash[32];
+        size_t len;
+        int r;
+
+        /* The request is read anew from the call, which is there as long as the operation. */
+        if (sd_bus_message_rewind(t->op->call, true) < 0 || sd_bus_message_skip(t->op->call, "s") < 0 ||
+                        sd_bus_message_read_array(t->op->call, 'y', &data, &len) < 0)
+                return HF_E_INTERNAL;
+        r = hash_renewal(t, t->days, BYTES(data, len), hash);
+        if (!r)
+                r = ca_request_from_certificate(buffer_bytes(&t->der), problem, &before);
+        if (!r && len)
+                r = ca_request_read(BYTES(data, len), problem, &request);
+        if (!r)
+                r = prepare_renewal(t, before, request, problem);
+        memcpy(t->row.request, hash, sizeof(hash));
+        return r;
+}
+
+static void on_before_read(CaTask *t, int result)
+{
+        CaProblem problem = {};
+        int r = result ? result : renew(t, &problem);
+
+        if (!r)
+                ca_issue_begin(t);
+        else if (fail_with(t->op, r, &problem) != OPERATION_ANSWERED)
+                operation_fail(t->op, r);
+}
+
+static const OptionSpec renew_options[] = {{"days", OPTION_U32, 0}, {0}};
+
+static int begin_renewal(Operation *op, const CertificateEntry *e, Bytes request, uint32_t days)
+{
+        const Registry *registry = op->daemon->vault.registry;
+        const CertificateEntry *again;
+        uint8_t hash[32];
+        CaTask *t;
+        int r = ca_task_new(op, op->key_text, &t);
+
+        if (r)
+                return r;
+        t->reply = show;
+        t->renews = true;
+        t->days = days;
+        memcpy(t->before, e->row.serial, sizeof(t->before));
+        r = hash_renewal(t, days, request, hash);
+        if (r)
+                return r;
+        again = registry_find_request(registry, hash);
+        if (ca_is_repeated(again)) {
+                ca_issue_resume(t, again);
+                return 0;
+        }
+        if (e->row.status != STORE_CERTIFICATE_ACTIVE) {
+                operation_fail_because(op, HF_E_NOTHING_TO_DO,
+                                "This certificate is %s; only an active one, or one that has run out, is renewed. Nothing was "
+                                "issued.",
+                                certificate_status(&e->row, clock_wall()));
+                return OPERATION_ANSWERED;
+        }
+        ca_issue_read(t, e, on_before_read);
+        return 0;
+}
+
+static int handle_renew(Operation *op)
+{
+        const CertificateEntry *e;
+        const char *which;
+        uint32_t days = 0;
+        const void *data;
+        size_t len;
+        int r = read_text(op, &which);
+
+        if (!r)
+                r = sd_bus_message_read_array(op->call, 'y', &data, &len) < 0 ? HF_E_INVALID_ARGS : 0;
+        if (!r)
+                r = read_options(op, renew_options, &days);
+        if (r)
+                return r;
+        if (len > 2 * CSR_MAX)
+                return HF_E_MESSAGE_TOO_LARGE;
+        e = find_issued(op, which);
+        r = operation_authorise(op, &(Question){.operation = POLICY_OP_CA_ISSUE, .profile = e ? e->row.profile : NULL});
+        if (r)
+                return r;
+        return e ? begin_renewal(op, e, BYTES(data, len), days) : HF_E_NO_SUCH_CERTIFICATE;
+}
+
 /* ---- reading ---- */
 
 static int handle_describe(Operation *op)
@@ -251,13 +401,6 @@ static int handle_describe(Operation *op)
         if (r >= 0)
                 r = ca_append_authority(op->daemon, reply, authority_of(op));
         return send_or_unref(op, reply, r);
-}
-
-static CertificateEntry *find_issued(const Operation *op, const char *which)
-{
-        CertificateEntry *e = registry_find(op->daemon->vault.registry, which);
-
-        return e && strcmp(e->row.authority, op->key_text) == 0 && e->row.status != STORE_CERTIFICATE_PENDING ? e : NULL;
 }
 
 static int handle_show(Operation *op)
@@ -445,138 +588,11 @@ static int handle_enable(Operation *op)
         return 0;
 }
 
-/* ---- Manager ---- */
-
-typedef struct CreateOptions {
-        const char *parent, *algorithm, *protection;
-        char **set;
-        uint32_t days, path_length;
-} CreateOptions;
-
-static const OptionSpec create_options[] = {
-                {"parent", OPTION_STRING, offsetof(CreateOptions, parent)},
-                {"algorithm", OPTION_STRING, offsetof(CreateOptions, algorithm)},
-                {"protection", OPTION_STRING, offsetof(CreateOptions, protection)},
-                {"set", OPTION_STRINGS, offsetof(CreateOptions, set)},
-                {"days", OPTION_U32, offsetof(CreateOptions, days)},
-                {"path-length", OPTION_U32, offsetof(CreateOptions, path_length)},
-                {0},
-};
-
-static void create_options_deinit(CreateOptions *o)
-{
-        options_strings_free(&o->set);
-}
-
-static int fill_attributes(const Operation *op, const char *name, const CreateOptions *o, KeyAttributes *a)
-{
-        const Vault *v = &op->daemon->vault;
-
-        a->algorithm = key_algorithm_from_string(o->algorithm);
-        a->protection = key_protection_from_string(o->protection);
-        if (a->algorithm != KEY_P256 && a->algorithm != KEY_P384 && a->algorithm != KEY_RSA3072 && a->algorithm != KEY_RSA4096)
-                return HF_E_ALGORITHM_NOT_SUPPORTED;
-        if (!a->protection)
-                return HF_E_INVALID_ARGS;
-        a->purpose = PURPOSE_ISSUE;
-        a->flags = KEY_FLAG_DIGEST; /* a revocation list may be larger than any message to the signer */
-        a->version = 1;
-        a->created = lost_later(v->occasions, v->n_occasions, clock_wall());
-        uuid_generate(&a->uuid);
-        strcpy(a->name, name);
-        return 0;
-}
-
-/* The parent's side: it has to be there, awake, and the caller's to issue with. */
-static int check_parent(Operation *op, const char *name)
-{
-        const Vault *v = &op->daemon->vault;
-        const AuthorityEntry *parent = registry_authority(v->registry, name);
-        KeyEntry *key = parent ? catalogue_find_uuid(v->catalogue, &parent->row.key) : NULL;
-        int r;
-
-        if (!key)
-                return HF_E_CA_NOT_INITIALISED;
-        op->key = key_entry_ref(key);
-        r = operation_authorise(op, &(Question){.operation = POLICY_OP_CA_ISSUE, .profile = "intermediate"});
-        if (r)
-                return r;
-        return ca_check_signer(parent);
-}
-
-static int create(Operation *op, const char *name, CaKind kind, const CreateOptions *o)
-{
-        const AuthorityEntry *there = registry_authority(op->daemon->vault.registry, name);
-        const char *parent = kind == CA_ROOT ? name : o->parent;
-        CaTask *t;
-        int r;
-
-        if (there && there->row.certificate.len)
-                return HF_E_CA_EXISTS;
-        r = there ? 0 : lifecycle_check_new(op->daemon->vault.catalogue, name);
-        if (!r && kind == CA_INTERMEDIATE)
-                r = check_parent(op, parent);
-        if (!r)
-                r = ca_task_new(op, parent, &t);
-        if (r)
-                return r;
-        strcpy(t->child, name);
-        t->kind = kind;
-        r = fill_attributes(op, name, o, &t->attributes);
-        if (r)
-                return r;
-        return ca_init_begin(&(CaInit){.task = t, .set = o->set, .days = o->days,
-                        .path_length = o->path_length == UINT32_MAX ? -1 : (int)o->path_length});
-}
-
-int ca_handle_create(Operation *op)
-{
-        __attribute__((cleanup(create_options_deinit))) CreateOptions o = {
-                        .parent = "root", .algorithm = "p384", .protection = "software", .path_length = UINT32_MAX};
-        const char *name, *kind;
-        int r = read_text(op, &name);
-
-        if (!r)
-                r = read_text(op, &kind);
-        if (!r)
-                r = read_options(op, create_options, &o);
-        if (r)
-                return r;
-        if (!name_is_valid(name) || !name_is_valid(o.parent))
-                return HF_E_INVALID_NAME;
-        if ((strcmp(kind, "root") && strcmp(kind, "intermediate")) || (o.path_length != UINT32_MAX && o.path_length > 8))
-                return HF_E_INVALID_ARGS;
-        r = operation_authorise(op, &(Question){.operation = POLICY_OP_CA_INIT, .key_name = name, .algorithm = o.algorithm});
-        return r ? r : create(op, name, strcmp(kind, "root") ? CA_INTERMEDIATE : CA_ROOT, &o);
-}
-
-int ca_handle_list(Operation *op)
-{
-        const Vault *v = &op->daemon->vault;
-        sd_bus_message *reply = NULL;
-        const AuthorityEntry *a;
-        int r = read_options(op, no_options, NULL);
-
-        if (r)
-                return r;
-        r = operation_reply_new(op, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "a{sv}");
-        for (size_t i = 0; r >= 0 && (a = registry_authority_at(v->registry, i)); i++) {
-                const KeyEntry *key = catalogue_find_uuid(v->catalogue, &a->row.key);
-
-                if (key && operation_may(op, POLICY_OP_CA_READ, key))
-                        r = ca_append_authority(op->daemon, reply, a);
-        }
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return send_or_unref(op, reply, r);
-}
-
 #define A HF_IFACE_AUTHORITY
 const Method authority_methods[] = {
                 {A, "Describe", "a{sv}", "a{sv}", 0, METHOD_AUTHORITY, POLICY_OP_CA_READ, handle_describe},
                 {A, "Issue", "aysa{sv}", "a{sv}", 0, METHOD_AUTHORITY, 0, handle_issue},
+                {A, "Renew", "saya{sv}", "a{sv}", 0, METHOD_AUTHORITY, 0, handle_renew},
                 {A, "Show", "sa{sv}", "a{sv}", 0, METHOD_AUTHORITY, POLICY_OP_CA_READ, handle_show},
                 {A, "List", "a{sv}", "aa{sv}s", 0, METHOD_AUTHORITY, POLICY_OP_CA_READ, handle_list},
                 {A, "Revoke", "ssa{sv}", "", 0, METHOD_AUTHORITY, POLICY_OP_CA_REVOKE, handle_revoke},

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/name.h"
 #include "daemon/bus-backup.h"
-#include "daemon/bus-ca.h"
+#include "daemon/bus-authorities.h"
 #include "daemon/bus-identity.h"
 #include "daemon/bus-store.h"
 #include "daemon/checkpoint.h"

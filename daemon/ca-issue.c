@@ -72,12 +72,30 @@ static void on_read(Change *c, int result)
                 answer(t);
 }
 
-void ca_issue_resume(CaTask *t, const CertificateEntry *e)
+static void begin_read(CaTask *t, const CertificateEntry *e, void (*finish)(Change *c, int result))
 {
         memcpy(t->row.serial, e->row.serial, sizeof(t->row.serial));
         snprintf(t->authority, sizeof(t->authority), "%s", e->row.authority);
-        t->change = (Change){.read = read_row, .finish = on_read, .userdata = t};
+        t->change = (Change){.read = read_row, .finish = finish, .userdata = t};
         change_submit(t->op->daemon, &t->change);
+}
+
+void ca_issue_resume(CaTask *t, const CertificateEntry *e)
+{
+        begin_read(t, e, on_read);
+}
+
+static void on_read_only(Change *c, int result)
+{
+        CaTask *t = c->userdata;
+
+        t->then(t, result);
+}
+
+void ca_issue_read(CaTask *t, const CertificateEntry *e, void (*then)(CaTask *t, int result))
+{
+        t->then = then;
+        begin_read(t, e, on_read_only);
 }
 
 /* ---- the second change: the certificate ---- */
@@ -111,6 +129,28 @@ static int complete_authority(CaTask *t, const AuthorityEntry *by)
         return registry_put_authority(v->store, v->registry, &row, &t->registry);
 }
 
+/* The one before: it may be revoked by now, or superseded by somebody else's renewal, and stays as it is then. */
+static int supersede(CaTask *t, AuditLine *line)
+{
+        Vault *v = &t->op->daemon->vault;
+        const CertificateEntry *e = registry_find_serial(v->registry, t->before);
+        _cleanup_buffer_ Buffer der = BUFFER_INIT(STORE_CERTIFICATE_MAX);
+        StoreCertificateRow row;
+        int r;
+
+        if (!e || e->row.status != STORE_CERTIFICATE_ACTIVE)
+                return 0;
+        r = store_get_certificate(v->store, e->row.serial, &der);
+        if (r)
+                return r == HF_E_NOTHING_TO_DO ? HF_E_STORE_DAMAGED : r;
+        row = e->row;
+        row.certificate = buffer_bytes(&der);
+        row.status = STORE_CERTIFICATE_SUPERSEDED;
+        row.revoked = clock_wall();
+        audit_line_hex(line, "supersedes", row.serial, sizeof(row.serial));
+        return registry_put_certificate(v->store, v->registry, &row, &t->registry);
+}
+
 static int write_issued(Change *c, AuditLine *line)
 {
         CaTask *t = c->userdata;
@@ -129,6 +169,8 @@ static int write_issued(Change *c, AuditLine *line)
         fill_line(t, a, line);
         audit_line_hex(line, "fingerprint", t->row.fingerprint, sizeof(t->row.fingerprint));
         r = registry_put_certificate(v->store, v->registry, &t->row, &t->registry);
+        if (!r && t->renews)
+                r = supersede(t, line);
         return r || !t->child[0] ? r : complete_authority(t, a);
 }
 

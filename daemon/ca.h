@@ -42,6 +42,8 @@ struct CaTask {
         char name[STORE_TEXT_MAX + 1], domain[STORE_TEXT_MAX + 1], metadata[STORE_METADATA_MAX + 1];
         char text[STORE_TEXT_MAX + 1];
         uint8_t public[32];
+        bool renews;
+        uint8_t before[CA_SERIAL_SIZE]; /* what the new one supersedes */
         int (*reply)(CaTask *t, sd_bus_message *reply); /* appends the answer */
 
         /* a new authority: its key comes with the first change, its certificate with the second */
@@ -61,6 +63,8 @@ struct CaTask {
         Scheme scheme;
         uint64_t until; /* ca.enable */
         struct CaPublication *publication;
+        void (*then)(CaTask *t, int result); /* ca_issue_read() */
+        uint32_t days;                       /* of a renewal */
         int (*extra)(CaTask *t, StoreAuthorityRow *row, AuditLine *line); /* what else the change does */
 };
 
@@ -85,10 +89,12 @@ int ca_sign(CaTask *t, const char *authority, const char *what, int (*then)(Oper
 
 /* ---- ca-issue.c ---- */
 
-/* t->tbs, t->row and t->public are there. Answers. */
+/* t->tbs, t->row and t->public are there, and t->before where it renews. Answers. */
 void ca_issue_begin(CaTask *t);
 /* Was this asked for, and the answer still good? Then the same words get it again. NULL is no. */
 bool ca_is_repeated(const CertificateEntry *e);
+/* The DER of a certificate into t->der, then `then`. */
+void ca_issue_read(CaTask *t, const CertificateEntry *e, void (*then)(CaTask *t, int result));
 /* A certificate that is being issued (then it is finished) or was (then it is read), for t->reply. */
 void ca_issue_resume(CaTask *t, const CertificateEntry *e);
 

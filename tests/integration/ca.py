@@ -313,6 +313,33 @@ def issue_alone(stack, request, name):
         return issue(peer, request, name=name)
 
 
+def test_what_follows_a_certificate_keeps_its_identity_and_supersedes_it():
+    with running() as (stack, admin):
+        leaf = stack.dir / "leaf.pem"
+        device = {"device_id": "pump-7", "device_label": "Pump 7", "device_type": "pump", "firmware": "1.0", "set": ["OU=shop.example"]}
+        first = issue(admin, make_request(stack.dir / "r.csr"), metadata="site 4", **device)
+        made = plain(authority(admin, "intermediate", "Renew", "saya{sv}", "pump-7", b"", variants({"days": 700})))
+        again = plain(authority(admin, "intermediate", "Renew", "saya{sv}", first["serial"], b"", variants({"days": 700})))
+        assert again == made and made["serial"] != first["serial"]
+        assert made["name"] == "pump-7" and made["metadata"] == "site 4" and made["expires"] - first["expires"] > 300 * 86400 * 10**6
+        leaf.write_bytes(made["chain"])
+        assert verdict(stack, leaf, "-purpose", "sslclient").returncode == 0
+
+        def text(certificate):
+            said = subprocess.run(["openssl", "x509", "-inform", "der", "-noout", "-text", "-certopt",
+                                   "no_serial,no_validity,no_signame,no_sigdump"], input=certificate["certificate"], capture_output=True)
+            return said.stdout
+        assert text(made) == text(first)
+        assert [c["status"] for c in listed(admin)] == ["superseded", "active"]
+        assert show(admin, "pump-7")["serial"] == made["serial"] and show(admin, first["serial"])["superseded"]
+        third = plain(authority(admin, "intermediate", "Renew", "saya{sv}", "pump-7", make_request(stack.dir / "new.csr", *DEVICE, "-subj", "/CN=x"), {}))
+        assert text(third).split(b"Public Key")[0] == text(made).split(b"Public Key")[0] and text(third) != text(made)
+        assert refusal(authority, admin, "intermediate", "Renew", "saya{sv}", first["serial"], b"", {}).name == "NothingToDo"
+        revoke(admin, third["serial"])
+        assert refusal(authority, admin, "intermediate", "Renew", "saya{sv}", third["serial"], b"", {}).name == "NothingToDo"
+        assert refusal(authority, admin, "intermediate", "Renew", "saya{sv}", "nobody", b"", {}).name == "NoSuchCertificate"
+
+
 # What lasts
 
 

@@ -114,6 +114,36 @@ static void test_a_device_carries_its_names_and_description(void **state)
                              "3014800470756D70810572657620438205322E342E31'", CA_DEVICE_OID), 0);
 }
 
+/* What follows a certificate is made from that alone. */
+static void test_a_certificate_gives_all_that_its_successor_needs(void **state)
+{
+        _cleanup_authority_ Authority root = make_authority(NULL, KEY_P256, "root", -1);
+        CaCertificateParams with = {.path_length = -1, .set = (const char *const[]){"OU=shop.example", NULL},
+                        .device = {.id = "pump 7", .label = "Pump", .type = "pump", .firmware = "2.4.1"}};
+        _cleanup_buffer_ Buffer second = BUFFER_INIT(CA_CERTIFICATE_MAX);
+        _cleanup_(ca_request_freep) CaRequest *request = NULL;
+        CaProfile device = profile("device");
+        CaProblem problem = {};
+        Hex first;
+
+        (void)state;
+        assert_int_equal(make_request("-newkey ec -pkeyopt ec_paramgen_curve:P-256 -subj /CN=d"), 0);
+        assert_int_equal(issue_request(&root, "device", &with, &problem), 0);
+        assert_int_equal(run("openssl x509 -in leaf.pem -outform der -out leaf.der"), 0);
+        get_file("leaf.der", &first);
+        assert_int_equal(ca_request_from_certificate(BYTES(first.data, first.len), &problem, &request), 0);
+        assert_true(ca_request_is_ours(request));
+        assert_string_equal(ca_request_device(request).type, "pump");
+        assert_string_equal(ca_request_device(request).hardware, "");
+        assert_int_equal(issue(&root, NULL, &(CaCertificateParams){.profile = &device, .request = request, .path_length = -1,
+                                       .device = ca_request_device(request)}, &problem, &second), 0);
+        put_certificate("next.pem", &second);
+        assert_int_equal(run("for f in leaf next; do openssl x509 -in $f.pem -noout -text -certopt "
+                             "no_serial,no_validity,no_signame,no_sigdump >$f.txt; done; cmp leaf.txt next.txt && grep -q Pump next.txt"), 0);
+        for (size_t n = 0; n < first.len; n++)
+                assert_int_equal(ca_request_from_certificate(BYTES(first.data, n), &problem, &request), HF_E_REQUEST_REFUSED);
+}
+
 static void test_the_key_usage_of_an_ec_key_has_no_encipherment(void **state)
 {
         _cleanup_authority_ Authority root = make_authority(NULL, KEY_P256, "root", -1);
@@ -350,6 +380,7 @@ int main(void)
                 cmocka_unit_test(test_judges_accept_a_chain_of_every_ca_algorithm),
                 cmocka_unit_test(test_each_profile_serves_its_purpose_and_no_other),
                 cmocka_unit_test(test_a_device_carries_its_names_and_description),
+                cmocka_unit_test(test_a_certificate_gives_all_that_its_successor_needs),
                 cmocka_unit_test(test_the_key_usage_of_an_ec_key_has_no_encipherment),
                 cmocka_unit_test(test_parts_of_the_subject_are_set_replaced_and_removed),
                 cmocka_unit_test(test_what_a_request_asks_beyond_its_profile_is_refused_by_name),

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 
 import case
 
@@ -50,7 +51,7 @@ def test_without_a_daemon_every_verb_that_needs_one_exits_with_7():
     arguments = {"key create": ["k"], "key import": ["k", "/dev/null"], "cert set": ["k", "--chain", "/dev/null"], "cert remove": ["k"], "cert show": ["k"],
                  "random": ["1"], "slot add": ["credential"],
                  "slot change": ["1"], "slot reseal": ["1"], "key attest": ["k", "--nonce", "00"], "slot remove": ["1"], "policy explain": ["sign"],
-                 "policy grant": ["k", "r"], "ca init": ["root"], "ca issue": ["--key", "k"], "ca status": ["k"],
+                 "policy grant": ["k", "r"], "ca init": ["root"], "ca issue": ["--key", "k"], "ca status": ["k"], "ca renew": ["k"],
                  "ca revoke": ["k"], "setup": ["curl", "k"], "backup": ["/tmp/none"],
                  "restore": ["/dev/null"], "init": ["--unattended"], "rekey": ["--unattended"],
                  "recover": ["--accept-rollback"], "audit prune": ["--before", "5", "--archived", "/dev/null"]}
@@ -159,6 +160,18 @@ def test_completion_asks_the_daemon_for_keys():
     assert complete("holdfast sign d", keys="device door other") == ["device", "door"]
     assert complete("holdfast key destroy ", keys="device") == ["device"]
     assert complete("holdfast key create d", keys="device") == []
+
+
+def test_completion_knows_programs_and_the_identities_that_have_files():
+    assert "haproxy" in complete("holdfast setup ") and complete("holdfast setup ng") == ["nginx"]
+    with tempfile.TemporaryDirectory(prefix="holdfast-alone-") as directory:
+        for name in "web", "worker", ".web.1":
+            os.mkdir(os.path.join(directory, name))
+        NOWHERE["HOLDFAST_TLS"] = directory
+        try:
+            assert complete("holdfast exec ") == complete("holdfast setup nginx ") == complete("holdfast watch ") == ["web", "worker"]
+        finally:
+            del NOWHERE["HOLDFAST_TLS"]
 
 
 case.main()

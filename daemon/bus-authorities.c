@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The Manager's methods about private CAs: making one, and which there are. */
+#include "daemon/bus-authorities.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "daemon/bus.h"
+#include "daemon/ca.h"
+#include "daemon/lost.h"
+#include "keystore/lifecycle.h"
+
+static const OptionSpec no_options[] = {{0}};
+
+static int read_text(Operation *op, const char **ret)
+{
+        return sd_bus_message_read_basic(op->call, 's', ret) < 0 ? HF_E_INVALID_ARGS : 0;
+}
+
+typedef struct CreateOptions {
+        const char *parent, *algorithm, *protection;
+        char **set;
+        uint32_t days, path_length;
+} CreateOptions;
+
+static const OptionSpec create_options[] = {
+                {"parent", OPTION_STRING, offsetof(CreateOptions, parent)},
+                {"algorithm", OPTION_STRING, offsetof(CreateOptions, algorithm)},
+                {"protection", OPTION_STRING, offsetof(CreateOptions, protection)},
+                {"set", OPTION_STRINGS, offsetof(CreateOptions, set)},
+                {"days", OPTION_U32, offsetof(CreateOptions, days)},
+                {"path-length", OPTION_U32, offsetof(CreateOptions, path_length)},
+                {0},
+};
+
+static void create_options_deinit(CreateOptions *o)
+{
+        options_strings_free(&o->set);
+}
+
+static int fill_attributes(const Operation *op, const char *name, const CreateOptions *o, KeyAttributes *a)
+{
+        const Vault *v = &op->daemon->vault;
+
+        a->algorithm = key_algorithm_from_string(o->algorithm);
+        a->protection = key_protection_from_string(o->protection);
+        if (a->algorithm != KEY_P256 && a->algorithm != KEY_P384 && a->algorithm != KEY_RSA3072 && a->algorithm != KEY_RSA4096)
+                return HF_E_ALGORITHM_NOT_SUPPORTED;
+        if (!a->protection)
+                return HF_E_INVALID_ARGS;
+        a->purpose = PURPOSE_ISSUE;
+        a->flags = KEY_FLAG_DIGEST; /* a revocation list may be larger than any message to the signer */
+        a->version = 1;
+        a->created = lost_later(v->occasions, v->n_occasions, clock_wall());
+        uuid_generate(&a->uuid);
+        strcpy(a->name, name);
+        return 0;
+}
+
+/* The parent's side: it has to be there, awake, and the caller's to issue with. */
+static int check_parent(Operation *op, const char *name)
+{
+        const Vault *v = &op->daemon->vault;
+        const AuthorityEntry *parent = registry_authority(v->registry, name);
+        KeyEntry *key = parent ? catalogue_find_uuid(v->catalogue, &parent->row.key) : NULL;
+        int r;
+
+        if (!key)
+                return HF_E_CA_NOT_INITIALISED;
+        op->key = key_entry_ref(key);
+        r = operation_authorise(op, &(Question){.operation = POLICY_OP_CA_ISSUE, .profile = "intermediate"});
+        if (r)
+                return r;
+        return ca_check_signer(parent);
+}
+
+static int create(Operation *op, const char *name, CaKind kind, const CreateOptions *o)
+{
+        const AuthorityEntry *there = registry_authority(op->daemon->vault.registry, name);
+        const char *parent = kind == CA_ROOT ? name : o->parent;
+        CaTask *t;
+        int r;
+
+        if (there && there->row.certificate.len)
+                return HF_E_CA_EXISTS;
+        r = there ? 0 : lifecycle_check_new(op->daemon->vault.catalogue, name);
+        if (!r && kind == CA_INTERMEDIATE)
+                r = check_parent(op, parent);
+        if (!r)
+                r = ca_task_new(op, parent, &t);
+        if (r)
+                return r;
+        strcpy(t->child, name);
+        t->kind = kind;
+        r = fill_attributes(op, name, o, &t->attributes);
+        if (r)
+                return r;
+        return ca_init_begin(&(CaInit){.task = t, .set = o->set, .days = o->days,
+                        .path_length = o->path_length == UINT32_MAX ? -1 : (int)o->path_length});
+}
+
+int ca_handle_create(Operation *op)
+{
+        __attribute__((cleanup(create_options_deinit))) CreateOptions o = {
+                        .parent = "root", .algorithm = "p384", .protection = "software", .path_length = UINT32_MAX};
+        const char *name, *kind;
+        int r = read_text(op, &name);
+
+        if (!r)
+                r = read_text(op, &kind);
+        if (!r)
+                r = read_options(op, create_options, &o);
+        if (r)
+                return r;
+        if (!name_is_valid(name) || !name_is_valid(o.parent))
+                return HF_E_INVALID_NAME;
+        if ((strcmp(kind, "root") && strcmp(kind, "intermediate")) || (o.path_length != UINT32_MAX && o.path_length > 8))
+                return HF_E_INVALID_ARGS;
+        r = operation_authorise(op, &(Question){.operation = POLICY_OP_CA_INIT, .key_name = name, .algorithm = o.algorithm});
+        return r ? r : create(op, name, strcmp(kind, "root") ? CA_INTERMEDIATE : CA_ROOT, &o);
+}
+
+int ca_handle_list(Operation *op)
+{
+        const Vault *v = &op->daemon->vault;
+        sd_bus_message *reply = NULL;
+        const AuthorityEntry *a;
+        int r = read_options(op, no_options, NULL);
+
+        if (r)
+                return r;
+        r = operation_reply_new(op, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "a{sv}");
+        for (size_t i = 0; r >= 0 && (a = registry_authority_at(v->registry, i)); i++) {
+                const KeyEntry *key = catalogue_find_uuid(v->catalogue, &a->row.key);
+
+                if (key && operation_may(op, POLICY_OP_CA_READ, key))
+                        r = ca_append_authority(op->daemon, reply, a);
+        }
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return send_or_unref(op, reply, r);
+}
