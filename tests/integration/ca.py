@@ -10,12 +10,13 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 
 import case
 from judge import exported, lines
 from peer import NAME, ROOT as PATH, path_encode, plain, refusal, variants
-from stack import ADMIN, ALICE, BOB, MALLORY, ROOT, Stack, default_rules, need_root, wait_for
+from stack import ADMIN, ALICE, BOB, MALLORY, SOURCE, Stack, default_rules, need_root, wait_for
 from sweep import Operation, sweep
 
 SAMPLE = 6
@@ -123,6 +124,23 @@ def test_root_intermediate_device_list_and_revocation_by_the_command():
         assert json.loads(run("ca", "list", "active", "--json").stdout) == []
         der = run("ca", "show", "pump-7", "--der").stdout
         assert subprocess.run(["openssl", "x509", "-inform", "der", "-noout"], input=der).returncode == 0
+
+
+def test_each_line_of_the_guide_works():
+    guide = (SOURCE / "docs/ca.md").read_text()
+    commands = [c for block in re.findall(r"```sh\n(.*?)```", guide, re.S) for c in block.splitlines()]
+    assert len(commands) > 20
+    with running(made=False) as (stack, _):
+        home = stack.dir / "home"
+        home.mkdir()
+        environment = {"PATH": f"{stack.dir}/bin/cli:{os.environ['PATH']}", "HOLDFAST_SOCKET": stack.socket, "HOME": str(home)}
+        for command in commands:
+            here = command.replace("/run/holdfast/tls", str(stack.dir / "run/tls"))
+            done = subprocess.run(["sh", "-c", here], cwd=home, env=environment, capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0, (command, done)
+        valid = subprocess.run(["sh", "-c", "holdfast verify pump-7.pem --trust $D/ca.pem --crl $D/crl.pem"], cwd=home, capture_output=True,
+                               env={**environment, "D": str(published(stack, ""))}, text=True)
+        assert valid.returncode == 10 and "[FAIL]" in valid.stdout, valid
 
 
 def test_chains_of_every_ca_algorithm_are_accepted_by_the_judges():
