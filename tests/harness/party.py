@@ -48,10 +48,10 @@ class Party:
         return self.stack.run(self.command(*words, uid=uid), **options)
 
     @contextlib.contextmanager
-    def running(self, *words, log):
+    def running(self, *words, log, uid=ALICE):
         """A server; ended with its block."""
         with open(log, "wb") as output:
-            server = subprocess.Popen(self.command(*words), stdin=subprocess.PIPE, stdout=output, stderr=output,
+            server = subprocess.Popen(self.command(*words, uid=uid), stdin=subprocess.PIPE, stdout=output, stderr=output,
                                       env=self.stack._environment())
         try:
             yield server
@@ -188,9 +188,9 @@ def curl(p, url, identity, *words, **options):
 
 
 @contextlib.contextmanager
-def serving(p, name, port, *words):
+def serving(p, name, port, *words, uid=ALICE):
     """A server of its own that listens at port."""
     log = p.dir / f"{name}.log"
-    with p.running(*words, log=log) as server:
+    with p.running(*words, log=log, uid=uid) as server:
         wait_for(lambda: listens(server, port, log), name)
         yield log

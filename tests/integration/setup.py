@@ -7,13 +7,14 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
 
 import case
 from party import Party, free_port, listens, need, ready, serving
-from stack import ALICE, BOB, MALLORY, Stack, default_rules, need_root, wait_for
+from stack import ALICE, BOB, Stack, default_rules, need_root, wait_for
 
 NAME = "device-p256"
 
@@ -65,18 +66,27 @@ def indented(lines):
 # The programs
 
 
+@contextlib.contextmanager
+def nginx(s, uid=ALICE):
+    """With the printed lines; gives its address and its error log."""
+    place = s.dir / "nginx"
+    place.mkdir()
+    os.chown(place, uid, uid)
+    port, conf, errors = free_port(), s.dir / "nginx.conf", place / "error.log"
+    lines = s.plan("nginx", NAME)["lines"]
+    assert len(lines) == 2
+    conf.write_text(f"daemon off; env HOLDFAST_SOCKET; pid {place}/pid; error_log {errors} info;\nevents {{}}\nhttp {{ access_log off;"
+                    + "".join(f" {t}_temp_path {place}/{t};" for t in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+                    + f"\nserver {{ listen 127.0.0.1:{port} ssl; ssl_client_certificate {s.party.ca}; ssl_verify_client on;\n"
+                    + indented(lines) + ' location / { return 200 "$ssl_client_s_dn"; } } }\n')
+    with serving(s.party, "nginx", port, "nginx", "-e", errors, "-c", conf, uid=uid):
+        yield f"https://localhost:{port}/", errors
+
+
 def test_nginx_and_curl_do_mutual_tls_with_the_printed_lines():
     need("nginx", "curl")
-    with site() as s:
-        port, conf = free_port(), s.dir / "nginx.conf"
-        lines = s.plan("nginx", NAME)["lines"]
-        assert len(lines) == 2
-        conf.write_text(f"daemon off; env HOLDFAST_SOCKET; pid {s.dir}/pid; error_log {s.dir}/error.log;\nevents {{}}\nhttp {{ access_log off;"
-                        + "".join(f" {t}_temp_path {s.dir}/{t};" for t in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-                        + f"\nserver {{ listen 127.0.0.1:{port} ssl; ssl_client_certificate {s.party.ca}; ssl_verify_client on;\n"
-                        + indented(lines) + ' location / { return 200 "$ssl_client_s_dn"; } } }\n')
-        with serving(s.party, "nginx", port, "nginx", "-e", s.dir / "error.log", "-c", conf):
-            assert s.curl(f"https://localhost:{port}/").stdout == b"CN=device-p256"
+    with site() as s, nginx(s) as (url, _):
+        assert s.curl(url).stdout == b"CN=device-p256"
 
 
 def test_apache_serves_with_the_printed_lines():
@@ -227,17 +237,17 @@ def test_the_missing_rule_is_shown_and_written_and_then_the_first_try_works():
     need_root()
     need("curl", "nginx")
     with site() as s:
-        key = s.tls / NAME / "key.pem"
+        assert s.plan("nginx", NAME, "--user", str(ALICE))["rule"]["state"] == "there"
         rule = s.plan("nginx", NAME, "--user", str(BOB))["rule"]
         assert rule["state"] == "missing" and rule["text"] == f"allow user={BOB} key={NAME} op=sign", rule
-        assert s.plan("nginx", NAME, "--user", str(ALICE))["rule"]["state"] == "there"
-        sign = "openssl", "dgst", "-sha256", "-sign", key, s.party.ca
-        assert s.party.run(*sign, uid=MALLORY, check=False).returncode
-        assert not s.units.exists()
-        plan = s.plan("nginx", NAME, "--user", str(MALLORY), "--write")
-        assert plan["rule"]["state"] == "written" and pathlib.Path(plan["rule"]["path"]).read_text() == plan["rule"]["text"] + "\n"
-        s.party.run(*sign, uid=MALLORY)
-        again = s.plan("nginx", NAME, "--user", str(MALLORY), "--write")
+        with nginx(s, uid=BOB) as (url, errors):
+            assert s.curl(url, check=False).returncode == 35
+            named = rf"PolicyDenied.*uid {BOB}.*{NAME}|PolicyDenied.*{NAME}.*uid {BOB}"
+            wait_for(lambda: re.search(named, errors.read_text()), "nginx to say who may not sign with what")
+            plan = s.plan("nginx", NAME, "--user", str(BOB), "--write")
+            assert plan["rule"]["state"] == "written" and pathlib.Path(plan["rule"]["path"]).read_text() == rule["text"] + "\n"
+            assert s.curl(url).stdout == b"CN=device-p256"
+        again = s.plan("nginx", NAME, "--user", str(BOB), "--write")
         assert again["rule"]["state"] == "there" and {f["state"] for f in again["files"]} == {"same"}, again
 
 
