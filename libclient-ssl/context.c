@@ -114,7 +114,7 @@ static int role_of(const char *name, unsigned flags, Role *ret)
         return identity_get(name, ret->server ? CERT_USAGE_SERVER : CERT_USAGE_CLIENT, &ret->identity);
 }
 
-int hf_ssl_ctx_use(SSL_CTX *ctx, const char *name, unsigned flags)
+static int use(SSL_CTX *ctx, const char *name, unsigned flags, bool *ret_anchors)
 {
         _cleanup_free_ Role *role = calloc(1, sizeof(*role));
         _cleanup_(snapshot_unrefp) Snapshot *s = NULL;
@@ -128,23 +128,32 @@ int hf_ssl_ctx_use(SSL_CTX *ctx, const char *name, unsigned flags)
                 r = role_snapshot(role, NULL, &s);
         if (r)
                 return r;
-        role->anchors = s->files.anchors != NULL;
+        *ret_anchors = role->anchors = s->files.anchors != NULL;
         r = equip(ctx, role, s);
         if (r == 0)
                 role = NULL; /* the context's now */
         return r;
 }
 
+int hf_ssl_ctx_use(SSL_CTX *ctx, const char *name, unsigned flags)
+{
+        bool anchors;
+
+        return use(ctx, name, flags, &anchors);
+}
+
+/* The system's anchors are many and take their time; they are read only where they are needed. A server lets nobody in for them. */
 SSL_CTX *hf_ssl_ctx_new(const char *name, unsigned flags)
 {
         SSL_CTX *ctx = SSL_CTX_new(TLS_method());
-        bool client = (flags & ROLE_MASK) == HF_TLS_CLIENT; /* nobody lets in whom the system's CAs vouch for */
+        bool anchors = false;
 
         if (!ctx) {
                 failure_from(-ENOMEM);
                 return NULL;
         }
-        if (hf_ssl_ctx_use(ctx, name, flags) != 0 || (client && SSL_CTX_set_default_verify_paths(ctx) != 1)) {
+        if (use(ctx, name, flags, &anchors) != 0 ||
+                        (!anchors && (flags & ROLE_MASK) == HF_TLS_CLIENT && SSL_CTX_set_default_verify_paths(ctx) != 1)) {
                 SSL_CTX_free(ctx);
                 return NULL;
         }

@@ -137,6 +137,15 @@ def test_a_worker_posts_to_the_server_with_httpx():
         assert done.stdout.decode().strip() == "200 CN=device-p256||POST|from httpx", done
 
 
+def test_a_worker_with_the_library_is_a_client_of_nginx():
+    with chain() as c:
+        command = c.party.command(*c.environment(), c.program("talk"), "client", "client")
+        for name in "server", "proxy":
+            visit = f"{c.url[name].split(':')[2].strip('/')} localhost\n".encode()
+            said = c.stack.run(command, input=visit).stdout
+            assert re.fullmatch(rb"ok TLSv1\.[23] device-%s\n" % KEYS[name].encode(), said), said
+
+
 def test_a_key_that_is_disabled_breaks_its_leg_and_its_log_says_why():
     with chain() as c:
         c.stack.cli("key", "disable", "device-rsa3072")

@@ -92,9 +92,9 @@ class Deployment:
                                 env={**self.environment(), **environment})
 
     @contextlib.contextmanager
-    def client(self, name, role="client", *words, uid=ALICE):
+    def client(self, name, role="client", *words, uid=ALICE, **environment):
         """A function that makes one handshake and says how it went."""
-        process = self.start(role, name, *words, uid=uid)
+        process = self.start(role, name, *words, uid=uid, **environment)
 
         def visit(port, host="localhost"):
             process.stdin.write(f"{port} {host}\n")
@@ -267,6 +267,15 @@ def test_a_server_that_is_not_the_one_meant_is_refused():
                 assert "hf_ssl_set_host" in (said := visit(port, "-")) and said.startswith("none InvalidArgs "), said
             with d.stock_server(d.peer()) as port:
                 assert pinned(port).startswith("pin-mismatch ") and visit(port) == "ok TLSv1.3 peer"
+
+
+def test_a_client_without_anchors_trusts_what_the_system_trusts():
+    with deployment() as d, d.stock_server(d.peer()) as port:
+        d.identity(name="open", trust=None)
+        with d.client("open", SSL_CERT_FILE=str(d.file("system.pem", d.ca.pem))) as visit, d.client("open") as stranger:
+            assert visit(port) == "ok TLSv1.3 peer" and stranger(port).startswith("untrusted ")
+            d.identity(name="open", trust=d.other_ca.pem)
+            assert visit(port).startswith("untrusted "), "its own anchors come first"
 
 
 def test_old_versions_and_a_peer_that_refuses_us_have_their_words():
