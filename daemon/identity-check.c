@@ -45,7 +45,8 @@ static int tell_finding(const Look *l, const IdentityEntry *e, const Finding *f)
 {
         char sentence[FINDING_TEXT_SIZE], remedy[FINDING_TEXT_SIZE], detail[DETAIL_SIZE];
 
-        snprintf(detail, sizeof(detail), "identity %s: %s (%s)", e->row.name, finding_sentence(f, sentence), finding_word(f->kind));
+        snprintf(detail, sizeof(detail), "identity %s: %s (%s)", e->row.name, finding_sentence(f, sentence),
+                        finding_word(f->kind));
         return l->found(l->userdata, f->kind == FINDING_NOT_YET_VALID ? "warning" : "error", detail, finding_remedy(f, remedy));
 }
 
@@ -57,7 +58,8 @@ static int look_at_chain(const Look *l, const IdentityEntry *e, const KeyEntry *
         int r = cert_chain_parse(e->row.chain, FINDING_OF_OURS, &findings, &chain);
 
         if (!r)
-                r = cert_check(&(CertCheck){.chain = chain, .whose = FINDING_OF_OURS, .public_key = key_entry_public(key)}, &findings);
+                r = cert_check(&(CertCheck){.chain = chain, .whose = FINDING_OF_OURS, .public_key = key_entry_public(key)},
+                                &findings);
         if (r == -ENOMEM)
                 return r;
         r = 0;
@@ -88,7 +90,8 @@ static int look_at_dates(const Look *l, const IdentityEntry *e)
         if (l->now > e->row.not_after)
                 snprintf(what, sizeof(what), "its certificate has expired");
         else
-                snprintf(what, sizeof(what), "its certificate expires in %llu day%s", (unsigned long long)days, days == 1 ? "" : "s");
+                snprintf(what, sizeof(what), "its certificate expires in %llu day%s", (unsigned long long)days,
+                                days == 1 ? "" : "s");
         return tell_to_set(l, e, days < DAYS_ERROR ? "error" : "warning", "have a new one issued", what);
 }
 

@@ -8,7 +8,7 @@
  */
 #include "daemon/daemon.h"
 
-#define IDENTITIES_READ 200
+#define IDENTITIES_READ 50
 
 /* A return other than 0 ends it and is returned. `remedy` is a command where one helps. */
 typedef int (*IdentityFoundFunc)(void *userdata, const char *severity, const char *detail, const char *remedy);
