@@ -41,6 +41,19 @@ def test_a_peer_that_fits_is_told_as_such():
             s.expect(None, 0, "p256", address)
 
 
+def test_what_cert_set_put_there_is_checked_and_verified_by_its_name():
+    with site() as s:
+        (s.dir / "chain.pem").write_bytes(s.certificate("device-p256").pem + s.inter.pem)
+        (s.dir / "ca.pem").write_bytes(s.root.pem)
+        s.stack.cli("cert", "set", "device", "--key", "device-p256", "--chain", s.dir / "chain.pem", "--trust", s.dir / "ca.pem")
+        s.tls = s.stack.dir / "run/tls"
+        with s.openssl(*MUTUAL) as address:
+            s.expect(None, 0, "device", address)
+        assert s.holdfast("verify", "device", "--purpose", "client").stdout.startswith(b"[PASS] Certificate is VALID\n")
+        s.stack.cli("cert", "remove", "device", "--yes")
+        s.expect("files-missing", 10, "device")
+
+
 def test_what_is_wrong_with_our_own_files_needs_no_peer():
     with site("p256", "p384") as s:
         s.expect("files-missing", 10, "nobody")
