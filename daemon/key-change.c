@@ -79,7 +79,7 @@ static int write_destroy(Change *c, AuditLine *line)
 
         if (slot_needs_key(v, key_attributes_public(&k->attributes)))
                 return HF_E_KEY_NEEDED;
-        if (identities_find_key(v->identities, &k->attributes.uuid))
+        if (identities_find_key(v->identities, &k->attributes.uuid) || registry_find_key(v->registry, &k->attributes.uuid))
                 return HF_E_KEY_IN_USE;
         fill_line(k, line);
         return keystore_destroy(v->store, v->catalogue, &k->attributes.uuid, &k->keystore);

@@ -154,7 +154,8 @@ static const ErrorRow rows[_HF_E_MAX] = {
                 "There is no such identity, or you may not know of its key. Nothing was done. `holdfast policy explain` tells "
                 "an administrator which of the two."},
         [HF_E_KEY_IN_USE] = {NAME(KeyInUse), EXIT_CODE_FAILED,
-                "A certificate stands on this key. Nothing was changed; remove it first: `holdfast cert remove NAME`."},
+                "A certificate or a CA stands on this key. Nothing was changed; remove the certificate first: `holdfast cert "
+                "remove NAME`. A CA keeps its key."},
         [HF_E_CERTIFICATE_UNUSABLE] = {NAME(CertificateUnusable), EXIT_CODE_VERIFICATION,
                 "The certificate cannot be used with this key as it is. Nothing was changed; what is said here names the "
                 "finding and what to do."},

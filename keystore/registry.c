@@ -243,6 +243,14 @@ AuthorityEntry *registry_authority(const Registry *r, const char *name)
         return e && strcmp(e->row.name, name) == 0 ? e : NULL;
 }
 
+AuthorityEntry *registry_find_key(const Registry *r, const Uuid *key)
+{
+        for (size_t i = 0; i < r->n_authorities; i++)
+                if (uuid_equal(&r->authorities[i]->row.key, key))
+                        return r->authorities[i];
+        return NULL;
+}
+
 /* Takes the reference. */
 static void insert_authority(Registry *r, AuthorityEntry *e)
 {

@@ -48,6 +48,8 @@ int registry_load_certificate(Registry *r, const StoreCertificateRow *row);
 /* Borrowed until the next change; NULL behind the last, or where there is none. In order of name. */
 AuthorityEntry *registry_authority_at(const Registry *r, size_t i);
 AuthorityEntry *registry_authority(const Registry *r, const char *name);
+/* The one whose key this is. */
+AuthorityEntry *registry_find_key(const Registry *r, const Uuid *key);
 /* In the order of issue. */
 size_t registry_count(const Registry *r);
 CertificateEntry *registry_at(const Registry *r, size_t i);

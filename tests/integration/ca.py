@@ -273,6 +273,7 @@ def test_the_key_of_a_ca_does_nothing_else():
     with running() as (_, admin):
         for name in ("root", "intermediate"):
             assert refusal(admin.sign, name, b"message").name == "PurposeNotPermitted"
+            assert refusal(admin.destroy, name).name == "KeyInUse"
             assert refusal(admin.key, name, "CreateCsr", "sa{sv}", "CN=x", {}).name == "PurposeNotPermitted"
 
 
