@@ -55,6 +55,7 @@ static const Column restore_columns[] = {
                 {"sequence", "Up to record", COLUMN_TEXT},
                 {"keys", "Keys", COLUMN_TEXT},
                 {"lost", "Changes lost", COLUMN_TEXT},
+                {"identities-lost", "Identities without a key", COLUMN_TEXT},
                 {NULL, NULL, COLUMN_TEXT},
 };
 

@@ -17,6 +17,7 @@
 #include "daemon/bus-store.h"
 #include "daemon/change.h"
 #include "daemon/checkpoint.h"
+#include "daemon/identity.h"
 #include "daemon/output.h"
 #include "daemon/vault-rekey.h"
 #include "dbus/errors.h"
@@ -226,6 +227,8 @@ static void on_restored(void *userdata, int result, const char *reason, uint32_t
                 r = reply_append_u64(reply, "keys", catalogue_count(v->catalogue));
         if (r >= 0)
                 r = reply_append_u64(reply, "lost", v->restored_lost);
+        if (r >= 0)
+                r = identities_append_lost(op->daemon, reply);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
         send_done(op, reply, r);

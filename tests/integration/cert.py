@@ -458,8 +458,22 @@ def test_who_owns_the_certificate_of_a_lost_key_is_told():
         stack.cli("key", "create", "device-soft")
         s.set("telemetry", s.chain("device-tpm"), "--key", "device-tpm")
         s.set("web", s.chain("device-soft"), "--key", "device-soft")
+        backup = stack.dir / "backup"
+        stack.cli("backup", backup)
         stack.tpm.clear()
         stack.restart()
+        stack.wait_state("foreign")
+        state = stack.dir / "as it was"
+        stack.stop()
+        subprocess.run(["cp", "-a", stack.state, state], check=True)
+        stack.start()
+        stack.wait_state("foreign")
+        restored = json.loads(stack.cli("restore", backup, "--yes", "--json").stdout)
+        assert restored["identities-lost"] == ["telemetry"], restored
+        stack.stop()
+        subprocess.run(["rm", "-rf", stack.state], check=True)
+        state.rename(stack.state)
+        stack.start()
         stack.wait_state("foreign")
         said = stack.cli("recover", "--yes").stderr.decode()
         assert "identity telemetry" in said and "web" not in said
