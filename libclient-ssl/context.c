@@ -142,7 +142,8 @@ int hf_ssl_ctx_use(SSL_CTX *ctx, const char *name, unsigned flags)
         return use(ctx, name, flags, &anchors);
 }
 
-/* The system's anchors are many and take their time; they are read only where they are needed. A server lets nobody in for them. */
+/* The system's anchors are many and take their time, so they are read only where they are needed. A server lets nobody in for
+ * them. */
 SSL_CTX *hf_ssl_ctx_new(const char *name, unsigned flags)
 {
         SSL_CTX *ctx = SSL_CTX_new(TLS_method());

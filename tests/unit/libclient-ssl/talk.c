@@ -131,6 +131,8 @@ static int run_client(SSL_CTX *ctx)
         while (fgets(line, sizeof(line), stdin))
                 if (sscanf(line, "%15s %199s", port, host) == 2)
                         visit(ctx, port, host);
+        SSL_SESSION_free(last_session);
+        SSL_CTX_free(ctx);
         return 0;
 }
 
@@ -143,6 +145,8 @@ static SSL_CTX *with_crl(const char *name, const char *path)
 
         if (!crl || X509_STORE_add_crl(SSL_CTX_get_cert_store(ctx), crl) != 1)
                 errx(1, "no list");
+        X509_CRL_free(crl);
+        fclose(f);
         X509_STORE_set_flags(SSL_CTX_get_cert_store(ctx), X509_V_FLAG_CRL_CHECK);
         return hf_ssl_ctx_use(ctx, name, HF_TLS_CLIENT) == 0 ? ctx : NULL;
 }
