@@ -38,12 +38,16 @@ static const EVP_MD *digest_for(const EVP_PKEY *pkey)
         return EVP_PKEY_is_a(pkey, "EC") && EVP_PKEY_get_bits(pkey) > 256 ? EVP_sha384() : EVP_sha256();
 }
 
-static int finish(CMS_ContentInfo *cms, BIO *in, FindingList *findings, Buffer *ret)
+static int finish(CMS_ContentInfo *cms, BIO *in, int fd, FindingList *findings, Buffer *ret)
 {
         uint8_t *der = NULL;
-        int len, r;
+        int len, done, r;
 
-        if (CMS_final(cms, in, NULL, CMS_BINARY | CMS_DETACHED) != 1) {
+        done = CMS_final(cms, in, NULL, CMS_BINARY | CMS_DETACHED);
+        r = cms_at_end(fd);
+        if (r < 0 || (r && done == 1))
+                return r < 0 ? r : -EIO;
+        if (done != 1) {
                 cert_key_findings(findings);
                 if (findings->n > 0)
                         return HF_E_INVALID_ARGS;
@@ -80,5 +84,5 @@ int cms_sign(const CertChain *chain, const CertKey *key, int fd, FindingList *fi
 
                 return refuse(findings, differs ? FINDING_KEY_MISMATCH : FINDING_KEY_UNUSABLE, differs ? NULL : no_cms);
         }
-        return finish(cms, in, findings, ret);
+        return finish(cms, in, fd, findings, ret);
 }

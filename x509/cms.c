@@ -6,6 +6,7 @@
 #include <openssl/pem.h> /* before cms.h, which looks whether it is there */
 
 #include <openssl/cms.h>
+#include <unistd.h>
 
 #include "base/error.h"
 
@@ -33,6 +34,17 @@ static int refuse(FindingList *findings, FindingKind kind, const char *detail)
 {
         findings_add(findings, kind, FINDING_OF_FILE, 0, detail);
         return HF_E_INVALID_ARGS;
+}
+
+int cms_at_end(int fd)
+{
+        uint8_t more;
+        ssize_t n;
+
+        do
+                n = read(fd, &more, sizeof(more));
+        while (n < 0 && errno == EINTR);
+        return n < 0 ? -errno : (int)n;
 }
 
 static CMS_ContentInfo *read_cms(Bytes bytes)
@@ -83,6 +95,7 @@ static int verify(Bytes cms, int fd, FindingList *findings, CertChain **ret)
         _cleanup_(cms_freep) CMS_ContentInfo *c = NULL;
         _cleanup_(bio_freep) BIO *in = BIO_new_fd(fd, BIO_NOCLOSE);
         STACK_OF(CMS_SignerInfo) *signers;
+        int verified, r;
 
         if (!in)
                 return -ENOMEM;
@@ -98,9 +111,11 @@ static int verify(Bytes cms, int fd, FindingList *findings, CertChain **ret)
                 return refuse(findings, FINDING_MALFORMED, "it has not exactly one signer");
         if (!digest_is_strong(sk_CMS_SignerInfo_value(signers, 0)))
                 return refuse(findings, FINDING_WEAK_SIGNATURE, "the file's own");
-        if (CMS_verify(c, NULL, NULL, in, NULL, CMS_BINARY | CMS_DETACHED | CMS_NO_SIGNER_CERT_VERIFY) != 1)
-                return refuse_altered(findings);
-        return take_chain(c, findings, ret);
+        verified = CMS_verify(c, NULL, NULL, in, NULL, CMS_BINARY | CMS_DETACHED | CMS_NO_SIGNER_CERT_VERIFY);
+        r = cms_at_end(fd);
+        if (r < 0)
+                return r;
+        return verified == 1 && r == 0 ? take_chain(c, findings, ret) : refuse_altered(findings);
 }
 
 int cms_verify(Bytes cms, int fd, FindingList *findings, CertChain **ret)

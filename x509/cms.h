@@ -15,3 +15,6 @@
  * which is still to be checked; HF_E_INVALID_ARGS with a finding (malformed, altered, weak-signature); -errno. One signer, no
  * SHA-1; PEM (CMS, PKCS7) or DER. */
 int cms_verify(Bytes cms, int fd, FindingList *findings, CertChain **ret);
+
+/* Inside this room: was the file really read to its end? OpenSSL takes a read that fails for one. 0; 1: there is more; -errno. */
+int cms_at_end(int fd);

@@ -5,6 +5,7 @@
  * Any bytes either are what a reader wants or are refused with one finding of printable text, and nothing is given then. What is a
  * chain can be checked, against itself and against what it was read from, in bounded time and with a report in words.
  */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,6 +66,7 @@ static void verify(const CertChain *chain, const CertAnchors *anchors, const Cer
 
 static void read_small_ones(Bytes bytes)
 {
+        _cleanup_close_ int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
         _cleanup_buffer_ Buffer spki = BUFFER_INIT(65536);
         FindingList findings = {.n = 0}, of_cms = {.n = 0};
         CertPins pins = {.n = 0};
@@ -75,7 +77,7 @@ static void read_small_ones(Bytes bytes)
         must(pins.n <= CERT_PINS_MAX);
         r = cert_reference_public_key(bytes, &spki);
         must(r == HF_E_INVALID_ARGS || (r == 0 && spki.len > 0));
-        r = cms_verify(bytes, -1, &of_cms, &chain); /* nothing can be read from there, so it is never good */
+        r = cms_verify(bytes, nothing, &of_cms, &chain); /* a signature over nothing is not in the corpus */
         must(r == HF_E_INVALID_ARGS && of_cms.n == 1 && !chain);
 }
 

@@ -536,6 +536,9 @@ def test_a_signed_file_needs_the_usage_the_time_and_a_trusted_signer():
         assert done.returncode == 10 and b"(malformed)" in done.stderr, done
         assert holdfast("--cms", d / "none", d / "file").returncode == 3
         assert holdfast("--cms", d / "sig", d / "none").returncode == 3
+        (d / "sig").write_bytes(s.holdfast("sign", "release", "--cms", d / "file").stdout)
+        for done in holdfast(*words[:-1], d, "--trust", d / "root.pem"), s.holdfast("sign", "release", "--cms", d):  # not to be read
+            assert done.returncode == 1 and b"EISDIR" in done.stderr and not done.stdout, done
 
 
 def test_what_cannot_sign_a_file_says_why():
