@@ -5,6 +5,7 @@
  *         talk client|own|use NAME [CRL]    for each line "PORT HOST" on standard input a handshake: HOST is a host, "-" for none,
  *                                           "sni:NAME" for SNI alone, "again" for resuming the last session
  *         talk server|mutual NAME           says its port; then a line for each connection
+ *         talk key NAME                     the key alone; 0 if what it signs is good
  *
  * Lines on standard output: "ok VERSION CN" (", resumed"), or "WORD RESULT SENTENCE" of what went wrong.
  */
@@ -136,6 +137,32 @@ static int run_client(SSL_CTX *ctx)
         return 0;
 }
 
+/* The key alone signs in the program's own library context, and what it signs is good. */
+static int try_key(const char *name)
+{
+        static const uint8_t message[] = "a message";
+        EVP_PKEY *key = hf_pkey(name);
+        const char *digest = key && EVP_PKEY_is_a(key, "ED25519") ? NULL : "SHA256";
+        EVP_MD_CTX *c = EVP_MD_CTX_new();
+        uint8_t sig[HF_SIGNATURE_MAX];
+        size_t len = sizeof(sig);
+        int r = 3;
+
+        if (!key)
+                say_failure(NULL);
+        else if (EVP_DigestSignInit_ex(c, NULL, digest, NULL, NULL, key, NULL) != 1 ||
+                        EVP_DigestSign(c, sig, &len, message, sizeof(message)) != 1)
+                puts("does not sign");
+        else if (EVP_MD_CTX_reset(c) != 1 || EVP_DigestVerifyInit_ex(c, NULL, digest, NULL, NULL, key, NULL) != 1 ||
+                        EVP_DigestVerify(c, sig, len, message, sizeof(message)) != 1)
+                puts("signs badly");
+        else
+                r = 0;
+        EVP_MD_CTX_free(c);
+        EVP_PKEY_free(key);
+        return r;
+}
+
 /* A context of the program's own, with a revocation list in it. */
 static SSL_CTX *with_crl(const char *name, const char *path)
 {
@@ -162,6 +189,8 @@ int main(int argc, char **argv)
 
         signal(SIGPIPE, SIG_IGN);
         setvbuf(stdout, NULL, _IOLBF, 0);
+        if (argc == 3 && strcmp(argv[1], "key") == 0)
+                return try_key(argv[2]);
         if (argc == 4 && strcmp(argv[1], "use") == 0)
                 ctx = with_crl(argv[2], argv[3]);
         for (size_t i = 0; argc == 3 && i < sizeof(roles) / sizeof(roles[0]); i++)

@@ -381,6 +381,25 @@ def test_a_session_is_resumed_only_under_the_trust_it_was_made_under():
             assert "Reused, " not in said and "200 ok" in said and line().endswith("peer")
 
 
+# The key alone
+
+
+def test_a_key_alone_signs_with_files_and_without():
+    with deployment("p256", "rsa3072", "ed25519") as d:
+        def key(name):
+            process = d.start("key", name)
+            said, _ = process.communicate(timeout=30)
+            return process.returncode, said
+
+        for name in *d.public, *(f"device-{algorithm}" for algorithm in d.public):  # of files, of the daemon
+            assert key(name) == (0, ""), name
+        assert key("nothing")[1].startswith("none NoSuchKey ") and key("../p256")[1].startswith("none InvalidName ")
+        d.identity(name="damaged", key=d.reference["p256"][:-40])
+        assert key("damaged")[1].startswith("none InvalidArgs ")
+        d.identity(name="secret", key=Certificate(None, make_key("p256")).key_pem)
+        assert key("secret")[1].startswith("none InvalidArgs "), "a private key was taken for a reference"
+
+
 # Threads and forks
 
 
