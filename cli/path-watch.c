@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -61,15 +60,20 @@ static int take_name(Walk *walk)
         return 0;
 }
 
+/* a/b into ret, which may be one of the two. */
 static int join(char *ret, const char *a, const char *b)
 {
         char whole[PATH_MAX];
-        bool slash = *a && a[strlen(a) - 1] != '/' && *b;
+        size_t n = strlen(a), m = strlen(b);
+        bool slash = n && a[n - 1] != '/' && m;
 
-        if (strlen(a) + slash + strlen(b) >= sizeof(whole))
+        if (n + slash + m >= sizeof(whole))
                 return -ENAMETOOLONG;
-        snprintf(whole, sizeof(whole), "%s%s%s", a, slash ? "/" : "", b);
-        strcpy(ret, whole);
+        memcpy(whole, a, n);
+        if (slash)
+                whole[n] = '/';
+        memcpy(whole + n + slash, b, m + 1);
+        memcpy(ret, whole, n + slash + m + 1);
         return 0;
 }
 

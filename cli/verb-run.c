@@ -20,7 +20,7 @@ static int run_exec(Cli *cli)
         if (r)
                 return r;
         if (!tls_is_there(name))
-                return cli_fail_with(cli, EXIT_CODE_NOT_FOUND, "ENOENT",
+                return cli_fail_with(cli, EXIT_CODE_NOT_FOUND, "NoSuchIdentity",
                                 "There is no %s/%s: the identity has no certificate yet (`holdfast cert set %s`). Nothing was "
                                 "run.",
                                 tls_directory(), name, name);

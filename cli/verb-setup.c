@@ -10,12 +10,14 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "base/name.h"
 #include "cli/cli.h"
 #include "cli/explain.h"
 #include "cli/grant.h"
 #include "cli/plan.h"
 #include "cli/recipe.h"
 #include "cli/tls-files.h"
+#include "dbus/names.h"
 
 #define CONFIG_MAX (1024 * 1024)
 
@@ -59,16 +61,37 @@ static int look_into(Cli *cli, const Recipe *recipe, Found *ret)
         return 0;
 }
 
+/* Usually the key has the identity's name; so it is taken to have where there is no such identity yet. */
+static void find_key(Cli *cli, const char *name, char ret[static NAME_SIZE])
+{
+        _cleanup_free_ char *path = NULL;
+        _cleanup_json_ json_t *reply = NULL;
+        const char *key = NULL;
+        CallArgs args = {0};
+
+        if (sd_bus_path_encode(HF_PATH_IDENTITY, name, &path) >= 0 &&
+                        cli_try(cli,
+                                        &(HfCall){.path = path,
+                                                        .interface = HF_IFACE_IDENTITY,
+                                                        .member = "Describe",
+                                                        .args = args.items},
+                                        &reply) == 0)
+                key = json_string_value(json_object_get(json_array_get(reply, 0), "key"));
+        snprintf(ret, NAME_SIZE, "%s", key ? key : name);
+}
+
 /* Asks the policy whether the user may sign, on the socket that the program will reach. */
 static int ask_rule(Cli *cli, const char *name, const Found *found, json_t **ret)
 {
         _cleanup_free_ char *socket = NULL;
+        char key[NAME_SIZE];
 
         if (found->chroot[0] && asprintf(&socket, "%s/run/holdfast/bus", found->chroot) < 0)
                 return cli_fail_file(cli, "socket", ENOMEM);
+        find_key(cli, name, key);
         return explain_ask(cli,
                         &(ExplainQuestion){.operation = "sign",
-                                        .key = name,
+                                        .key = key,
                                         .user = found->user[0] ? found->user : NULL,
                                         .socket = socket},
                         ret);

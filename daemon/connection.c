@@ -422,8 +422,8 @@ int listener_new_path(Daemon *d, const char *path)
         int r = listen_prepare(path);
 
         if (r == -EPERM)
-                log_error("%s: the directories it lies in must be root's or uid %u's, with nobody else able to write them, and no "
-                          "symlinks",
+                log_error("%s: the directories it lies in must be root's or uid %u's, with nobody else able to write them, and "
+                          "no symlinks",
                                 path, (unsigned)geteuid());
         if (!r)
                 r = listen_at(path, &fd);

@@ -100,8 +100,8 @@ static int open_listen(const char *path, int *ret)
         int r = listen_prepare(path);
 
         if (r == -EPERM)
-                log_error("%s: the directories it lies in must be root's or uid %u's, with nobody else able to write them, and no "
-                          "symlinks",
+                log_error("%s: the directories it lies in must be root's or uid %u's, with nobody else able to write them, and "
+                          "no symlinks",
                                 path, (unsigned)geteuid());
         return r ? complain(path, r) : open_bus(path, ret);
 }

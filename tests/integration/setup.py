@@ -251,6 +251,16 @@ def test_the_missing_rule_is_shown_and_written_and_then_the_first_try_works():
         assert again["rule"]["state"] == "there" and {f["state"] for f in again["files"]} == {"same"}, again
 
 
+def test_the_rule_is_about_the_key_of_the_identity_whatever_its_name():
+    need_root()
+    with site() as s:
+        s.stack.cli("cert", "set", "web", "--key", NAME, "--chain", s.dir / f"{NAME}.crt")
+        rule = s.plan("nginx", "web", "--user", str(BOB))["rule"]
+        assert rule["text"] == f"allow user={BOB} key={NAME} op=sign" and rule["path"].endswith("/50-web-nginx.conf"), rule
+        rule = s.plan("nginx", "tomorrow", "--user", str(BOB))["rule"]
+        assert rule["text"] == f"allow user={BOB} key=tomorrow op=sign", rule
+
+
 def test_a_rule_that_forbids_is_named_and_nothing_is_added_to_it():
     need_root()
     with site(rules=default_rules() + f"deny user={BOB} key={NAME} op=sign\n") as s:
