@@ -299,10 +299,13 @@ int row_decode_authority(const Cell *cells, StoreAuthorityRow *ret)
 
 static bool take_text(const Cell *cell, size_t max, char *ret)
 {
-        if (cell->kind != CELL_TEXT || cell->bytes.len > max || memchr(cell->bytes.data, 0, cell->bytes.len))
+        size_t len = cell->bytes.len;
+
+        if (cell->kind != CELL_TEXT || len > max || (len && memchr(cell->bytes.data, 0, len)))
                 return false;
-        memcpy(ret, cell->bytes.data, cell->bytes.len);
-        ret[cell->bytes.len] = 0;
+        if (len)
+                memcpy(ret, cell->bytes.data, len);
+        ret[len] = 0;
         return true;
 }
 
