@@ -205,6 +205,9 @@ class Sweep:
         """{(program, call): how often}, without calls of scheduling."""
         operation = self.operation
         self._fresh()
+        if not operation.starts:
+            with self.stack.peer(ADMIN) as admin:
+                exported(admin)  # which waits for the checkpoint that the opening left under way
         operation.prepare()
         operation.victim = None
         pids = {} if operation.starts else {self.stack.daemon_pid(): "holdfastd", self.stack.signer_pid(): "signer"}
