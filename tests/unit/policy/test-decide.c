@@ -174,6 +174,7 @@ static const Case cases[] = {
                 {"allow user=* op=ca-issue profile=device\n", {.op = POLICY_OP_CA_ISSUE, .profile = "server"}, NO_RULE},
                 {"allow user=* op=ca-issue profile=device\n", {.op = POLICY_OP_CA_ISSUE}, NO_RULE},
                 {"allow user=* op=ca profile=device\n", {.op = POLICY_OP_CA_REVOKE}, NO_RULE},
+                {"allow user=* op=ca profile=device\n", {.op = POLICY_OP_CA_REVOKE, .profile = "device"}, NO_RULE},
                 {"allow user=* op=ca-issue\n", {.op = POLICY_OP_CA_ISSUE, .profile = "device"}, ALLOWED},
                 {"deny user=* profile=server\n" ALL, {.op = POLICY_OP_CA_ISSUE, .profile = "server"}, DENIED, 1},
                 {"deny user=* profile=server\n" ALL, {.op = POLICY_OP_CA_ISSUE, .profile = "device"}, ALLOWED, 2},
