@@ -87,7 +87,7 @@ class Site:
             wait_for(lambda: listens(server, port, log), words[0])
             yield log
         finally:
-            server.kill()
+            server.terminate()  # killed, nginx would leave its workers behind
             server.wait(30)
             server.stdin.close()
 
