@@ -26,7 +26,8 @@ static void making_free(Making *m)
 
 static int describe(CaTask *t, sd_bus_message *reply)
 {
-        const AuthorityEntry *a = registry_authority(t->op->daemon->vault.registry, t->child);
+        const Registry *registry = t->op->daemon->vault.registry; /* the store may be locked by now */
+        const AuthorityEntry *a = registry ? registry_authority(registry, t->child) : NULL;
 
         return a ? ca_append_authority(t->op->daemon, reply, a) : -EIO;
 }
