@@ -87,6 +87,25 @@ static int path_length(const CaCertificateParams *p)
         return length;
 }
 
+static uint32_t usage_of(const CaProfile *profile, KeyAlgorithm a)
+{
+        return profile->usage | (key_algorithm_info(a)->purposes & (1u << PURPOSE_DECRYPT) ? profile->usage_rsa : 0);
+}
+
+/* The profile says it all; who asks for more shall not believe to have got it. */
+static int check_usage(const CaCertificateParams *p, KeyAlgorithm a, CaProblem *problem)
+{
+        if (!p->request)
+                return 0;
+        if (ca_request_usage(p->request) & ~usage_of(p->profile, a))
+                return ca_refuse(problem, "the request asks for a key usage that profile %s does not give to a key of %s",
+                                p->profile->name, key_algorithm_info(a)->name);
+        if (ca_request_extended(p->request) & ~p->profile->extended)
+                return ca_refuse(problem, "the request asks for an extended key usage that profile %s does not give",
+                                p->profile->name);
+        return 0;
+}
+
 /* Inside its issuer's time on both ends. */
 static int choose_time(const CaCertificateParams *p, CaProblem *problem, CaSummary *summary)
 {
@@ -125,8 +144,7 @@ static int add_constraints(const CaCertificateParams *p, Extensions **list)
 
 static int add_usage(const CaProfile *profile, KeyAlgorithm a, Extensions **list)
 {
-        bool rsa = key_algorithm_info(a)->purposes & (1u << PURPOSE_DECRYPT);
-        uint32_t usage = profile->usage | (rsa ? profile->usage_rsa : 0);
+        uint32_t usage = usage_of(profile, a);
         _cleanup_(string_freep) ASN1_BIT_STRING *bits = ASN1_BIT_STRING_new();
 
         for (int i = 0; bits && i < 9; i++)
@@ -251,6 +269,8 @@ static int prepare(const CaCertificateParams *p, CaProblem *problem, CaSummary *
         r = check_key(p, problem, &a);
         if (!r)
                 r = check_authority(p, problem);
+        if (!r)
+                r = check_usage(p, a, problem);
         if (!r)
                 r = choose_time(p, problem, summary);
         if (!r)

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/uuid.h"
+#include "ca/text.h"
 
 #define URN_UUID "urn:uuid:"
 #define URN_ID "urn:holdfast:deviceId:"
@@ -22,9 +23,8 @@ int ca_device_check(const CaDevice *device, CaProblem *problem)
                         continue;
                 if (strlen(texts[i]) > CA_DEVICE_TEXT_MAX)
                         return ca_refuse(problem, "the %s has more than %d bytes", names[i], CA_DEVICE_TEXT_MAX);
-                for (const unsigned char *p = (const unsigned char *)texts[i]; *p; p++)
-                        if (*p < 0x20 || *p == 0x7f)
-                                return ca_refuse(problem, "the %s has a control character", names[i]);
+                if (!ca_text_is_plain(texts[i]))
+                        return ca_refuse(problem, "the %s has a control character or an invisible one", names[i]);
         }
         return 0;
 }

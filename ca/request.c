@@ -27,6 +27,7 @@ typedef struct Names {
 struct CaRequest {
         Buffer spki;
         bool authority, ours;
+        uint32_t usage, extended; /* what it asks for: bits of CaUsage (and those that have no name there) and CaExtended */
         DescriptionTexts description;
         size_t n_parts;
         struct {
@@ -76,6 +77,16 @@ Bytes ca_request_spki(const CaRequest *r)
 bool ca_request_wants_authority(const CaRequest *r)
 {
         return r->authority;
+}
+
+uint32_t ca_request_usage(const CaRequest *r)
+{
+        return r->usage;
+}
+
+uint32_t ca_request_extended(const CaRequest *r)
+{
+        return r->extended;
 }
 
 const char *const *ca_request_names(const CaRequest *r, CaNameKind kind)
@@ -149,6 +160,10 @@ static int take_part(const X509_NAME_ENTRY *entry, CaProblem *problem, CaRequest
                 return ca_refuse(problem, "the subject has a part '%.40s', which no profile knows", name);
         if (r->n_parts == PARTS_MAX)
                 return ca_refuse(problem, "the subject has more than %d parts", PARTS_MAX);
+        /* Programs disagree which of two they believe, and one that is set replaces one. */
+        for (size_t i = 0; i < r->n_parts; i++)
+                if (r->parts[i].part == part)
+                        return ca_refuse(problem, "the subject has %s twice", name);
         n = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(entry));
         if (n < 1 || n > VALUE_MAX || memchr(utf8, '\0', (size_t)n)) {
                 OPENSSL_free(utf8);
@@ -249,6 +264,45 @@ static int take_constraints(X509_EXTENSION *extension, CaProblem *problem, CaReq
         return 0;
 }
 
+static int take_usage(X509_EXTENSION *extension, CaProblem *problem, CaRequest *r)
+{
+        ASN1_BIT_STRING *bits = X509V3_EXT_d2i(extension);
+
+        if (!bits)
+                return ca_refuse(problem, "keyUsage is not well-formed");
+        for (int i = 0; i < 9; i++)
+                r->usage |= ASN1_BIT_STRING_get_bit(bits, i) ? 1u << i : 0;
+        ASN1_BIT_STRING_free(bits);
+        return 0;
+}
+
+static int take_extended(X509_EXTENSION *extension, CaProblem *problem, CaRequest *r)
+{
+        static const int nids[_CA_EXTENDED_MAX] = {
+                NID_server_auth, NID_client_auth, NID_code_sign, NID_time_stamp, NID_OCSP_sign,
+        };
+        EXTENDED_KEY_USAGE *ids = X509V3_EXT_d2i(extension);
+        char name[80] = "";
+        int result = 0;
+
+        if (!ids)
+                return ca_refuse(problem, "extendedKeyUsage is not well-formed");
+        for (int i = 0; !result && i < sk_ASN1_OBJECT_num(ids); i++) {
+                const ASN1_OBJECT *object = sk_ASN1_OBJECT_value(ids, i);
+                CaExtended e = 0;
+
+                while (e < _CA_EXTENDED_MAX && nids[e] != OBJ_obj2nid(object))
+                        e++;
+                OBJ_obj2txt(name, sizeof(name), object, 1);
+                if (e < _CA_EXTENDED_MAX)
+                        r->extended |= 1u << e;
+                else
+                        result = ca_refuse(problem, "no profile gives the extended key usage %s", name);
+        }
+        sk_ASN1_OBJECT_pop_free(ids, ASN1_OBJECT_free);
+        return result;
+}
+
 static int take_extension(X509_EXTENSION *extension, CaProblem *problem, CaRequest *r)
 {
         const ASN1_OBJECT *object = X509_EXTENSION_get_object(extension);
@@ -259,9 +313,11 @@ static int take_extension(X509_EXTENSION *extension, CaProblem *problem, CaReque
                 return take_names(extension, problem, r);
         case NID_basic_constraints:
                 return take_constraints(extension, problem, r);
-        case NID_key_usage: /* the profile's to say */
+        case NID_key_usage:
+                return take_usage(extension, problem, r);
         case NID_ext_key_usage:
-        case NID_subject_key_identifier:
+                return take_extended(extension, problem, r);
+        case NID_subject_key_identifier: /* ours to say */
                 return 0;
         default:
                 if (!X509_EXTENSION_get_critical(extension))
@@ -278,13 +334,27 @@ static bool is_repeated(const STACK_OF(X509_EXTENSION) *list, int i)
         return X509v3_get_ext_by_OBJ(list, object, i) >= 0;
 }
 
+/* Extensions are in one attribute, and that has one value: of more than that the reader would see the first alone. */
+static int count_lists(X509_REQ *req, CaProblem *problem, int *ret)
+{
+        *ret = 0;
+        for (int i = 0; i < X509_REQ_get_attr_count(req); i++) {
+                X509_ATTRIBUTE *attribute = X509_REQ_get_attr(req, i);
+                int nid = OBJ_obj2nid(X509_ATTRIBUTE_get0_object(attribute));
+
+                if (nid == NID_ext_req || nid == NID_ms_ext_req)
+                        *ret += X509_ATTRIBUTE_count(attribute) == 1 ? 1 : 2;
+        }
+        return *ret > 1 ? ca_refuse(problem, "there is more than one list of extensions") : 0;
+}
+
 static int take_extensions(X509_REQ *req, CaProblem *problem, CaRequest *r)
 {
         _cleanup_(extensions_freep) STACK_OF(X509_EXTENSION) *list = X509_REQ_get_extensions(req);
-        int result = 0;
+        int n, result = count_lists(req, problem, &n);
 
-        if (!list && X509_REQ_get_attr_by_NID(req, NID_ext_req, -1) >= 0)
-                return ca_refuse(problem, "the extensions are not well-formed");
+        if (!result && !list && n)
+                result = ca_refuse(problem, "the extensions are not well-formed");
         for (int i = 0; !result && i < sk_X509_EXTENSION_num(list); i++)
                 result = is_repeated(list, i) ? ca_refuse(problem, "an extension is there twice")
                                               : take_extension(sk_X509_EXTENSION_value(list, i), problem, r);

@@ -37,6 +37,9 @@ CaDevice ca_request_device(const CaRequest *r);
 Bytes ca_request_spki(const CaRequest *r);
 /* It asks to be an authority. */
 bool ca_request_wants_authority(const CaRequest *r);
+/* The usage it asks for: bits of CaUsage, among them those that have no word there, and of CaExtended. */
+uint32_t ca_request_usage(const CaRequest *r);
+uint32_t ca_request_extended(const CaRequest *r);
 /* The alternative names of one kind, NULL-terminated. */
 const char *const *ca_request_names(const CaRequest *r, CaNameKind kind);
 /* Parts of the subject in their order; false behind the last. */

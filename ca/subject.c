@@ -5,10 +5,12 @@
 #include <strings.h>
 
 #include "base/error.h"
+#include "ca/text.h"
 #include "crypto/csr-parts.h"
 
 #define PARTS_MAX 32
 #define VALUE_MAX 255
+#define HOST_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._*"
 
 static const int part_nids[_CA_PART_MAX] = {
         [CA_PART_C] = NID_countryName,
@@ -102,12 +104,32 @@ static int check_parts(const CaProfile *profile, const Parts *parts, CaProblem *
 
 static bool value_is_valid(CaPart part, const char *value)
 {
-        if (strlen(value) > VALUE_MAX)
+        if (strlen(value) > VALUE_MAX || !ca_text_is_plain(value))
                 return false;
-        for (const unsigned char *p = (const unsigned char *)value; *p; p++)
-                if (*p < 0x20 || *p == 0x7f)
-                        return false;
         return part != CA_PART_C || (strlen(value) == 2 && strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 2);
+}
+
+static bool within_domains(const CaProfile *profile, const char *name)
+{
+        size_t len = strlen(name);
+
+        for (size_t i = 0; i < profile->n_domains; i++) {
+                const char *domain = profile->domains[i];
+                size_t n = strlen(domain);
+
+                if (len >= n && strcasecmp(name + len - n, domain) == 0 &&
+                                (len == n || domain[0] == '.' || name[len - n - 1] == '.'))
+                        return true;
+        }
+        return profile->n_domains == 0;
+}
+
+/* Clients take the CN for a host's name where there is no alternative name of kind dns. */
+static int check_common_name(const CaProfile *profile, const char *name, CaProblem *problem)
+{
+        if (!name || !strchr(name, '.') || strspn(name, HOST_CHARACTERS) < strlen(name) || within_domains(profile, name))
+                return 0;
+        return ca_refuse(problem, "CN is '%.60s', which is outside the domains of profile %s", name, profile->name);
 }
 
 int subject_make(const CaCertificateParams *p, CaProblem *problem, CaSummary *summary, X509_NAME *ret)
@@ -119,12 +141,15 @@ int subject_make(const CaCertificateParams *p, CaProblem *problem, CaSummary *su
 
         for (size_t i = 0; !r && p->request && ca_request_part(p->request, i, &part, &value); i++)
                 r = put_part(&parts, part, value, false);
-        if (!r)
-                r = apply_sets(p->set, problem, &parts);
-        if (!r && p->device.id && *p->device.id && !find_part(&parts, CA_PART_CN))
+        /* Who issues says which device it is, so the request cannot bear the name of another one. */
+        if (!r && p->device.id && *p->device.id)
                 r = put_part(&parts, CA_PART_CN, p->device.id, true);
         if (!r)
+                r = apply_sets(p->set, problem, &parts);
+        if (!r)
                 r = check_parts(p->profile, &parts, problem);
+        if (!r)
+                r = check_common_name(p->profile, find_part(&parts, CA_PART_CN), problem);
         for (size_t i = 0; !r && i < parts.n; i++) {
                 value = parts.items[i].value;
                 /* How long each may be is OpenSSL's table (RFC 5280 appendix A.1, the upper bounds). */
@@ -159,21 +184,6 @@ static int add_name(NameList *list, const char *name)
                 return HF_E_LIMIT_EXCEEDED;
         list->items[list->n++] = name;
         return 0;
-}
-
-static bool within_domains(const CaProfile *profile, const char *name)
-{
-        size_t len = strlen(name);
-
-        for (size_t i = 0; i < profile->n_domains; i++) {
-                const char *domain = profile->domains[i];
-                size_t n = strlen(domain);
-
-                if (len >= n && strcasecmp(name + len - n, domain) == 0 &&
-                                (len == n || domain[0] == '.' || name[len - n - 1] == '.'))
-                        return true;
-        }
-        return profile->n_domains == 0;
 }
 
 /* A device's id is given by the one who issues, not by the device. */
