@@ -208,6 +208,7 @@ class Sweep:
         if not operation.starts:
             with self.stack.peer(ADMIN) as admin:
                 exported(admin)  # which waits for the checkpoint that the opening left under way
+                admin.status()  # and this for what the export has to put away
         operation.prepare()
         operation.victim = None
         pids = {} if operation.starts else {self.stack.daemon_pid(): "holdfastd", self.stack.signer_pid(): "signer"}
