@@ -149,6 +149,8 @@ int show_bytes(Cli *cli, BytesKind kind, const char *member, HfSpan bytes);
 /* Everything in the file (NULL or "-": standard input) up to limit bytes; more is MessageTooLarge. 0 or an
  * exit code. */
 int input_read(Cli *cli, const char *path, size_t limit, Buffer *ret);
+/* The same of what goes over a bus: a file that holds a private key (PEM) is refused here. */
+int input_read_public(Cli *cli, const char *path, size_t limit, Buffer *ret);
 /* A checkpoint note as a C string; line ends that an editor or a shell put behind it are taken off. */
 int input_note(Cli *cli, const char *path, Buffer *ret);
 /* The bytes of an option value: the text itself, or for @FILE the file's. */

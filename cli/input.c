@@ -38,6 +38,18 @@ int input_read(Cli *cli, const char *path, size_t limit, Buffer *ret)
         return n < 0 ? cli_fail_file(cli, is_stdin ? "standard input" : path, errno) : 0;
 }
 
+int input_read_public(Cli *cli, const char *path, size_t limit, Buffer *ret)
+{
+        static const char mark[] = "PRIVATE KEY-----";
+        int r = input_read(cli, path, limit, ret);
+
+        if (r || ret->len == 0 || !memmem(ret->data, ret->len, mark, strlen(mark)))
+                return r;
+        explicit_bzero(ret->data, ret->len);
+        return cli_usage(cli, "%s holds a private key. Nothing was sent; give a file with public parts alone.",
+                        path ? path : "Standard input");
+}
+
 int input_value(Cli *cli, const char *value, size_t limit, Buffer *ret)
 {
         if (value[0] == '@')

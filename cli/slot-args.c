@@ -34,7 +34,7 @@ static int policy_key(Cli *cli, CallArgs *args)
 
         if (!cli->options.signed_policy)
                 return 0;
-        r = input_read(cli, cli->options.signed_policy, POLICY_KEY_MAX, &key);
+        r = input_read_public(cli, cli->options.signed_policy, POLICY_KEY_MAX, &key);
         if (r)
                 return r;
         (void)pem_decode("PUBLIC KEY", &key);

@@ -37,16 +37,6 @@ static const Column fields[] = {
                 {NULL, NULL, COLUMN_TEXT},
 };
 
-/* A private key that lies with its chain does not go over a bus. */
-static int read_pem(Cli *cli, const char *path, Buffer *ret)
-{
-        int r = input_read(cli, path, PEM_MAX, ret);
-
-        if (!r && ret->len && memmem(ret->data, ret->len, "PRIVATE KEY-----", 16))
-                return cli_usage(cli, "%s holds a private key. Nothing was sent; give a file with certificates alone.", path);
-        return r;
-}
-
 static void tell_findings(Cli *cli, const json_t *identity)
 {
         const json_t *findings = json_object_get(identity, "findings");
@@ -83,9 +73,9 @@ static int run_set(Cli *cli)
 
         if (!o->chain)
                 return cli_usage(cli, "--chain FILE is missing: the certificate and its intermediates, PEM.");
-        r = read_pem(cli, o->chain, &chain);
+        r = input_read_public(cli, o->chain, PEM_MAX, &chain);
         if (!r && o->trust)
-                r = read_pem(cli, o->trust, &trust);
+                r = input_read_public(cli, o->trust, PEM_MAX, &trust);
         if (r)
                 return r;
         cli->hint = "LAYOUT is pem, local or named; a pin is sha256//BASE64. Nothing was changed.";

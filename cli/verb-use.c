@@ -96,7 +96,7 @@ static int run_agree(Cli *cli)
 
         if (cli->options.length && !cli_number(cli, "--length", cli->options.length, 1, 256, &length))
                 return EXIT_CODE_USAGE;
-        r = input_read(cli, input_path(cli), PEER_MAX, &peer);
+        r = input_read_public(cli, input_path(cli), PEER_MAX, &peer);
         if (r)
                 return r;
         cli->hint = "PEER is not a public key (PEM or DER) of the kind of the own key. Nothing was derived.";

@@ -99,6 +99,16 @@ def test_a_message_over_64_KiB_is_refused_before_the_daemon_is_asked():
     assert done.returncode == 2 and b"(MessageTooLarge)" in done.stderr
 
 
+def test_a_private_key_where_a_public_one_is_asked_for_is_not_sent():
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+        file.write("-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n")
+        file.flush()
+        for args in (["slot", "add", "tpm2", "--pcr", "11", "--signed-policy", file.name], ["agree", "k", file.name],
+                     ["cert", "set", "k", "--chain", file.name], ["cert", "set", "k", "--trust", file.name, "--chain", "/dev/null"]):
+            done = run(*args)
+            assert done.returncode == 2 and b"holds a private key. Nothing was sent" in done.stderr, (args, done)
+
+
 def test_files_that_are_not_there_exit_with_3():
     assert run("sign", "k", "/nonexistent/file").returncode == 3
     assert run("audit", "verify", "/nonexistent/file").returncode == 3
