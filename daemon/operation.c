@@ -347,11 +347,16 @@ static void hang_up(Operation *op)
                 system_bus_hang_up(op->daemon->system_bus);
 }
 
+/* Not by who has hung up himself. */
+static bool is_awaited(const Operation *op)
+{
+        return op->call && sd_bus_message_get_expect_reply(op->call) > 0 &&
+               sd_bus_is_open(sd_bus_message_get_bus(op->call)) > 0;
+}
+
 static void deliver(Operation *op)
 {
-        bool wanted = op->call && sd_bus_message_get_expect_reply(op->call) > 0;
-
-        if (wanted && (!op->answer || sd_bus_send(sd_bus_message_get_bus(op->call), op->answer, NULL) < 0))
+        if (is_awaited(op) && (!op->answer || sd_bus_send(sd_bus_message_get_bus(op->call), op->answer, NULL) < 0))
                 hang_up(op);
         if (op->connection)
                 connection_wrote(op->connection);
