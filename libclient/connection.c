@@ -106,6 +106,13 @@ void connection_drop(HfConnection *c)
                 connection_finish(c, c->pending, HF_ERROR_DAEMON_UNAVAILABLE);
 }
 
+/* The kernel told the daemon who connected, for as long as the connection lasts. Who has become another user since, for good
+ * or for a while, is to be judged as that one. */
+static bool caller_is_same(const HfConnection *c)
+{
+        return c->uid == geteuid() && c->gid == getegid();
+}
+
 /* Has the other side closed? Asked before a call is sent, because afterwards nobody could tell whether it
  * arrived. */
 static bool is_hung_up(const HfConnection *c)
@@ -131,6 +138,8 @@ static int connect_now(HfConnection *c)
                 return r;
         }
         c->fd = fd;
+        c->uid = geteuid();
+        c->gid = getegid();
         c->dev = st.st_dev;
         c->ino = st.st_ino;
         return 0;
@@ -138,7 +147,7 @@ static int connect_now(HfConnection *c)
 
 int connection_ensure(HfConnection *c)
 {
-        if (c->bus && (!descriptor_is_ours(c) || sd_bus_is_open(c->bus) <= 0))
+        if (c->bus && (!descriptor_is_ours(c) || !caller_is_same(c) || sd_bus_is_open(c->bus) <= 0))
                 connection_drop(c);
         if (c->bus && is_hung_up(c)) {
                 while (sd_bus_process(c->bus, NULL) > 0) {

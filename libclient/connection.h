@@ -8,7 +8,7 @@
  * foreign processes, so it takes nothing for granted there: before each use it checks that this is still the
  * process that connected (fork) and that the descriptor is still the socket it was (programs that close all
  * descriptors). Where it is not, the old sd-bus object is left behind as it is: not a byte is sent through it
- * and nothing of it is closed.
+ * and nothing of it is closed. Of a process that has become another user it is closed, and made again as that one.
  */
 #include <holdfast-admin.h>
 #include <pthread.h>
@@ -42,6 +42,8 @@ struct HfConnection {
         sd_bus *bus;   /* NULL: not connected */
         RoadKind road; /* of bus */
         int fd;        /* of bus, with what it was when it was made */
+        uid_t uid;     /* who connected: effective user and group */
+        gid_t gid;
         dev_t dev;
         ino_t ino;
         Pending *pending; /* sent */

@@ -20,8 +20,10 @@
  *
  * Threads: every function may be called from any thread; one connection does one synchronous call at a time.
  * fork(): the child gets a connection of its own at its next call; the parent's is neither used nor closed by
- * it. A restarted holdfastd is connected to again by itself. A call whose connection broke after it was sent
- * is repeated only if repeating it changes nothing (describe, public key, list, status); the others say so.
+ * it. A process that changes its effective user or group is connected anew, as who it then is; asynchronous
+ * calls that are not answered by then are lost with the connection. A restarted holdfastd is connected to
+ * again by itself. A call whose connection broke after it was sent is repeated only if repeating it changes
+ * nothing (describe, public key, list, status); the others say so.
  */
 #include <stddef.h>
 #include <stdint.h>

@@ -189,6 +189,25 @@ static void run_closed(void)
         CHECK(write(fd, "x", 1) == 1 && read(pipes[0], &byte, 1) == 1 && byte == 'x');
 }
 
+/* Who gives up being root is not root for a connection of before, and not for good where it was only for a while. */
+static void run_user(void)
+{
+        HfSignature sig;
+        HfConnection *c;
+
+        CHECK(hf_connect(&c) == 0);
+        CHECK(sign_once(c, &sig) == 0);
+        CHECK(seteuid(65534) == 0);
+        CHECK(sign_once(c, &sig) == HF_ERROR_NO_SUCH_KEY);
+        CHECK(seteuid(0) == 0);
+        CHECK(sign_once(c, &sig) == 0);
+        CHECK(setegid(65534) == 0);
+        CHECK(sign_once(c, &sig) == 0);
+        CHECK(setgid(65534) == 0 && setuid(65534) == 0);
+        CHECK(sign_once(c, &sig) == HF_ERROR_NO_SUCH_KEY);
+        hf_disconnect(c);
+}
+
 static void *sign_twenty(void *userdata)
 {
         HfSignature sig;
@@ -391,6 +410,7 @@ static const struct {
                 {"fork", run_fork},
                 {"fork-threads", run_fork_threads},
                 {"closed", run_closed},
+                {"user", run_user},
                 {"threads", run_threads},
                 {"restart", run_restart},
                 {"async", run_async},

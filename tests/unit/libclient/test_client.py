@@ -12,7 +12,7 @@ import sys
 
 import case
 from judge import signature_is_good
-from stack import ADMIN, Stack, wait_for
+from stack import ADMIN, ROOT, Stack, wait_for
 
 CLIENT, EXAMPLE = sys.argv.pop(1), sys.argv.pop(1)
 
@@ -73,6 +73,12 @@ def test_a_fork_while_threads_hold_the_lock_does_not_hang():
 
 def test_a_descriptor_that_is_not_ours_any_more_is_left_alone():
     plain("closed")
+
+
+def test_another_user_is_another_connection():
+    if not ROOT:
+        raise case.Skip("needs several users, so root")
+    plain("user")
 
 
 def test_threads_share_the_default_connection():
