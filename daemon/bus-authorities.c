@@ -64,6 +64,7 @@ static int check_parent(Operation *op, const char *name)
         const Vault *v = &op->daemon->vault;
         const AuthorityEntry *parent = registry_authority(v->registry, name);
         KeyEntry *key = parent ? catalogue_find_uuid(v->catalogue, &parent->row.key) : NULL;
+        CaProblem problem;
         int r;
 
         if (!key)
@@ -72,7 +73,11 @@ static int check_parent(Operation *op, const char *name)
         r = operation_authorise(op, &(Question){.operation = POLICY_OP_CA_ISSUE, .profile = "intermediate"});
         if (r)
                 return r;
-        return ca_check_signer(parent);
+        r = ca_check_issuer(v->registry, parent, &problem);
+        if (r != HF_E_REQUEST_REFUSED)
+                return r;
+        operation_fail_because(op, r, "Not made: %s. Nothing was kept.", problem.text);
+        return OPERATION_ANSWERED;
 }
 
 static int create(Operation *op, const char *name, CaKind kind, const CreateOptions *o)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "ca/text.h"
 #include "crypto/digest.h"
 #include "crypto/pubkey.h"
 #include "daemon/ca.h"
@@ -121,7 +122,9 @@ static int fill_row(CaTask *t, const CaCertificateParams *p, const CaSummary *su
 {
         const char *name = o->name ? o->name : p->device.id && *p->device.id ? p->device.id : summary->common_name;
 
-        if (strlen(name) > STORE_TEXT_MAX || (o->metadata && strlen(o->metadata) > STORE_METADATA_MAX))
+        if (strlen(name) > STORE_TEXT_MAX || !ca_text_is_plain(name))
+                return HF_E_INVALID_ARGS;
+        if (o->metadata && (strlen(o->metadata) > STORE_METADATA_MAX || !ca_text_is_plain(o->metadata)))
                 return HF_E_INVALID_ARGS;
         if (!*name)
                 name = summary->domain;
@@ -198,7 +201,7 @@ static int issue(Operation *op, Bytes request, const char *name, const IssueOpti
                 ca_issue_resume(t, e);
                 return 0;
         }
-        r = ca_check_signer(authority_of(op));
+        r = ca_check_issuer(op->daemon->vault.registry, authority_of(op), &problem);
         if (!r && profile.authority) {
                 (void)ca_refuse(&problem, "profile %s makes a CA; that is for holdfast ca init", name);
                 r = HF_E_REQUEST_REFUSED;
@@ -237,11 +240,24 @@ static int handle_issue(Operation *op)
 
 /* ---- renewing ---- */
 
+static bool is_issued_by(const CertificateEntry *e, const char *authority)
+{
+        return strcmp(e->row.authority, authority) == 0 && e->row.status != STORE_CERTIFICATE_PENDING;
+}
+
 static CertificateEntry *find_issued(const Operation *op, const char *which)
 {
-        CertificateEntry *e = registry_find(op->daemon->vault.registry, which);
+        const Registry *registry = op->daemon->vault.registry;
+        CertificateEntry *e = registry_find(registry, which);
 
-        return e && strcmp(e->row.authority, op->key_text) == 0 && e->row.status != STORE_CERTIFICATE_PENDING ? e : NULL;
+        /* A later one of that name, of another CA or not finished, does not hide it. */
+        for (size_t i = e ? e->at : 0; e && !is_issued_by(e, op->key_text); i--) {
+                if (i == 0)
+                        return NULL;
+                if (strcmp(registry_at(registry, i - 1)->row.name, which) == 0)
+                        e = registry_at(registry, i - 1);
+        }
+        return e;
 }
 
 static int hash_renewal(const CaTask *t, uint32_t days, Bytes request, uint8_t ret[static 32])
@@ -271,7 +287,7 @@ static int prepare_renewal(CaTask *t, const CaRequest *before, const CaRequest *
         CaSummary summary;
         int r;
 
-        r = ca_check_signer(a);
+        r = ca_check_issuer(t->op->daemon->vault.registry, a, problem);
         if (!r)
                 r = ca_profile_load(t->op->daemon, t->row.profile, problem, &profile);
         if (!r)
@@ -514,6 +530,8 @@ static int write_revocation(CaTask *t, StoreAuthorityRow *authority, AuditLine *
         held = row.status == STORE_CERTIFICATE_REVOKED && row.reason == CA_REASON_CERTIFICATE_HOLD;
         if (lift ? !held : row.status == STORE_CERTIFICATE_REVOKED && (!held || t->row.reason == CA_REASON_CERTIFICATE_HOLD))
                 return HF_E_NOTHING_TO_DO;
+        if (row.status == STORE_CERTIFICATE_SUPERSEDED && t->row.reason == CA_REASON_CERTIFICATE_HOLD)
+                return HF_E_NOTHING_TO_DO; /* lifted, it would be active beside the one that followed it */
         r = store_get_certificate(v->store, row.serial, &der);
         if (r)
                 return r == HF_E_NOTHING_TO_DO ? HF_E_STORE_DAMAGED : r;
@@ -544,7 +562,9 @@ static int handle_revoke(Operation *op)
                 r = read_options(op, revoke_options, &text);
         if (r)
                 return r;
-        if (strlen(text) > STORE_TEXT_MAX || (strcmp(word, "removeFromCRL") && !ca_reason_from_string(word, &reason)))
+        if (strlen(text) > STORE_TEXT_MAX || !ca_text_is_plain(text))
+                return HF_E_INVALID_ARGS;
+        if (strcmp(word, "removeFromCRL") && !ca_reason_from_string(word, &reason))
                 return HF_E_INVALID_ARGS;
         e = find_issued(op, which);
         if (!e)
@@ -567,7 +587,7 @@ static int write_awake(CaTask *t, StoreAuthorityRow *row, AuditLine *line)
         uint64_t now = clock_wall();
 
         (void)t;
-        if (now < row->awake)
+        if (ca_is_awake(row, now))
                 return HF_E_NOTHING_TO_DO;
         row->awake = now + CA_AWAKE_USEC;
         audit_line_u64(line, "until", row->awake);

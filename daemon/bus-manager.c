@@ -191,6 +191,8 @@ static int read_purpose(const CreateOptions *o, KeyAttributes *a)
         a->purpose = o->purpose ? key_purpose_from_string(o->purpose) : info ? info->usual : PURPOSE_SIGN;
         if (!a->purpose)
                 return HF_E_INVALID_ARGS;
+        if (a->purpose == PURPOSE_ISSUE) /* made together with its CA, and never brought along */
+                return HF_E_PURPOSE_NOT_PERMITTED;
         if (info && !(info->purposes & (1u << a->purpose)))
                 return HF_E_PURPOSE_NOT_PERMITTED;
         if (o->digest && (a->purpose != PURPOSE_SIGN || a->algorithm == KEY_ED25519))

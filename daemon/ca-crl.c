@@ -47,15 +47,22 @@ static int publish(void *userdata)
         return r == HF_E_NOTHING_TO_DO ? 0 : r;
 }
 
-/* The list is made and has its number; where it cannot be written the next look tries again. */
+/* The list is made and has its number; where it cannot be written the next look tries again. Who revoked has to know. */
 static void on_published(void *userdata, int result)
 {
         CaTask *t = userdata;
+        const char *directory = t->op->daemon->config.tls_directory;
+        const char *why = result < 0 ? strerror(-result) : hf_error_name(result);
 
         if (result)
-                log_error("the revocation list of %s cannot be written to %s: %s", t->authority,
-                                t->op->daemon->config.tls_directory, result < 0 ? strerror(-result) : hf_error_name(result));
-        end(t, 0);
+                log_error("the revocation list of %s cannot be written to %s: %s", t->authority, directory, why);
+        if (result && t->op->call && t->extra)
+                operation_fail_because(t->op, result,
+                                "It is done and recorded, but the new list cannot be written to %s (%s): servers do not know of "
+                                "it. Holdfast tries again every ten minutes and at its next start.",
+                                directory, why);
+        else
+                end(t, 0);
 }
 
 static int on_signed(Operation *op, sd_bus_message *reply)
@@ -144,14 +151,19 @@ static int begin_list(CaTask *t)
 
 /* ---- numbered ---- */
 
+static uint64_t life_of(const StoreAuthorityRow *row)
+{
+        return row->kind == CA_ROOT ? CA_ROOT_CRL_LIFE : CA_CRL_LIFE;
+}
+
 /* A list's number is the time in microseconds, or one more than the last: it goes on where a store was restored. */
 static int write_number(Change *c, AuditLine *line)
 {
         CaTask *t = c->userdata;
         Vault *v = &c->daemon->vault;
         const AuthorityEntry *a = registry_authority(v->registry, t->authority);
-        uint64_t now = clock_wall();
         StoreAuthorityRow row;
+        uint64_t now;
         int r = 0;
 
         if (!a || !a->row.certificate.len)
@@ -162,13 +174,14 @@ static int write_number(Change *c, AuditLine *line)
         operation_audit_caller(t->op, line);
         if (t->extra)
                 r = t->extra(t, &row, line);
-        if (!r && now >= row.awake)
+        now = clock_wall();
+        if (!r && !ca_is_awake(&row, now))
                 r = HF_E_CA_AT_REST;
         if (r)
                 return r;
         t->number = now > row.crl_number ? now : row.crl_number + 1;
         t->this_update = now;
-        t->next_update = now + (row.kind == CA_ROOT ? CA_ROOT_CRL_LIFE : CA_CRL_LIFE);
+        t->next_update = now + life_of(&row);
         row.crl_number = t->number;
         row.crl_due = t->next_update;
         audit_line_u64(line, "number", t->number);
@@ -204,9 +217,10 @@ void ca_crl_begin(CaTask *t, const char *event)
 
 static bool is_due(const Daemon *d, const AuthorityEntry *a, uint64_t now)
 {
-        if (!a->row.certificate.len || !ca_is_awake(a, now))
+        if (!a->row.certificate.len || !ca_is_awake(&a->row, now))
                 return false;
-        return now + CA_CRL_AGAIN >= a->row.crl_due || !ca_is_published(d, a->row.name);
+        /* Soon over; or of a time that is still to come, since the clock was put back; or not where servers read it. */
+        return now + CA_CRL_AGAIN >= a->row.crl_due || a->row.crl_due - now > life_of(&a->row) || !ca_is_published(d, a);
 }
 
 static void renew(Daemon *d, const AuthorityEntry *a)

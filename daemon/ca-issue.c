@@ -219,10 +219,17 @@ static int on_signed(Operation *op, sd_bus_message *reply)
         return OPERATION_ANSWERED;
 }
 
+/* What was begun while its CA might sign is not finished when that may no more. A root signs itself before it may anything. */
 static void sign(CaTask *t)
 {
-        int r = ca_sign(t, t->authority, "ca.sign", on_signed);
+        const Registry *registry = t->op->daemon->vault.registry;
+        CaProblem problem;
+        int r = registry ? 0 : HF_E_STORE_LOCKED;
 
+        if (!r && strcmp(t->child, t->authority))
+                r = ca_check_issuer(registry, registry_authority(registry, t->authority), &problem);
+        if (!r)
+                r = ca_sign(t, t->authority, "ca.sign", on_signed);
         if (r)
                 operation_fail(t->op, r);
 }

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -12,6 +14,7 @@
 
 #define LEVELS_MAX 8
 #define PUBLISHED_MAX (8 * (CA_CRL_MAX / 64))
+#define NUMBER_SIZE 24
 #define LINE_BYTES 48 /* 64 characters of base64 */
 
 typedef struct Related {
@@ -192,6 +195,13 @@ static int write_all(int tls_fd, const Related *r)
         return result ? result : io_write_file(own, "crl.pem", buffer_bytes(&all), 0644);
 }
 
+static int write_number(int fd, uint64_t number)
+{
+        char text[NUMBER_SIZE];
+
+        return io_write_file(fd, "number", BYTES(text, (size_t)snprintf(text, sizeof(text), "%" PRIu64 "\n", number)), 0644);
+}
+
 int ca_publish(CaPublication *p, Bytes crl)
 {
         _cleanup_buffer_ Buffer pem = BUFFER_INIT(PUBLISHED_MAX);
@@ -215,13 +225,20 @@ int ca_publish(CaPublication *p, Bytes crl)
                 r = io_write_file(fd, "own.crl.pem", buffer_bytes(&pem), 0644);
         for (size_t i = 0; !r && i < p->n; i++)
                 r = write_all(tls_fd, &p->related[i]);
-        return r;
+        return r ? r : write_number(fd, p->number);
 }
 
-bool ca_is_published(const Daemon *d, const char *authority)
+bool ca_is_published(const Daemon *d, const AuthorityEntry *a)
 {
-        char path[CONFIG_TEXT_MAX + NAME_SIZE + 16];
+        _cleanup_close_ int tls_fd = -EBADF, fd = -EBADF;
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(NUMBER_SIZE);
 
-        snprintf(path, sizeof(path), "%s/ca@%s/crl.pem", d->config.tls_directory, authority);
-        return !d->config.tls_directory[0] || access(path, F_OK) == 0;
+        if (!d->config.tls_directory[0])
+                return true;
+        tls_fd = open(d->config.tls_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        fd = tls_fd < 0 ? -errno : open_authority(tls_fd, a->row.name, false);
+        if (fd < 0 || faccessat(fd, "crl.pem", F_OK, 0) < 0 || io_read_file(fd, "number", &text) || buffer_append(&text, "", 1))
+                return false;
+        /* A higher one is of a time that a restored store does not know, and knows revocations that this does not know. */
+        return strtoull((const char *)text.data, NULL, 10) >= a->row.crl_number;
 }

@@ -8,6 +8,7 @@
  *                    chain.pem    the CA itself and those above it but the root
  *                    own.crl.pem  its own revocation list
  *                    crl.pem      that, and the lists of all above it that are here: what servers are given
+                    number       of the last list that was written everywhere
  *
  * Files are replaced whole. A list with a lower number never takes the place of one with a higher.
  */
@@ -26,5 +27,5 @@ CaPublication *ca_publication_free(CaPublication *p);
 DEFINE_CLEANUP(CaPublication, ca_publication_free)
 /* In the worker. HF_E_NOTHING_TO_DO: there is no directory, or a later list is there. -errno. */
 int ca_publish(CaPublication *p, Bytes crl);
-/* Is this CA's crl.pem there? */
-bool ca_is_published(const Daemon *d, const char *authority);
+/* Is this CA's last list, or a later one, where servers read it? */
+bool ca_is_published(const Daemon *d, const AuthorityEntry *a);

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/io.h"
+#include "crypto/digest.h"
 #include "crypto/pubkey.h"
 #include "daemon/bus.h"
 #include "daemon/ca-publish.h"
@@ -108,16 +109,39 @@ int ca_authority_issuer(const AuthorityEntry *a, CaIssuer **ret)
         return r > 0 ? HF_E_INTERNAL : r; /* we made it */
 }
 
-bool ca_is_awake(const AuthorityEntry *a, uint64_t now)
+/* An end that is further away than any hour was not set by this clock: it has been put back since. */
+bool ca_is_awake(const StoreAuthorityRow *row, uint64_t now)
 {
-        return now < a->row.awake;
+        return row->awake == STORE_AWAKE_ALWAYS || (now < row->awake && row->awake - now <= CA_AWAKE_USEC);
 }
 
 int ca_check_signer(const AuthorityEntry *a)
 {
         if (!a || !a->row.certificate.len)
                 return HF_E_CA_NOT_INITIALISED;
-        return ca_is_awake(a, clock_wall()) ? 0 : HF_E_CA_AT_REST;
+        return ca_is_awake(&a->row, clock_wall()) ? 0 : HF_E_CA_AT_REST;
+}
+
+static bool is_revoked(const Registry *registry, const AuthorityEntry *a)
+{
+        const CertificateEntry *e;
+        uint8_t fingerprint[32];
+
+        digest_sha256(a->row.certificate, fingerprint);
+        e = registry_find_fingerprint(registry, fingerprint);
+        return e && e->row.status == STORE_CERTIFICATE_REVOKED;
+}
+
+int ca_check_issuer(const Registry *registry, const AuthorityEntry *a, CaProblem *problem)
+{
+        int r = ca_check_signer(a);
+
+        for (size_t i = 0; !r && a && i < AUTHORITIES_MAX; i++) {
+                if (is_revoked(registry, a))
+                        return ca_refuse(problem, "the certificate of the CA %s is revoked", a->row.name);
+                a = a->row.parent[0] ? registry_authority(registry, a->row.parent) : NULL;
+        }
+        return r;
 }
 
 static int append_issuer(sd_bus_message *m, const AuthorityEntry *a)
@@ -137,9 +161,9 @@ static int append_issuer(sd_bus_message *m, const AuthorityEntry *a)
 
 static const char *authority_state(const AuthorityEntry *a)
 {
-        return !a->row.certificate.len         ? "pending"
-               : !ca_is_awake(a, clock_wall()) ? "at-rest"
-                                               : "active";
+        return !a->row.certificate.len               ? "pending"
+               : !ca_is_awake(&a->row, clock_wall()) ? "at-rest"
+                                                     : "active";
 }
 
 static int append_fields(const Daemon *d, sd_bus_message *m, const AuthorityEntry *a)

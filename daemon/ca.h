@@ -77,9 +77,12 @@ int ca_task_new(Operation *op, const char *authority, CaTask **ret);
 int ca_profile_load(const Daemon *d, const char *name, CaProblem *problem, CaProfile *ret);
 /* The certificate of an authority, for signing under it. HF_E_CA_NOT_INITIALISED while it has none. */
 int ca_authority_issuer(const AuthorityEntry *a, CaIssuer **ret);
-bool ca_is_awake(const AuthorityEntry *a, uint64_t now);
+bool ca_is_awake(const StoreAuthorityRow *row, uint64_t now);
 /* May it sign now? 0, HF_E_CA_NOT_INITIALISED (no such CA, or it has no certificate yet), HF_E_CA_AT_REST. */
 int ca_check_signer(const AuthorityEntry *a);
+/* May it issue now? As above, or HF_E_REQUEST_REFUSED with the sentence: its certificate, or one above it, is revoked. It goes on
+ * signing its revocation lists. */
+int ca_check_issuer(const Registry *registry, const AuthorityEntry *a, CaProblem *problem);
 /* a{sv} */
 int ca_append_authority(const Daemon *d, sd_bus_message *m, const AuthorityEntry *a);
 /* a{sv}; `der` NULL: without the certificate and its chain. */
