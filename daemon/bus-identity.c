@@ -411,6 +411,17 @@ static int submit(Operation *op, const Setting *s)
         return identity_set(op, &set);
 }
 
+static int check_layout(Operation *op, const Setting *s)
+{
+        if (tls_layout_fits(s->options.layout, s->name))
+                return 0;
+        operation_fail_because(op, HF_E_INVALID_ARGS,
+                        "In the layout '%s' the certificate of an identity '%s' would be ca.crt, which is the name of the trust "
+                        "anchors. Nothing was changed; choose another layout, or another name.",
+                        s->options.layout, s->name);
+        return OPERATION_ANSWERED;
+}
+
 static int read_setting(Operation *op, Setting *s)
 {
         const void *data;
@@ -426,7 +437,9 @@ static int read_setting(Operation *op, Setting *s)
         r = read_options(op, set_options, &s->options);
         if (r)
                 return r;
-        return !name_is_valid(s->name) ? HF_E_INVALID_NAME : tls_layout_is_known(s->options.layout) ? 0 : HF_E_INVALID_ARGS;
+        if (!name_is_valid(s->name))
+                return HF_E_INVALID_NAME;
+        return tls_layout_is_known(s->options.layout) ? check_layout(op, s) : HF_E_INVALID_ARGS;
 }
 
 int identity_handle_set(Operation *op)

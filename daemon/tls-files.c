@@ -115,6 +115,11 @@ bool tls_layout_is_known(const char *layout)
         return strcmp(layout, TLS_LAYOUT_USUAL) == 0 || strcmp(layout, "local") == 0 || strcmp(layout, "named") == 0;
 }
 
+bool tls_layout_fits(const char *layout, const char *name)
+{
+        return tls_layout_is_known(layout) && (strcmp(layout, "named") || strcmp(name, "ca"));
+}
+
 static int render(const TlsContent *c, TlsSet *s)
 {
         const uint8_t *end = c->chain.len ? memmem(c->chain.data, c->chain.len, LEAF_END, strlen(LEAF_END)) : NULL;
@@ -122,7 +127,7 @@ static int render(const TlsContent *c, TlsSet *s)
         size_t leaf;
         int r;
 
-        if (!end || !tls_layout_is_known(c->layout) || !name_is_valid(c->name))
+        if (!end || !tls_layout_fits(c->layout, c->name) || !name_is_valid(c->name))
                 return HF_E_INVALID_ARGS;
         leaf = (size_t)(end - c->chain.data) + strlen(LEAF_END);
         *s = (TlsSet){.reference = BUFFER_INIT(REFERENCE_TEXT_MAX), .pins = BUFFER_INIT(4096), .fingerprint = BUFFER_INIT(128)};

@@ -39,6 +39,8 @@ typedef struct TlsContent {
 } TlsContent;
 
 bool tls_layout_is_known(const char *layout);
+/* Known, and no two files of this identity would have one name. */
+bool tls_layout_fits(const char *layout, const char *name);
 
 /* The directory itself: ours, and nobody else's to write in. HF_E_STORE_UNSAFE, -errno. */
 int tls_files_open(const char *path, int *ret_fd);

@@ -235,6 +235,8 @@ def test_arguments_beyond_their_bounds_are_refused():
             assert set_it(pins=[pin]) == "InvalidArgs", pin
         assert set_it(pins=[PIN[:-3] + f"{n:x}" + PIN[-2:] for n in range(17)]) == "InvalidArgs"
         assert set_it(layout="flat") == set_it(colour="red") == "InvalidArgs"
+        named_ca = refusal(admin.manager, "SetCertificate", "saya{sv}", "ca", good, variants({"key": "device-p256", "layout": "named"}))
+        assert named_ca.name == "InvalidArgs" and "ca.crt" in str(named_ca)
         assert set_it(name="../up") == set_it(name="") == set_it(key="../up") == "InvalidName"
         assert set_it(name="nothing") == set_it(key="nothing") == "NoSuchKey"
         anchors = b"".join(Authority(f"anchor {n}", key=spare_key("p256", "anchor")).pem for n in range(90))

@@ -192,13 +192,15 @@ static void test_the_other_layouts_add_the_names_programs_insist_on(void **state
 static void test_what_is_no_chain_or_no_layout_is_refused_and_leaves_nothing(void **state)
 {
         TlsContent bad[] = {content("web", "pem", ""), content("web", "pem", "no certificate"), content("web", "other", LEAF),
-                        content("../web", "pem", LEAF), content("web", "named", OTHER)};
+                        content("../web", "pem", LEAF), content("web", "named", OTHER),
+                        content("ca", "named", LEAF)}; /* its certificate would have the name of the anchors */
         char generation[TLS_GENERATION_SIZE];
         Place *p = *state;
 
         for (size_t i = 0; i < ELEMENTSOF(bad); i++)
                 assert_int_equal(tls_files_write(p->box.fd, &bad[i], generation), HF_E_INVALID_ARGS);
         assert_int_equal(count(p, "."), 0);
+        assert_true(tls_layout_fits("named", "web") && tls_layout_fits("local", "ca") && tls_layout_fits("pem", "ca"));
 }
 
 /* ---- switching ---- */
