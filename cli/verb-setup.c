@@ -20,6 +20,8 @@
 #include "dbus/names.h"
 
 #define CONFIG_MAX (1024 * 1024)
+#define PLAIN "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.@-"
+#define UNIT_NAME_MAX 128
 
 /* What the program's configuration says. */
 typedef struct Found {
@@ -35,6 +37,20 @@ static int read_config(const char *path, Buffer *ret)
         return r ? r : buffer_append(ret, "", 1);
 }
 
+/* What a unit can say as it is: nothing that systemd would take for a specifier, a quote or the next word. */
+static bool is_plain_path(const char *path)
+{
+        return path[0] == '/' && path[strspn(path, "/" PLAIN)] == '\0';
+}
+
+static bool is_unit(const char *name)
+{
+        const char *dot = strrchr(name, '.');
+
+        return dot && dot > name && strcmp(dot, ".service") == 0 && name[0] != '.' && name[0] != '-' &&
+               name[strspn(name, PLAIN)] == '\0' && strlen(name) <= UNIT_NAME_MAX;
+}
+
 /* The user and where he was found; a default by name where the configuration says nothing. One that was named and cannot be
  * read is an error, told. */
 static int look_into(Cli *cli, const Recipe *recipe, Found *ret)
@@ -47,6 +63,9 @@ static int look_into(Cli *cli, const Recipe *recipe, Found *ret)
                 return cli_fail_file(cli, path, r);
         if (r == 0 && recipe->chroot_word)
                 (void)recipe_setting((const char *)text.data, recipe->chroot_word, ret->chroot);
+        if (ret->chroot[0] && !is_plain_path(ret->chroot))
+                return cli_usage(cli, "%s in %s is '%s', which is no absolute path of plain characters. Nothing was written.",
+                                recipe->chroot_word, path, ret->chroot);
         if (r == 0 && recipe_setting((const char *)text.data, recipe->user_word, ret->user)) {
                 snprintf(ret->from, sizeof(ret->from), "%s in %s", recipe->user_word, path);
         } else if (recipe->user) {
@@ -134,8 +153,8 @@ static int check_arguments(Cli *cli, const Recipe *recipe)
         if (cli->options.write && geteuid() != 0)
                 return cli_fail_with(cli, EXIT_CODE_NOT_PERMITTED, "EPERM",
                                 "Units and rules are written by root. Nothing was written; without --write it is shown.");
-        if (cli->options.unit && (strchr(cli->options.unit, '/') || strlen(cli->options.unit) > 128))
-                return cli_usage(cli, "--unit is the name of a unit, such as nginx.service.");
+        if (cli->options.unit && !is_unit(cli->options.unit))
+                return cli_usage(cli, "--unit is the name of a service, such as nginx.service. Nothing was written.");
         return tls_check_name(cli, cli->args[1]);
 }
 

@@ -14,7 +14,7 @@ import tempfile
 
 import case
 from party import Party, free_port, listens, need, ready, serving
-from stack import ALICE, BOB, Stack, default_rules, need_root, wait_for
+from stack import ALICE, BOB, ROOT, Stack, default_rules, need_root, wait_for
 
 NAME = "device-p256"
 
@@ -289,6 +289,19 @@ def test_nothing_is_written_unless_asked_and_never_over_what_somebody_else_wrote
         done = s.setup("nginx", NAME, "--user", str(ALICE), "--write", check=False)
         assert done.returncode == 1 and str(files[1]) in done.stderr.decode() and b"then\n" in done.stdout
         assert files[1].read_text() == "[Path]\n" and "# changed" not in files[0].read_text()
+
+
+def test_what_a_unit_would_read_as_something_else_is_not_put_into_one():
+    with site() as s:
+        conf = s.dir / "program.conf"
+        for unit in ("nginx", "-x.service", ".service", "a b.service", "a\nExecStart=.service", "%i.service", "../x.service", "x" * 130 + ".service"):
+            done = s.setup("nginx", NAME, f"--unit={unit}", "--write", check=False)
+            assert done.returncode in ((2,) if ROOT else (2, 4)) and b"[Service]" not in done.stdout, unit
+        for chroot in ("jail", "../jail", "/jail%i", '"/jail"', "/jail\\x20"):
+            conf.write_text(f"global\n chroot {chroot}\n")
+            done = s.setup("haproxy", NAME, "--config", conf, "--user", str(ALICE), check=False)
+            assert done.returncode == 2 and b"ListenStream" not in done.stdout, chroot
+        assert not s.units.exists()
 
 
 def test_systemd_finds_nothing_wrong_with_the_units():
