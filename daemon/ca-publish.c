@@ -12,7 +12,7 @@
 #include "base/io.h"
 #include "ca/crl.h"
 
-#define LEVELS_MAX 8
+#define LEVELS_MAX 10 /* a path length of 8 at most, the root and what has none */
 #define PUBLISHED_MAX (8 * (CA_CRL_MAX / 64))
 #define NUMBER_SIZE 24
 #define LINE_BYTES 48 /* 64 characters of base64 */
