@@ -73,6 +73,7 @@ struct Daemon {
         size_t use_shared_max;
         bool use_left_out; /* somebody's turn waits for a line or a result of his */
         bool use_held;
+        bool use_ended; /* we stop: nobody else's hold begins or ends any more */
         void (*use_drained)(void *userdata);
         void *use_drained_userdata;
         sd_event_source *patience; /* operations wait for the signer only so long */

@@ -237,7 +237,7 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
                 return 0;
         }
         use_fail_queued(d, HF_E_DAEMON_UNAVAILABLE);
-        use_hold(d, on_drained_stop, d);
+        use_end(d, on_drained_stop, d);
         return 0;
 }
 

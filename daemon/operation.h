@@ -144,5 +144,7 @@ void use_patience(Daemon *d);
 /* No further use is given to the signer; `drained` is called when the last one is back, perhaps at once. Ends
  * with d->use_held = false. */
 void use_hold(Daemon *d, void (*drained)(void *userdata), void *userdata);
+/* The same for good, in the place of whoever waits to be told; who comes later is not. */
+void use_end(Daemon *d, void (*drained)(void *userdata), void *userdata);
 /* Everything queued fails with this. */
 void use_fail_queued(Daemon *d, int r);

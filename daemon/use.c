@@ -324,6 +324,11 @@ static void item_done(UseItem *item, int result, bool unused, Bytes body)
                 answer(op);
 }
 
+static bool is_held(const Daemon *d)
+{
+        return d->use_held || d->use_ended;
+}
+
 static void tell_drained(Daemon *d)
 {
         void (*drained)(void *userdata) = d->use_drained;
@@ -349,17 +354,25 @@ static void on_result(void *userdata, int result, Bytes body)
         item_done(item, result, key_was_not_used(result), body);
         turn_if_due(d, l);
         user_unref(d, u);
-        if (--d->n_in_work == 0 && d->use_held)
+        if (--d->n_in_work == 0 && is_held(d))
                 tell_drained(d);
 }
 
 void use_hold(Daemon *d, void (*drained)(void *userdata), void *userdata)
 {
+        if (d->use_ended)
+                return;
         d->use_held = true;
         d->use_drained = drained;
         d->use_drained_userdata = userdata;
         if (d->n_in_work == 0)
                 tell_drained(d);
+}
+
+void use_end(Daemon *d, void (*drained)(void *userdata), void *userdata)
+{
+        use_hold(d, drained, userdata);
+        d->use_ended = true;
 }
 
 static int send_job(Operation *op, UseItem *item)
@@ -454,7 +467,7 @@ static void pump(Daemon *d, Lane which)
 {
         UseTurn *t = &d->turns[which];
 
-        while (t->first && !d->sealing && !d->use_held && d->vault.state == VAULT_READY && d->vault.signer_open &&
+        while (t->first && !d->sealing && !is_held(d) && d->vault.state == VAULT_READY && d->vault.signer_open &&
                         has_room(d, which)) {
                 UseLane *l = turn_pop(t);
                 Operation *op = l->first;

@@ -264,6 +264,31 @@ def test_a_stop_in_the_middle_of_anything_is_orderly():
         stack.verify((stack.dir / "log.jsonl").read_bytes(), key)
 
 
+def test_a_stop_is_not_forgotten_over_what_else_waits_for_the_last_use():
+    with Stack() as stack:
+        stack.init()
+        with stack.peer(ADMIN) as admin:
+            admin.create("device-a", "p256")
+        for member, arguments in (("Rekey", ("sa{sv}", "credential", variants({"unattended": True}))), ("Lock", ())):
+            for n in range(4):
+                signer, daemon = stack.signer_pid(), stack.daemon_pid()
+                os.kill(signer, signal.SIGSTOP)  # so that uses are under way
+                calls = [Call(stack, lambda p: sign_many(p, "device-a", 1024))]
+                time.sleep(0.05)
+                os.kill(daemon, signal.SIGTERM)
+                calls.append(Call(stack, lambda p: p.manager(member, *arguments)))
+                time.sleep(0.01 * n)
+                os.kill(signer, signal.SIGCONT)
+                wait_for(lambda: not pathlib.Path(f"/proc/{daemon}").exists(), f"holdfastd to end, {member} {n}", 5)
+                for call in calls:
+                    with contextlib.suppress(Exception):
+                        call.result()
+                stack.kill(stack.signer_pid())  # which remembers a lock
+                stack.wait_state("ready")
+        with stack.peer(ADMIN) as admin:
+            admin.sign("device-a", MESSAGE)
+
+
 def test_ping_is_answered_as_the_first_call_on_the_system_bus():
     with Stack() as stack:
         stack.wait_state("uninitialised")
