@@ -129,11 +129,25 @@ static int complete_authority(CaTask *t, const AuthorityEntry *by)
         return registry_put_authority(v->store, v->registry, &row, &t->registry);
 }
 
-/* The one before: it may be revoked by now, or superseded by somebody else's renewal, and stays as it is then. */
+/* The one before; or, if somebody else's renewal was first, what that made. A revoked one stays as it is. */
+static const CertificateEntry *find_superseded(const CaTask *t, const Registry *registry)
+{
+        const CertificateEntry *before = registry_find_serial(registry, t->before), *e = before;
+
+        for (size_t i = registry_count(registry); e && e->row.status == STORE_CERTIFICATE_SUPERSEDED && i-- > before->at + 1;) {
+                const CertificateEntry *later = registry_at(registry, i);
+
+                if (later->row.status == STORE_CERTIFICATE_ACTIVE && strcmp(later->row.authority, before->row.authority) == 0 &&
+                                strcmp(later->row.name, before->row.name) == 0)
+                        e = later;
+        }
+        return e;
+}
+
 static int supersede(CaTask *t, AuditLine *line)
 {
         Vault *v = &t->op->daemon->vault;
-        const CertificateEntry *e = registry_find_serial(v->registry, t->before);
+        const CertificateEntry *e = find_superseded(t, v->registry);
         _cleanup_buffer_ Buffer der = BUFFER_INIT(STORE_CERTIFICATE_MAX);
         StoreCertificateRow row;
         int r;

@@ -11,11 +11,13 @@ import random
 import subprocess
 
 import case
-from ca import DEVICE, authority, create, issue, list_number, listed, make_request, number, published, refusal, revoke, running, show, verdict
+from ca import Ca, DEVICE, Issue, authority, create, issue, list_number, listed, make_request, number, published, refusal, revoke, running, \
+    sample, show, verdict
 from judge import exported, lines
 from party import Party
-from peer import plain, variants
+from peer import Refused, plain, variants
 from stack import ADMIN, ALICE, BOB, DAEMON, MALLORY, default_rules, need_root, wait_for
+from sweep import sweep
 
 SEED = int(os.environ.get("HOLDFAST_SEED", "20261121"))
 DENIED = ("PolicyDenied", "CaNotInitialised", "NoSuchKey")
@@ -25,7 +27,7 @@ def renew(peer, which, request=b"", ca="intermediate", **options):
     return plain(authority(peer, ca, "Renew", "saya{sv}", which, request, variants(options)))
 
 
-def state(peer, ca):
+def self_state(peer, ca):
     return plain(authority(peer, ca, "Describe"))["state"]
 
 
@@ -213,6 +215,21 @@ def test_lifting_a_hold_makes_no_second_certificate_active():
         assert [c["status"] for c in listed(admin)] == ["revoked", "active"]
 
 
+def test_renewals_at_once_leave_one_certificate_active():
+    with running() as (stack, admin):
+        first = issue(admin, make_request(stack.dir / "r.csr"), name="pump")
+
+        def one(days):
+            with stack.peer(ADMIN) as peer, contextlib.suppress(Refused):
+                return renew(peer, first["serial"], days=days)["serial"]
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            serials = set(pool.map(one, range(10, 26))) - {None}
+        found = {c["serial"]: c["status"] for c in listed(admin)}
+        assert serials < set(found) and found[first["serial"]] == "superseded"
+        assert list(found.values()).count("active") == 1
+        assert show(admin, "pump")["serial"] in serials
+
+
 # A CA that is none any more
 
 
@@ -275,6 +292,64 @@ def test_many_revocations_at_once_are_all_in_the_last_list():
         assert list_number(published(stack, "own.crl.pem")) == number(admin)
         numbers = [e["number"] for e in lines(exported(admin)) if "number" in e and e["event"].startswith("ca.") and e.get("name") == "intermediate"]
         assert numbers == sorted(set(numbers))
+
+
+# Killed at every step
+
+
+class Renew(Issue):
+    """The identity is there after each death, and has one certificate that is active."""
+    def prepare(self):
+        super().prepare()
+        self.name = f"d{self.number}"
+        with self.stack.peer(ADMIN) as admin:
+            self.first = issue(admin, self.request)
+
+    def act(self, admin):
+        self.answer = renew(admin, self.first["serial"], days=30)
+
+    def check(self, admin, state):
+        Ca.check(self, admin, state)
+        there = show(admin, self.name)
+        assert there["status"] == "active" and (not self.acknowledged or there == self.answer)
+        after = renew(admin, self.first["serial"], days=30)
+        assert not self.acknowledged or after == self.answer
+        assert [c["status"] for c in listed(admin) if c["name"] == self.name] == ["superseded", "active"]
+        assert show(admin, self.name)["serial"] == after["serial"]
+
+
+class Hold(Ca):
+    """A root that somebody woke revokes its intermediate: numbers rise, and what is recorded is published."""
+    def setup(self):
+        super().setup()
+        with self.stack.peer(ADMIN) as admin:
+            authority(admin, "root", "Enable")
+            self.serial = show(admin, "intermediate", "root")["serial"]
+
+    def prepare(self):
+        with self.stack.peer(ADMIN) as admin:
+            if show(admin, self.serial, "root")["status"] == "revoked":
+                revoke(admin, self.serial, "removeFromCRL", "root")
+
+    def act(self, admin):
+        revoke(admin, self.serial, "certificateHold", "root")
+
+    def check(self, admin, state):
+        super().check(admin, state)
+        status = show(admin, self.serial, "root")["status"]
+        assert status == "revoked" or not self.acknowledged
+        assert self_state(admin, "root") == "active"
+        path = published(self.stack, "own.crl.pem", "root")
+        wait_for(lambda: list_number(path) >= number(admin, "root"), "the last list of the root")
+        assert (self.serial.upper() in revoked_in(path)) == (status == "revoked")
+
+
+def test_renewing_killed_at_its_calls_loses_no_identity():
+    sweep(Renew, sample())
+
+
+def test_a_revocation_by_the_root_killed_at_its_calls_is_published():
+    sweep(Hold, sample())
 
 
 if __name__ == "__main__":
