@@ -159,7 +159,7 @@ static int read_queue(FindingList *findings)
         int reason = ERR_GET_REASON(last);
 
         if (is_refusal_of_key(first)) {
-                snprintf(detail, sizeof(detail), "%.*s", (int)strcspn(data, "."), data);
+                snprintf(detail, sizeof(detail), "%.*s", (int)finding_first_sentence(data), data);
                 findings_add(findings, FINDING_KEY_UNUSABLE, FINDING_OF_OURS, 0, detail);
                 return ERR_GET_REASON(first);
         }

@@ -125,6 +125,15 @@ Finding *findings_add(FindingList *list, FindingKind kind, FindingWhose whose, u
         return f;
 }
 
+size_t finding_first_sentence(const char *text)
+{
+        size_t n = strcspn(text, ".");
+
+        while (text[n] && text[n + 1] && text[n + 1] != ' ')
+                n += 1 + strcspn(text + n + 1, ".");
+        return n;
+}
+
 const Finding *findings_find(const FindingList *list, FindingKind kind)
 {
         for (size_t i = 0; i < list->n; i++)

@@ -50,7 +50,7 @@ typedef enum FindingKind {
         FINDING_NO_COMMON_SIGNATURE,
         FINDING_REFUSED,    /* detail: the alert */
         FINDING_CLOCK_SKEW, /* time: the peer's; other: ours */
-        FINDING_KEY_UNUSABLE, /* detail: the sentence of holdfastd, or of OpenSSL */
+        FINDING_KEY_UNUSABLE, /* detail: the first sentence of holdfastd, or what OpenSSL lacks */
 
         /* a signed file */
         FINDING_ALTERED,
@@ -92,6 +92,8 @@ typedef struct FindingList {
 
 /* Appends; the detail is escaped and cut. Returns the new one to fill in times, or one that nobody will see. */
 Finding *findings_add(FindingList *list, FindingKind kind, FindingWhose whose, unsigned depth, const char *detail);
+/* Of a sentence that has more behind it, how many bytes a detail takes: up to its full stop, which is not one inside a word. */
+size_t finding_first_sentence(const char *text);
 /* NULL: there is none of this kind. */
 const Finding *findings_find(const FindingList *list, FindingKind kind);
 

@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/provider.h>
+#include <stdio.h>
 
 #include "base/error.h"
 
@@ -59,6 +60,14 @@ int cert_key_load(Bytes reference, FindingList *findings, CertKey *ret)
         return 0;
 }
 
+static void add_refusal(FindingList *findings, const char *text)
+{
+        char detail[FINDING_DETAIL_SIZE];
+
+        snprintf(detail, sizeof(detail), "%.*s", (int)finding_first_sentence(text), text);
+        findings_add(findings, FINDING_KEY_UNUSABLE, FINDING_OF_OURS, 0, detail);
+}
+
 void cert_key_findings(FindingList *findings)
 {
         const char *data = NULL;
@@ -67,5 +76,5 @@ void cert_key_findings(FindingList *findings)
 
         while ((e = ERR_get_error_all(NULL, NULL, NULL, &data, &flags)) != 0)
                 if (!ERR_SYSTEM_ERROR(e) && ERR_GET_LIB(e) > ERR_LIB_USER && (flags & ERR_TXT_STRING) && data && *data)
-                        findings_add(findings, FINDING_KEY_UNUSABLE, FINDING_OF_OURS, 0, data);
+                        add_refusal(findings, data);
 }

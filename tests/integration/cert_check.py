@@ -18,7 +18,7 @@ from certificates import DAY, NOW, Authority
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from party import free_port, need
 from site_of_peers import site
-from stack import need_root
+from stack import ADMIN, need_root
 
 
 MUTUAL = ("-Verify", "3", "-verify_return_error")
@@ -179,6 +179,15 @@ def test_a_key_that_may_not_sign_is_told_in_the_daemons_words():
                 s.expect("key-unusable", 1, "device", address, says="disabled")
                 s.stack.cli("key", "enable", "device-p256")
                 s.expect(None, 0, "device", address)
+
+
+def test_who_may_not_sign_is_told_in_a_whole_sentence_of_the_daemon():
+    need_root()
+    with site() as s:
+        s.identity("device")
+        s.stack.reload_rules(f"allow user={ADMIN} op=all\n")
+        with s.openssl("-tls1_3", *MUTUAL) as address:
+            s.expect("key-unusable", 1, "device", address, says="or you may not know of it. See `holdfast status`")
 
 
 @contextlib.contextmanager

@@ -67,6 +67,17 @@ static void test_the_journal_gets_identity_word_and_peer_only(void **state)
         assert_string_equal(finding_journal(&f, "telemetry", NULL, text), "identity=telemetry finding=untrusted");
 }
 
+static void test_a_sentence_ends_behind_a_word_and_not_in_a_name(void **state)
+{
+        (void)state;
+        assert_int_equal(finding_first_sentence("Policy says no to 'web.1.x'. Nothing was done."), 27);
+        assert_int_equal(finding_first_sentence("The key is disabled."), 19);
+        assert_int_equal(finding_first_sentence("no stop at all, but a.name"), 26);
+        assert_int_equal(finding_first_sentence("a.b."), 3);
+        assert_int_equal(finding_first_sentence("."), 0);
+        assert_int_equal(finding_first_sentence(""), 0);
+}
+
 static void test_what_is_found_twice_is_told_once_and_too_much_is_dropped(void **state)
 {
         FindingList list = {.n = 0};
@@ -90,6 +101,7 @@ int main(void)
                         cmocka_unit_test(test_a_sentence_says_whose_and_when),
                         cmocka_unit_test(test_strangers_text_cannot_break_out_of_a_line),
                         cmocka_unit_test(test_the_journal_gets_identity_word_and_peer_only),
+                        cmocka_unit_test(test_a_sentence_ends_behind_a_word_and_not_in_a_name),
                         cmocka_unit_test(test_what_is_found_twice_is_told_once_and_too_much_is_dropped),
         };
 
