@@ -125,6 +125,8 @@ static const OptionRow rows[] = {
                 TEXT("metadata", 0, metadata, "TEXT", "Kept in the registry beside the certificate"),
                 TEXT("reason", 0, reason, "REASON", "As RFC 5280 names them: keyCompromise superseded certificateHold ..."),
                 TEXT("text", 0, text, "TEXT", "Why, in words, for the registry and the log"),
+                TEXT("signer", 0, signer, "NAME", "The identity that signs the answer; its certificate is of profile ocsp"),
+                TEXT("hours", 0, hours, "N", "The answer holds for so long, 1 to 720 (default 24)"),
                 FLAG("csv", 0, csv, "Print CSV (RFC 4180) instead of a table"),
                 FLAG("pem", 0, pem, "Print the certificate and those above it as PEM"),
                 FLAG("der", 0, der, "Print the certificate as DER"),

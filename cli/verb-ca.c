@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/name.h"
-#include "cli/cli.h"
+#include "cli/ca.h"
 #include "dbus/names.h"
 
 #define REQUEST_MAX 32768
@@ -68,17 +68,23 @@ static const Column certificate_columns[] = {
                 {NULL, NULL, COLUMN_TEXT},
 };
 
-/* One call of the object ca/NAME, the one of --ca or the usual one. */
-static int call_authority(Cli *cli, const char *name, const char *member, const CallArgs *args, json_t **ret)
+int ca_path(Cli *cli, const char *name, char **ret)
 {
-        _cleanup_free_ char *path = NULL;
-
         if (!name)
                 name = cli->options.ca ? cli->options.ca : AUTHORITY_USUAL;
         if (!name_is_valid(name))
                 return cli_usage(cli, "'%s' cannot be the name of a CA.", name);
-        if (sd_bus_path_encode(HF_PATH_AUTHORITY, name, &path) < 0)
-                return cli_fail(cli, HF_ERROR_INTERNAL);
+        return sd_bus_path_encode(HF_PATH_AUTHORITY, name, ret) < 0 ? cli_fail(cli, HF_ERROR_INTERNAL) : 0;
+}
+
+/* One call of the object ca/NAME, the one of --ca or the usual one. */
+static int call_authority(Cli *cli, const char *name, const char *member, const CallArgs *args, json_t **ret)
+{
+        _cleanup_free_ char *path = NULL;
+        int r = ca_path(cli, name, &path);
+
+        if (r)
+                return r;
         return cli_call(cli, &(HfCall){.path = path, .interface = HF_IFACE_AUTHORITY, .member = member, .args = args->items,
                                              .n_args = args->n, .timeout = CALL_LONG}, ret);
 }
@@ -148,8 +154,7 @@ static int run_enable(Cli *cli)
 
 /* ---- issuing ---- */
 
-/* Bytes of a member that the answer has as base64. */
-static int take_bytes(const json_t *object, const char *member, Buffer *ret)
+int ca_take_bytes(const json_t *object, const char *member, Buffer *ret)
 {
         const char *text = json_string_value(json_object_get(object, member));
         size_t len = 0;
@@ -170,7 +175,7 @@ static int show_chain(Cli *cli, json_t *certificate)
 
         if (cli->options.json)
                 return show_json(cli, certificate);
-        if (take_bytes(certificate, "chain", &chain))
+        if (ca_take_bytes(certificate, "chain", &chain))
                 return cli_fail(cli, HF_ERROR_INTERNAL);
         return show_bytes(cli, BYTES_TEXT, "chain", (HfSpan){chain.data, chain.len});
 }
@@ -342,7 +347,7 @@ static int run_show(Cli *cli)
                 return show_chain(cli, certificate);
         if (!cli->options.der || cli->options.json)
                 return show_object(cli, certificate, certificate_fields);
-        if (take_bytes(certificate, "certificate", &der))
+        if (ca_take_bytes(certificate, "certificate", &der))
                 return cli_fail(cli, HF_ERROR_INTERNAL);
         return show_bytes(cli, BYTES_BINARY, "certificate", (HfSpan){der.data, der.len});
 }
@@ -407,6 +412,8 @@ const Verb verbs_ca[] = {
                 {"ca", "show", "[WHICH]", 0, 1, "ca pem der output",
                                 "Show a certificate by name, serial or fingerprint; or the CAs", run_show},
                 {"ca", "status", "WHICH", 1, 1, "ca", "Tell whether a certificate is active; the exit code too", run_status},
+                {"ca", "ocsp", "REQUEST", 1, 1, "ca signer hours output",
+                                "Answer a request for the status of certificates (RFC 6960)", ca_ocsp_run},
                 {"ca", "revoke", "WHICH", 1, 1, "ca reason text", "Revoke a certificate and publish the list", run_revoke},
                 {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

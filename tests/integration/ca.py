@@ -133,7 +133,8 @@ def test_each_line_of_the_guide_works():
     with running(made=False) as (stack, _):
         home = stack.dir / "home"
         home.mkdir()
-        environment = {"PATH": f"{stack.dir}/bin/cli:{os.environ['PATH']}", "HOLDFAST_SOCKET": stack.socket, "HOME": str(home)}
+        environment = {"PATH": f"{stack.dir}/bin/cli:{os.environ['PATH']}", "HOLDFAST_SOCKET": stack.socket, "HOME": str(home),
+                       "HOLDFAST_TLS": f"{stack.dir}/run/tls", "OPENSSL_MODULES": f"{stack.dir}/bin/provider"}
         for command in commands:
             here = command.replace("/run/holdfast/tls", str(stack.dir / "run/tls"))
             done = subprocess.run(["sh", "-c", here], cwd=home, env=environment, capture_output=True, text=True, timeout=60)

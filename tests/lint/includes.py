@@ -28,7 +28,7 @@ MAP = {
     "libclient": ["base", "dbus"],
     "libclient-ssl": [*PUBLIC, "base", "x509"],
     "provider": [*PUBLIC, "base/cleanup.h", "base/reference.h"],
-    "cli": [*PUBLIC, "base", "crypto", "x509", "dbus", "audit/verify.h", "audit/note.h", "audit/reader.h", "audit/line.h", "audit/event.h"],
+    "cli": [*PUBLIC, "base", "crypto", "x509", "ca", "dbus", "audit/verify.h", "audit/note.h", "audit/reader.h", "audit/line.h", "audit/event.h"],
 }
 
 # Libraries that have one home each: header pattern, rooms that may name it.

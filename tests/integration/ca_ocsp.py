@@ -1,0 +1,245 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+Answers about single certificates (ca ocsp): what the registry says, signed by a delegated signer whose key is in Holdfast, judged by
+`openssl ocsp` as a client; who may not answer; what is answered to requests that are none.
+"""
+import contextlib
+import json
+import os
+import subprocess
+
+import case
+from ca import authority, create, issue, make_request, published, revoke, running, show
+from judge import exported, lines
+from stack import MALLORY, default_rules
+
+RESPONDER = {"set": ["CN=Example OCSP"], "profile": "ocsp"}
+
+
+def openssl(*words, check=True, **options):
+    return subprocess.run(["openssl", *map(str, words)], capture_output=True, check=check, timeout=60, **options)
+
+
+class Site:
+    """A CA with an identity that answers for it, and files of what it issued."""
+
+    def __init__(self, stack, admin):
+        self.stack, self.admin, self.dir = stack, admin, stack.dir
+        self.issuer, self.root = published(stack, "chain.pem"), published(stack, "ca.pem")
+
+    def signer(self, name="ocsp", algorithm="p256", ca="intermediate", **options):
+        self.admin.create(name, algorithm)
+        chain = self.dir / f"{name}.pem"
+        chain.write_bytes(issue(self.admin, ca=ca, key=name, **{"name": name, **RESPONDER, **options})["chain"])
+        self.stack.cli("cert", "set", name, "--chain", chain)
+
+    def device(self, name, **options):
+        path = self.dir / f"{name}.pem"
+        path.write_bytes(issue(self.admin, make_request(self.dir / f"{name}.csr"), name=name, **options)["chain"])
+        return path
+
+    def request(self, *words, nonce=True):
+        path = self.dir / "request.der"
+        openssl("ocsp", "-reqout", path, *([] if nonce else ["-no_nonce"]), "-issuer", self.issuer, *words)
+        return path
+
+    def holdfast(self, *words, check=True, modules=None, **options):
+        where = f"HOLDFAST_TLS={self.dir}/run/tls", f"OPENSSL_MODULES={modules or self.dir / 'bin/provider'}"
+        return self.stack.run(["env", *where, self.stack.program("cli/holdfast"), *words], check=check, **options)
+
+    def answer(self, request, *words, signer="ocsp", **options):
+        return self.holdfast("ca", "ocsp", request, "--signer", signer, *words, **options)
+
+    def verdict(self, response, *words, root=None):
+        """What stock openssl makes of an answer as a client that trusts the root: with certificates their status, without them whether the
+        nonce is that of the last request."""
+        path = self.dir / "response.der"
+        path.write_bytes(response)
+        done = openssl("ocsp", *(("-issuer", self.issuer, *words) if words else ("-reqin", self.dir / "request.der")), "-no_nonce", "-respin", path, "-CAfile", root or self.root,
+                       "-verify_other", self.issuer, check=False)
+        return (done.stdout + done.stderr).decode()
+
+    def asked(self, certificate, *words, **options):
+        request = self.request("-cert", certificate)
+        return self.verdict(self.answer(request, *words, **options).stdout, "-cert", certificate)
+
+
+@contextlib.contextmanager
+def site(signer=True, **options):
+    with running(**options) as (stack, admin):
+        s = Site(stack, admin)
+        if signer:
+            s.signer()
+        yield s
+
+
+def error(response):
+    """The name of an answer without a signature."""
+    said = openssl("ocsp", "-respin", "/dev/stdin", "-resp_text", "-noverify", input=response, check=False)
+    return (said.stdout + said.stderr).decode()
+
+
+def test_openssl_is_told_good_revoked_and_unknown():
+    with site() as s:
+        device, other = s.device("pump-7"), s.device("pump-8")
+        said = s.asked(device)
+        assert "Response verify OK" in said and f"{device}: good" in said and "nonce" not in said.lower(), said
+        revoke(s.admin, "pump-7", "keyCompromise")
+        said = s.asked(device)
+        assert "Response verify OK" in said and f"{device}: revoked" in said and "Reason: keyCompromise" in said, said
+        revoke(s.admin, "pump-8", "unspecified")
+        said = s.asked(other)
+        assert f"{other}: revoked" in said and "Reason" not in said and "Revocation Time" in said, said
+        request = s.request("-serial", "0x1234567890")
+        said = s.verdict(s.answer(request).stdout, "-serial", "0x1234567890")
+        assert "Response verify OK" in said and "0x1234567890: unknown" in said, said
+
+
+def test_a_hold_is_told_and_so_is_its_end():
+    with site() as s:
+        device = s.device("pump-7")
+        revoke(s.admin, "pump-7", "certificateHold")
+        assert "Reason: certificateHold" in s.asked(device)
+        revoke(s.admin, "pump-7", "removeFromCRL")
+        assert f"{device}: good" in s.asked(device)
+
+
+def test_a_superseded_certificate_is_not_revoked_and_a_name_is_no_serial():
+    with site() as s:
+        device = s.device("pump-7")
+        authority(s.admin, "intermediate", "Renew", "saya{sv}", "pump-7", b"", {})
+        assert f"{device}: good" in s.asked(device)
+        serial = "ab" * 16
+        s.device(serial)
+        assert show(s.admin, serial)["name"] == serial
+        request = s.request("-serial", "0x" + serial)
+        assert f"{serial}: unknown" in s.verdict(s.answer(request).stdout, "-serial", "0x" + serial)
+
+
+def test_several_certificates_any_usual_hash_and_no_nonce_get_one_answer():
+    with site() as s:
+        good, bad = s.device("good"), s.device("bad")
+        revoke(s.admin, "bad", "superseded")
+        for digest in "sha1", "sha256", "sha384", "sha512":
+            words = f"-{digest}", "-cert", good, f"-{digest}", "-cert", bad, f"-{digest}", "-serial", "0x77"
+            said = s.verdict(s.answer(s.request(*words, nonce=False)).stdout, *words)
+            assert "Response verify OK" in said and f"{good}: good" in said and f"{bad}: revoked" in said and "0x77: unknown" in said, said
+        words = [w for _ in range(32) for w in ("-cert", good)]
+        assert "Response verify OK" in s.verdict(s.answer(s.request(*words)).stdout, *words)
+
+
+def test_every_algorithm_of_the_profile_answers():
+    with site(signer=False) as s:
+        device = s.device("pump-7")
+        for algorithm in "p256", "p384", "rsa3072":
+            s.signer(algorithm, algorithm)
+            said = s.asked(device, signer=algorithm)
+            assert "Response verify OK" in said and f"{device}: good" in said, (algorithm, said)
+
+
+def test_an_answer_echoes_the_nonce_and_is_none_to_another_request():
+    with site() as s:
+        device = s.device("pump-7")
+        response = s.answer(s.request("-cert", device)).stdout
+        assert s.verdict(response).strip() == "Response verify OK"
+        s.request("-cert", device)  # with a nonce of its own
+        assert "Nonce Verify error" in s.verdict(response)
+        altered = bytearray(response)
+        altered[-1] ^= 1  # in the certificate of the signer
+        assert "Response verify OK" not in s.verdict(bytes(altered), "-cert", device)
+
+
+def test_an_answer_holds_for_so_many_hours_and_names_its_signer_by_key():
+    with site() as s:
+        device = s.device("pump-7")
+        request = s.request("-cert", device)
+        for words, hours in ((), 24), (("--hours", "1"), 1):
+            path = s.dir / "answer.der"
+            s.answer(request, *words, "-o", path)
+            text = openssl("ocsp", "-respin", path, "-resp_text", "-noverify").stdout.decode()
+            lines = dict(line.strip().partition(": ")[::2] for line in text.splitlines())
+            dates = [subprocess.run(["date", "-d", lines[k], "+%s"], capture_output=True, text=True, check=True).stdout
+                     for k in ("This Update", "Next Update")]
+            assert int(dates[1]) - int(dates[0]) == hours * 3600, lines
+            assert len(lines["Responder Id"]) == 40, lines
+        assert json.loads(s.answer(request, "--json").stdout).keys() == {"response"}
+        for hours in "0", "721", "x":
+            assert s.answer(request, "--hours", hours, check=False).returncode == 2
+
+
+def test_standard_input_and_output_are_enough_for_a_server():
+    with site() as s:
+        device = s.device("pump-7")
+        request = s.request("-cert", device).read_bytes()
+        done = s.answer("-", input=request)
+        assert f"{device}: good" in s.verdict(done.stdout, "-cert", device) and not done.stderr
+
+
+def test_who_is_no_signer_of_this_ca_is_refused():
+    with site() as s:
+        device = s.device("pump-7")
+        request = s.request("-cert", device)
+        s.signer("web", profile="server", dns=["www.example"])
+        s.admin.manager("CreateAuthority", "ssa{sv}", "lone", "root", {"algorithm": ("s", "p256"), "set": ("as", ["CN=Lone"])})
+        s.signer("stranger", ca="lone")
+        for name, word in ("web", b"OCSPSigning"), ("stranger", b"not issued by this CA"):
+            done = s.answer(request, signer=name, check=False)
+            assert done.returncode == 10 and word in done.stderr and b"not-an-ocsp-signer" in done.stderr and not done.stdout, done
+        done = s.answer(request, signer="none", check=False)
+        assert done.returncode == 10 and not done.stdout, done
+        assert s.answer(request, "--ca", "none", check=False).returncode == 3
+        revoke(s.admin, "ocsp", "keyCompromise")
+        done = s.answer(request, check=False)
+        assert done.returncode == 10 and b"is revoked" in done.stderr and not done.stdout, done
+
+
+def test_who_trusts_another_root_does_not_trust_the_answer():
+    with site() as s:
+        device = s.device("pump-7")
+        s.admin.manager("CreateAuthority", "ssa{sv}", "lone", "root", {"algorithm": ("s", "p256"), "set": ("as", ["CN=Lone"])})
+        response = s.answer(s.request("-cert", device)).stdout
+        said = s.verdict(response, "-cert", device, root=published(s.stack, "ca.pem", "lone"))
+        assert "Response Verify Failure" in said and "Response verify OK" not in said, said
+
+
+def test_requests_that_are_none_are_answered_so_and_nothing_is_signed():
+    with site() as s:
+        device, path = s.device("pump-7"), s.dir / "r.der"
+        good = s.request("-cert", device).read_bytes()
+        long = openssl("ocsp", "-reqout", "/dev/stdout", "-issuer", s.issuer, *(["-cert", device] * 33)).stdout
+        lone = openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "/dev/null", "-subj",
+                       "/CN=Example").stdout
+        (s.dir / "lone.pem").write_bytes(lone)
+        elsewhere = openssl("ocsp", "-reqout", "/dev/stdout", "-issuer", s.dir / "lone.pem", "-cert", device).stdout
+        cases = {"malformedrequest": [b"", b"x", good[:-1], good + b"\0", os.urandom(300), b"\x30\x84\xff\xff\xff\xff"],
+                 "unauthorized": [long, elsewhere]}
+
+        def uses():
+            return [e for e in lines(exported(s.admin)) if e["event"] == "key.sign" and e.get("name") == "ocsp"]
+        for word, requests in cases.items():
+            for request in requests:
+                path.write_bytes(request)
+                done = s.answer(path)
+                assert f"Responder Error: {word}" in error(done.stdout) and done.stderr, (word, request, error(done.stdout))
+        assert not uses()
+        s.answer(s.request("-cert", device))
+        assert len(uses()) == 1
+        path.write_bytes(good + bytes(20000))
+        done = s.answer(path, check=False)
+        assert done.returncode == 2 and b"MessageTooLarge" in done.stderr and not done.stdout, done
+
+
+def test_who_may_not_read_the_registry_or_use_the_key_answers_nothing():
+    with site() as s:
+        device = s.device("pump-7")
+        request = s.request("-cert", device)
+        may = f"allow user={MALLORY} key=intermediate op=ca-read\n", f"allow user={MALLORY} key=ocsp op=describe,sign\n"
+        for rules, code in ("", 3), (may[0], 1), (may[1], 3), (may[0] + may[1], 0):
+            s.stack.reload_rules(default_rules() + rules)
+            done = s.answer(request, uid=MALLORY, check=False)
+            assert done.returncode == code and bool(done.stdout) == (code == 0), (rules, done)
+
+
+if __name__ == "__main__":
+    case.main()
