@@ -380,12 +380,26 @@ static X509_REQ *parse(Bytes text)
         return bio ? PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL) : NULL;
 }
 
+/* RSASSA-PSS and Ed25519 say theirs elsewhere, or have none to choose. */
+static bool is_weakly_signed(const X509_REQ *req)
+{
+        int digest = NID_undef;
+        const EVP_MD *md;
+
+        if (!OBJ_find_sigid_algs(X509_REQ_get_signature_nid(req), &digest, NULL) || digest == NID_undef)
+                return false;
+        md = EVP_get_digestbynid(digest);
+        return !md || EVP_MD_get_size(md) < 28;
+}
+
 static int fill(X509_REQ *req, CaProblem *problem, CaRequest *r)
 {
         int result;
 
         /* The key first: nothing is computed with one that is not above the floor. */
         result = take_spki(X509_REQ_get_X509_PUBKEY(req), problem, r);
+        if (!result && is_weakly_signed(req))
+                result = ca_refuse(problem, "its signature is by a digest that is weak, as MD5 and SHA-1 are");
         if (!result && X509_REQ_verify(req, X509_REQ_get0_pubkey(req)) != 1)
                 result = ca_refuse(problem, "its signature does not prove that its maker has the key");
         if (!result)

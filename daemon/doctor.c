@@ -14,6 +14,7 @@
 #include "base/secret.h"
 #include "daemon/accounts.h"
 #include "daemon/bus.h"
+#include "daemon/ca-publish.h"
 #include "daemon/connection.h"
 #include "daemon/files.h"
 #include "daemon/identity-check.h"
@@ -251,6 +252,31 @@ static int check_identities(Daemon *d, sd_bus_message *m)
         return ADD(m, "ok", "certificate", "", "%zu identit%s in order, certificates and files", n, n == 1 ? "y is" : "ies are");
 }
 
+/* ---- private CAs ---- */
+
+/* Servers that read lists refuse everybody when one is missing or over. A root at rest cannot make its own anew. */
+static int check_authorities(Daemon *d, sd_bus_message *m)
+{
+        uint64_t now = clock_wall();
+        const AuthorityEntry *a;
+        char command[NAME_SIZE + 32];
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && d->vault.registry && (a = registry_authority_at(d->vault.registry, i)); i++) {
+                bool over = now >= a->row.crl_due;
+
+                if (!a->row.certificate.len || (!over && ca_is_published(d, a)))
+                        continue;
+                snprintf(command, sizeof(command), "holdfast ca enable %s", a->row.name);
+                r = ADD(m, "warning", "crl", ca_is_awake(&a->row, now) ? "" : command,
+                                "the revocation list of %s is %s: servers that read it refuse everybody", a->row.name,
+                                over ? "over" : "not where servers read it");
+        }
+        return r;
+}
+
+/* ---- the TPM ---- */
+
 /* One that nothing needs is no finding. */
 static int check_tpm(Daemon *d, sd_bus_message *m)
 {
@@ -410,7 +436,8 @@ static int check_bus(Daemon *d, sd_bus_message *m)
 int doctor_append_findings(Daemon *d, sd_bus_message *m)
 {
         static int (*const checks[])(Daemon *, sd_bus_message *) = {check_store, check_signer, check_files,
-                        check_identities, check_tpm, check_anchor, check_slots, check_backup, check_recovery, check_space,
+                        check_identities, check_authorities, check_tpm,
+                        check_anchor, check_slots, check_backup, check_recovery, check_space,
                         check_policy, check_bus};
         int r = sd_bus_message_open_container(m, 'a', "a{sv}");
 

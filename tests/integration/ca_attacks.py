@@ -277,6 +277,17 @@ def test_a_list_that_could_not_be_written_is_written_when_it_can_be():
         assert list_number(path) == again  # what is there already is not made anew
 
 
+def test_doctor_sees_a_list_that_a_root_at_rest_has_lost():
+    with running() as (stack, admin):
+        assert not [f for f in map(plain, admin.manager("Check")) if f["code"] == "crl"]
+        for path in published(stack, "", "root").iterdir():
+            path.unlink()
+        found = [f for f in map(plain, admin.manager("Check")) if f["code"] == "crl"]
+        assert [f["remedy"] for f in found] == ["holdfast ca enable root"], found
+        authority(admin, "root", "Enable")
+        assert not [f for f in map(plain, admin.manager("Check")) if f["code"] == "crl"]
+
+
 def test_many_revocations_at_once_are_all_in_the_last_list():
     with running() as (stack, admin):
         request = make_request(stack.dir / "r.csr")

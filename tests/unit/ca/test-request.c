@@ -63,6 +63,15 @@ static void test_who_has_not_the_key_gets_nothing(void **state)
         assert_refused("bad.der", "prove");
 }
 
+static void test_a_proof_by_a_weak_digest_is_none(void **state)
+{
+        (void)state;
+        assert_int_equal(run(EC "-sha1 -out w.csr 2>err"), 0);
+        assert_refused("w.csr", "digest that is weak");
+        assert_int_equal(run("openssl req -new -md5 -newkey rsa:2048 -nodes -keyout k.pem -batch -subj /CN=d -out w.csr 2>err"), 0);
+        assert_refused("w.csr", "digest that is weak");
+}
+
 static void test_weak_keys_are_refused_by_name(void **state)
 {
         (void)state;
@@ -173,6 +182,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_pem_and_der_give_the_same),
                 cmocka_unit_test(test_who_has_not_the_key_gets_nothing),
+                cmocka_unit_test(test_a_proof_by_a_weak_digest_is_none),
                 cmocka_unit_test(test_weak_keys_are_refused_by_name),
                 cmocka_unit_test(test_a_modulus_that_falls_apart_is_weak),
                 cmocka_unit_test(test_no_end_and_no_bit_of_a_request_makes_the_reader_stumble),
