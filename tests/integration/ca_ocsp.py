@@ -7,12 +7,16 @@ Answers about single certificates (ca ocsp): what the registry says, signed by a
 import contextlib
 import json
 import os
+import pwd
+import re
 import subprocess
+import sys
+import textwrap
 
 import case
 from ca import authority, create, issue, make_request, published, revoke, running, show
 from judge import exported, lines
-from stack import MALLORY, default_rules
+from stack import MALLORY, SOURCE, default_rules
 
 RESPONDER = {"set": ["CN=Example OCSP"], "profile": "ocsp"}
 
@@ -174,6 +178,33 @@ def test_standard_input_and_output_are_enough_for_a_server():
         request = s.request("-cert", device).read_bytes()
         done = s.answer("-", input=request)
         assert f"{device}: good" in s.verdict(done.stdout, "-cert", device) and not done.stderr
+
+
+def test_an_http_server_with_the_script_of_the_guide_answers_openssl():
+    guide = (SOURCE / "docs/ca.md").read_text()
+    script = textwrap.dedent(re.search(r"\n    #!/bin/sh\n(    .*\n)+", guide).group()).strip()
+    with site() as s:
+        device, scripts = s.device("pump-7"), s.dir / "cgi-bin"
+        scripts.mkdir()
+        (scripts / "ocsp").write_text(script + "\n")
+        (scripts / "ocsp").chmod(0o755)
+        nobody = pwd.getpwnam("nobody").pw_uid  # as whom that server runs its scripts
+        s.stack.reload_rules(f"{default_rules()}allow user={nobody} key=intermediate op=ca-read\nallow user={nobody} key=ocsp op=describe,sign\n")
+        environment = {**s.stack._environment(), "PATH": f"{s.dir}/bin/cli:{os.environ['PATH']}", "HOLDFAST_TLS": f"{s.dir}/run/tls",
+                       "OPENSSL_MODULES": f"{s.dir}/bin/provider"}
+        server = subprocess.Popen([sys.executable, "-u", "-m", "http.server", "--cgi", "--bind", "127.0.0.1", "0"], cwd=s.dir, env=environment,
+                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        try:
+            port = re.search(r"port (\d+)", server.stdout.readline())[1]
+            words = ("ocsp", "-url", f"http://127.0.0.1:{port}/cgi-bin/ocsp", "-issuer", s.issuer, "-cert", device, "-CAfile", s.root,
+                     "-verify_other", s.issuer, "-timeout", 20)
+            said = openssl(*words)
+            assert b"Response verify OK" in said.stderr and f"{device}: good".encode() in said.stdout, said
+            revoke(s.admin, "pump-7", "keyCompromise")
+            assert f"{device}: revoked".encode() in openssl(*words).stdout
+        finally:
+            server.kill()
+            server.wait()
 
 
 def test_who_is_no_signer_of_this_ca_is_refused():
