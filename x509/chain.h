@@ -88,7 +88,8 @@ DEFINE_CLEANUP(CertCrls, cert_crls_free)
 /* Borrowed. */
 STACK_OF(X509_CRL) *cert_crls_stack(const CertCrls *crls);
 
-/* Lines "sha256//BASE64"; empty ones and those that begin with # are passed over. */
+/* Lines "sha256//BASE64"; empty ones and those that begin with # are passed over. A file with nothing else is malformed: whom it
+ * was to keep out it would let in. No file at all is no pins. */
 int cert_pins_parse(Bytes text, FindingList *findings, CertPins *ret);
 /* One "sha256//BASE64", added. 0, HF_E_INVALID_ARGS, HF_E_LIMIT_EXCEEDED. */
 int cert_pins_add(CertPins *pins, const char *text);

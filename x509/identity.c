@@ -7,6 +7,7 @@
 #include <openssl/asn1t.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -97,11 +98,23 @@ const char *cert_directory(void)
 }
 
 /* A file that may be missing is then empty; one that must not is a finding. Too large a file is one as well. */
-static int read_file(int directory_fd, const char *name, bool needed, FindingList *findings, Buffer *ret)
+typedef enum Need {
+        NEED_FILE,
+        NEED_NOTHING,
+        NEED_CONTENT, /* if it is there: what it was to restrict would else be wide open */
+} Need;
+
+static int read_file(int directory_fd, const char *name, Need need, FindingList *findings, Buffer *ret)
 {
         int r = io_read_file(directory_fd, name, ret);
+        char detail[FINDING_DETAIL_SIZE];
 
-        if (r == -ENOENT && !needed)
+        if (r == 0 && ret->len == 0 && need == NEED_CONTENT) {
+                snprintf(detail, sizeof(detail), "%s is empty", name);
+                findings_add(findings, FINDING_MALFORMED, FINDING_OF_OURS, 0, detail);
+                return HF_E_INVALID_ARGS;
+        }
+        if (r == -ENOENT && need != NEED_FILE)
                 return 0;
         if (r == -ENOENT)
                 findings_add(findings, FINDING_FILES_MISSING, FINDING_OF_OURS, 0, name);
@@ -118,9 +131,9 @@ static int load_chain(int fd, FindingList *findings, CertIdentity *identity)
         _cleanup_buffer_ Buffer leaf = BUFFER_INIT(CERT_FILE_MAX), rest = BUFFER_INIT(CERT_FILE_MAX);
         int r;
 
-        r = read_file(fd, "cert.pem", true, findings, &leaf);
+        r = read_file(fd, "cert.pem", NEED_FILE, findings, &leaf);
         if (r == 0)
-                r = read_file(fd, "chain.pem", false, findings, &rest);
+                r = read_file(fd, "chain.pem", NEED_NOTHING, findings, &rest);
         if (r)
                 return r;
         return cert_chain_parse_parts(buffer_bytes(&leaf), buffer_bytes(&rest), FINDING_OF_OURS, findings, &identity->chain);
@@ -132,15 +145,15 @@ static int load_trust(int fd, FindingList *findings, CertIdentity *identity)
         _cleanup_buffer_ Buffer crls = BUFFER_INIT(CERT_CRL_FILE_MAX);
         int r;
 
-        r = read_file(fd, "ca.pem", false, findings, &anchors);
+        r = read_file(fd, "ca.pem", NEED_CONTENT, findings, &anchors);
         if (r == 0 && anchors.len > 0)
                 r = cert_anchors_parse(buffer_bytes(&anchors), findings, &identity->anchors);
         if (r == 0)
-                r = read_file(fd, "crl.pem", false, findings, &crls);
+                r = read_file(fd, "crl.pem", NEED_CONTENT, findings, &crls);
         if (r == 0 && crls.len > 0)
                 r = cert_crls_parse(buffer_bytes(&crls), findings, &identity->crls);
         if (r == 0)
-                r = read_file(fd, "pins.txt", false, findings, &pins);
+                r = read_file(fd, "pins.txt", NEED_CONTENT, findings, &pins);
         return r ? r : cert_pins_parse(buffer_bytes(&pins), findings, &identity->pins);
 }
 
@@ -150,7 +163,7 @@ static int load_reference(int fd, FindingList *findings, CertIdentity *identity)
 
         identity->reference = BUFFER_INIT(REFERENCE_MAX);
         identity->public_key = BUFFER_INIT(REFERENCE_MAX);
-        r = read_file(fd, "key.pem", true, findings, &identity->reference);
+        r = read_file(fd, "key.pem", NEED_FILE, findings, &identity->reference);
         if (r == 0)
                 r = cert_reference_public_key(buffer_bytes(&identity->reference), &identity->public_key);
         if (r == HF_E_INVALID_ARGS && findings->n == 0)

@@ -47,6 +47,7 @@ static Bytes take_line(Bytes *text)
 int cert_pins_parse(Bytes text, FindingList *findings, CertPins *ret)
 {
         CertPins pins = {.n = 0};
+        bool given = text.len > 0;
 
         if (text.len > LINE_MAX_LEN * CERT_PINS_MAX * 4) {
                 findings_add(findings, FINDING_MALFORMED, FINDING_OF_OURS, 0, "the file of pins is too large");
@@ -62,6 +63,10 @@ int cert_pins_parse(Bytes text, FindingList *findings, CertPins *ret)
                                         "a pin is not sha256// with the base64 of 32 bytes, or there are more than 16");
                         return HF_E_INVALID_ARGS;
                 }
+        }
+        if (given && pins.n == 0) {
+                findings_add(findings, FINDING_MALFORMED, FINDING_OF_OURS, 0, "there is no pin in the file of pins");
+                return HF_E_INVALID_ARGS;
         }
         *ret = pins;
         return 0;

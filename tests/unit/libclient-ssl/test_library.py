@@ -219,6 +219,8 @@ def test_an_unusable_identity_is_refused_with_its_finding():
                 ("malformed CertificateUnusable", "client", {"key": private}),
                 ("malformed CertificateUnusable", "client", {"key": d.reference["p256"].replace(b"\nM", b"\nN", 1)}),
                 ("malformed CertificateUnusable", "client", {"trust": b"no anchors"}),
+                ("malformed CertificateUnusable", "client", {"trust": b""}),
+                ("malformed CertificateUnusable", "client", {"pins": [""]}),
                 ("malformed CertificateUnusable", "client", {"pins": ["sha256//AAAA"]}),
                 ("key-mismatch CertificateUnusable", "client", {"reference": d.reference["ed25519"]}),
                 ("expired CertificateUnusable", "client", {"leaf": d.leaf(days=-HOUR)}),

@@ -128,7 +128,10 @@ static void test_pins_are_lines_with_a_hash(void **state)
                 assert_int_equal(cert_pins_add(&pins, good), 0);
         assert_int_equal(cert_pins_add(&pins, good), HF_E_LIMIT_EXCEEDED);
         assert_int_equal(cert_pins_parse(bytes_str("sha256//x\n"), &findings, &pins), HF_E_INVALID_ARGS);
+        assert_int_equal(cert_pins_parse(bytes_str("# none\n\n"), &findings, &pins), HF_E_INVALID_ARGS);
         assert_int_equal(pins.n, CERT_PINS_MAX); /* untouched */
+        assert_int_equal(cert_pins_parse(BYTES_NULL, &findings, &pins), 0);
+        assert_int_equal(pins.n, 0);
 }
 
 int main(void)
