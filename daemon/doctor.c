@@ -287,10 +287,7 @@ static int check_tpm(Daemon *d, sd_bus_message *m)
         if (!t->known || (!tpm_is_ready(d) && !tpm_is_needed(d)))
                 return 0;
         if (t->match == SIGNER_TPM_OTHER)
-                return ADD(m, "error", "tpm",
-                                d->vault.log ? "holdfast lock; holdfast unlock; then holdfast recover, with the recovery code"
-                                             : "holdfast recover, with the recovery code",
-                                "%s", words);
+                return ADD(m, "error", "tpm", "holdfast recover, with the recovery code", "%s", words);
         if (t->state.presence == TPM_PRESENCE_FAILURE)
                 return ADD(m, "error", "tpm", "reset the machine; if it stays so, the TPM is broken: holdfast recover",
                                 "%.900s: keys in it cannot be used", words);

@@ -7,6 +7,7 @@ In every case: software keys go on working, a caller of a TPM key is told what i
 and five seconds after the TPM's return its keys work again. Names begin with the case of docs/faults.md.
 """
 import contextlib
+import json
 import os
 import pathlib
 import signal
@@ -231,6 +232,8 @@ def test_T06_a_store_that_is_open_when_its_tpm_is_cleared_is_taken_over_without_
         assert b"StoreInitialised" in said.stderr, said
         stack.tpm.clear()
         assert refused_sign(stack).name == "TpmIdentityChanged"
+        found = json.loads(stack.cli("--json", "doctor", check=False).stdout)
+        assert [f["remedy"] for f in found if f["code"] == "tpm"] == ["holdfast recover, with the recovery code"], found
         wrong = stack.dir / "wrong"
         wrong.write_text("not the code\n")
         assert stack.cli("recover", "--yes", "--passphrase-file", wrong, check=False).returncode != 0
