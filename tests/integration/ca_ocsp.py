@@ -60,8 +60,8 @@ class Site:
         nonce is that of the last request."""
         path = self.dir / "response.der"
         path.write_bytes(response)
-        done = openssl("ocsp", *(("-issuer", self.issuer, *words) if words else ("-reqin", self.dir / "request.der")), "-no_nonce", "-respin", path, "-CAfile", root or self.root,
-                       "-verify_other", self.issuer, check=False)
+        asked = ("-issuer", self.issuer, *words) if words else ("-reqin", self.dir / "request.der")
+        done = openssl("ocsp", *asked, "-no_nonce", "-respin", path, "-CAfile", root or self.root, "-verify_other", self.issuer, check=False)
         return (done.stdout + done.stderr).decode()
 
     def asked(self, certificate, *words, **options):
