@@ -107,13 +107,27 @@ static bool signs_like(const EVP_PKEY *pkey, int signature)
                (signature == EVP_PKEY_ED25519 && EVP_PKEY_is_a(pkey, "ED25519"));
 }
 
-/* The peer asks for our certificate and says which signatures it takes. */
+static HandshakeAsks whom_it_asks(const SSL *ssl, const CertChain *chain)
+{
+        const STACK_OF(X509_NAME) *names = SSL_get0_peer_CA_list(ssl);
+
+        if (sk_X509_NAME_num(names) <= 0)
+                return HANDSHAKE_ASKS_ANYBODY;
+        for (size_t i = 0; chain && i < cert_chain_count(chain); i++)
+                for (int k = 0; k < sk_X509_NAME_num(names); k++)
+                        if (X509_NAME_cmp(X509_get_issuer_name(cert_chain_at(chain, i)), sk_X509_NAME_value(names, k)) == 0)
+                                return HANDSHAKE_ASKS_OURS;
+        return HANDSHAKE_ASKS_OTHERS;
+}
+
+/* The peer asks for our certificate and says whose it takes, and which signatures. */
 static int on_certificate_request(SSL *ssl, void *userdata)
 {
         Try *t = userdata;
         int n = SSL_get_sigalgs(ssl, 0, NULL, NULL, NULL, NULL, NULL);
 
-        t->wants_other = n > 0;
+        t->result->asks = whom_it_asks(ssl, t->params->chain);
+        t->wants_other = t->params->identity && n > 0;
         for (int i = 0; i < n && t->wants_other; i++) {
                 int signature = NID_undef;
 
@@ -134,7 +148,6 @@ static int use_identity(Try *t)
                         return -ENOMEM;
         if (SSL_CTX_use_PrivateKey(t->ctx, t->params->key->pkey) != 1)
                 findings_add(t->findings, FINDING_KEY_MISMATCH, FINDING_OF_OURS, 0, NULL);
-        SSL_CTX_set_cert_cb(t->ctx, on_certificate_request, t);
         return 0;
 }
 
@@ -151,6 +164,8 @@ static int make_context(Try *t, bool as_ourselves)
         SSL_CTX_sess_set_new_cb(t->ctx, on_session);
         SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER, NULL);
         SSL_CTX_set_cert_verify_callback(t->ctx, as_ourselves ? on_verify : anybody, t);
+        if (as_ourselves)
+                SSL_CTX_set_cert_cb(t->ctx, on_certificate_request, t);
         return as_ourselves && t->params->identity ? use_identity(t) : 0;
 }
 

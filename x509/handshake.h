@@ -17,11 +17,21 @@ typedef struct HandshakeParams {
         const char *host, *port;
         const CertIdentity *identity; /* NULL: no certificate of ours */
         const CertKey *key;           /* with an identity */
+        const CertChain *chain;       /* whose issuers are looked for among those that the peer asks for; NULL: nobody's */
         const CertAnchors *anchors;   /* whom the peer's chain has to end in */
         uint64_t timeout;             /* microseconds, for all of it */
 } HandshakeParams;
 
+/* Whose certificates does the peer ask for? It names those it trusts, or says nothing about that. */
+typedef enum HandshakeAsks {
+        HANDSHAKE_ASKS_NOBODY, /* it wants none, or it did not come so far */
+        HANDSHAKE_ASKS_ANYBODY,
+        HANDSHAKE_ASKS_OURS, /* an issuer in params->chain is among them */
+        HANDSHAKE_ASKS_OTHERS,
+} HandshakeAsks;
+
 typedef struct Handshake {
+        HandshakeAsks asks;
         char version[16], cipher[64]; /* empty: it did not come so far */
         char fingerprint[CERT_FINGERPRINT_SIZE]; /* of the peer's certificate */
         uint64_t not_after;
