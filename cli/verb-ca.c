@@ -3,12 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/name.h"
 #include "cli/ca.h"
-#include "dbus/names.h"
 
 #define REQUEST_MAX 32768
-#define AUTHORITY_USUAL "intermediate"
 #define PAGE 1000
 
 static const Column authority_fields[] = {
@@ -68,27 +65,6 @@ static const Column certificate_columns[] = {
                 {NULL, NULL, COLUMN_TEXT},
 };
 
-int ca_path(Cli *cli, const char *name, char **ret)
-{
-        if (!name)
-                name = cli->options.ca ? cli->options.ca : AUTHORITY_USUAL;
-        if (!name_is_valid(name))
-                return cli_usage(cli, "'%s' cannot be the name of a CA.", name);
-        return sd_bus_path_encode(HF_PATH_AUTHORITY, name, ret) < 0 ? cli_fail(cli, HF_ERROR_INTERNAL) : 0;
-}
-
-/* One call of the object ca/NAME, the one of --ca or the usual one. */
-static int call_authority(Cli *cli, const char *name, const char *member, const CallArgs *args, json_t **ret)
-{
-        _cleanup_free_ char *path = NULL;
-        int r = ca_path(cli, name, &path);
-
-        if (r)
-                return r;
-        return cli_call(cli, &(HfCall){.path = path, .interface = HF_IFACE_AUTHORITY, .member = member, .args = args->items,
-                                             .n_args = args->n, .timeout = CALL_LONG}, ret);
-}
-
 static bool add_number(Cli *cli, CallArgs *args, const char *option, const char *text, uint64_t min, uint64_t max)
 {
         uint64_t n;
@@ -144,7 +120,7 @@ static int run_enable(Cli *cli)
 {
         const char *name = cli->n_args ? cli->args[0] : "root";
         CallArgs args = {0};
-        int r = call_authority(cli, name, "Enable", &args, NULL);
+        int r = ca_call(cli, name, "Enable", &args, NULL);
 
         if (r)
                 return r;
@@ -153,21 +129,6 @@ static int run_enable(Cli *cli)
 }
 
 /* ---- issuing ---- */
-
-int ca_take_bytes(const json_t *object, const char *member, Buffer *ret)
-{
-        const char *text = json_string_value(json_object_get(object, member));
-        size_t len = 0;
-        int r;
-
-        if (!text)
-                return HF_ERROR_INTERNAL;
-        r = buffer_reserve(ret, strlen(text));
-        if (!r)
-                r = base64_decode(text, strlen(text), ret->data, ret->allocated, &len);
-        ret->len = len;
-        return r;
-}
 
 static int show_chain(Cli *cli, json_t *certificate)
 {
@@ -218,7 +179,7 @@ static int run_issue(Cli *cli)
         args_string(&args, NULL, o->profile ? o->profile : "device");
         r = add_issue_options(cli, &args);
         if (!r)
-                r = call_authority(cli, NULL, "Issue", &args, &reply);
+                r = ca_call(cli, NULL, "Issue", &args, &reply);
         return r ? r : show_chain(cli, json_array_get(reply, 0));
 }
 
@@ -235,7 +196,7 @@ static int run_renew(Cli *cli)
         args_bytes(&args, NULL, (HfSpan){request.data, request.len});
         if (!add_number(cli, &args, "days", cli->options.days, 1, 36500))
                 return EXIT_CODE_USAGE;
-        r = call_authority(cli, NULL, "Renew", &args, &reply);
+        r = ca_call(cli, NULL, "Renew", &args, &reply);
         return r ? r : show_chain(cli, json_array_get(reply, 0));
 }
 
@@ -297,7 +258,7 @@ static int run_list(Cli *cli)
                 args_string(&args, "status", status);
                 args_string(&args, "after", after);
                 args_number(&args, "limit", HF_ARG_U32, PAGE);
-                r = call_authority(cli, NULL, "List", &args, &reply);
+                r = ca_call(cli, NULL, "List", &args, &reply);
                 if (r)
                         return r;
                 json_array_extend(all, json_array_get(reply, 0));
@@ -315,19 +276,11 @@ static int show_authorities(Cli *cli)
         int r;
 
         if (cli->options.ca) {
-                r = call_authority(cli, NULL, "Describe", &args, &reply);
+                r = ca_call(cli, NULL, "Describe", &args, &reply);
                 return r ? r : show_object(cli, json_array_get(reply, 0), authority_fields);
         }
         r = cli_call(cli, CALL_MANAGER("ListAuthorities", &args, .idempotent = true), &reply);
         return r ? r : show_list(cli, json_array_get(reply, 0), authority_columns);
-}
-
-static int find(Cli *cli, const char *which, json_t **ret)
-{
-        CallArgs args = {0};
-
-        args_string(&args, NULL, which);
-        return call_authority(cli, NULL, "Show", &args, ret);
 }
 
 static int run_show(Cli *cli)
@@ -339,7 +292,7 @@ static int run_show(Cli *cli)
 
         if (!cli->n_args)
                 return show_authorities(cli);
-        r = find(cli, cli->args[0], &reply);
+        r = ca_find(cli, cli->args[0], &reply);
         if (r)
                 return r;
         certificate = json_array_get(reply, 0);
@@ -357,7 +310,7 @@ static int run_status(Cli *cli)
 {
         _cleanup_json_ json_t *reply = NULL;
         const char *status;
-        int r = find(cli, cli->args[0], &reply);
+        int r = ca_find(cli, cli->args[0], &reply);
 
         if (r)
                 return r;
@@ -388,7 +341,7 @@ static int run_revoke(Cli *cli)
         cli->hint = "--reason is one of RFC 5280: keyCompromise, cACompromise, affiliationChanged, superseded, "
                     "cessationOfOperation, certificateHold, privilegeWithdrawn, aACompromise, unspecified; removeFromCRL lifts a "
                     "hold. Nothing was revoked.";
-        r = call_authority(cli, NULL, "Revoke", &args, NULL);
+        r = ca_call(cli, NULL, "Revoke", &args, NULL);
         if (r)
                 return r;
         cli_talk(cli, strcmp(reason, "removeFromCRL") ? "%s is revoked, and the new list is published."
@@ -412,6 +365,10 @@ const Verb verbs_ca[] = {
                 {"ca", "show", "[WHICH]", 0, 1, "ca pem der output",
                                 "Show a certificate by name, serial or fingerprint; or the CAs", run_show},
                 {"ca", "status", "WHICH", 1, 1, "ca", "Tell whether a certificate is active; the exit code too", run_status},
+                {"ca", "package", "WHICH DIR", 2, 2, "ca", "What the holder of a certificate is handed, in a new directory",
+                                ca_package_run},
+                {"ca", "diagnose", "NAME", 1, 1, "ca connect chain timeout",
+                                "Why does a server reject a certificate? Six questions", ca_diagnose_run},
                 {"ca", "ocsp", "REQUEST", 1, 1, "ca signer hours output",
                                 "Answer a request for the status of certificates (RFC 6960)", ca_ocsp_run},
                 {"ca", "revoke", "WHICH", 1, 1, "ca reason text", "Revoke a certificate and publish the list", run_revoke},

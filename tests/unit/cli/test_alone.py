@@ -40,7 +40,8 @@ def test_usage_errors_exit_with_2_and_say_so_once():
                  ["exec", "k"], ["exec", "../k", "--", "true"], ["watch", "k"], ["watch", "../k", "--", "true"],
                  ["ca", "init"], ["ca", "init", "leaf"], ["ca", "issue"], ["ca", "issue", "--key", "k", "--days", "0"],
                  ["ca", "list", "--ca", "../k"], ["ca", "ocsp", "/dev/null"],
-                 ["ca", "ocsp", "/dev/null", "--signer", "s", "--hours", "0"], ["setup", "nginx"], ["setup", "lighttpd", "k"], ["setup", "curl", "../k"]):
+                 ["ca", "ocsp", "/dev/null", "--signer", "s", "--hours", "0"], ["ca", "package", "k"], ["ca", "diagnose", "k"],
+                 ["ca", "diagnose", "k", "--connect", "h:x"], ["setup", "nginx"], ["setup", "lighttpd", "k"], ["setup", "curl", "../k"]):
         done = run(*args)
         assert done.returncode == 2, (args, done)
         assert args == ["key"] or done.stderr.count(b"\n") == 1, (args, done.stderr)
@@ -53,7 +54,8 @@ def test_without_a_daemon_every_verb_that_needs_one_exits_with_7():
                  "random": ["1"], "slot add": ["credential"],
                  "slot change": ["1"], "slot reseal": ["1"], "key attest": ["k", "--nonce", "00"], "slot remove": ["1"], "policy explain": ["sign"],
                  "policy grant": ["k", "r"], "ca init": ["root"], "ca issue": ["--key", "k"], "ca status": ["k"], "ca renew": ["k"],
-                 "ca revoke": ["k"], "ca ocsp": ["/dev/null", "--signer", "k"], "setup": ["curl", "k"], "backup": ["/tmp/none"],
+                 "ca revoke": ["k"], "ca ocsp": ["/dev/null", "--signer", "k"], "ca package": ["k", "/tmp/none"],
+                 "ca diagnose": ["k", "--connect", "localhost:1"], "setup": ["curl", "k"], "backup": ["/tmp/none"],
                  "restore": ["/dev/null"], "init": ["--unattended"], "rekey": ["--unattended"],
                  "recover": ["--accept-rollback"], "audit prune": ["--before", "5", "--archived", "/dev/null"]}
     count = 0
