@@ -89,6 +89,8 @@ static int look_at_dates(const Look *l, const IdentityEntry *e)
                 return 0;
         if (l->now > e->row.not_after)
                 snprintf(what, sizeof(what), "its certificate has expired");
+        else if (days == 0)
+                snprintf(what, sizeof(what), "its certificate expires within a day");
         else
                 snprintf(what, sizeof(what), "its certificate expires in %llu day%s", (unsigned long long)days,
                                 days == 1 ? "" : "s");
