@@ -172,10 +172,17 @@ static bool may_read(const Connection *c)
         return queued < QUEUED_REPLIES_MAX && has_job_room(c);
 }
 
-/* Without this turn a message that sd-bus holds would lie there until the peer sends another one. */
+static int on_again(sd_event_source *source, void *userdata);
+
+/* Without this turn a message that sd-bus holds would lie there until the peer sends another one. sd-event serves who is
+ * ready longest, and takes a deferred source for ready since it was made: an old one, enabled again and again, would come
+ * before every connection made after it. */
 static void take_turn(Connection *c)
 {
-        if (sd_event_source_set_enabled(c->again, SD_EVENT_ONESHOT) < 0)
+        if (c->again && sd_event_source_get_enabled(c->again, NULL) > 0)
+                return;
+        c->again = sd_event_source_disable_unref(c->again);
+        if (sd_event_add_defer(c->daemon->event, &c->again, on_again, c) < 0)
                 close_connection(c);
 }
 
@@ -198,8 +205,6 @@ static void update_events(Connection *c)
 }
 
 /* sd-bus may hold messages it has read already, which no poll would tell of. */
-static int on_again(sd_event_source *source, void *userdata);
-
 static void process(Connection *c)
 {
         int r = 1, n = 0;
@@ -324,8 +329,6 @@ static void start(Connection *c)
         r = open_bus(c);
         if (r >= 0)
                 r = sd_event_add_io(d->event, &c->source, c->fd, EPOLLIN, on_connection, c);
-        if (r >= 0)
-                r = sd_event_add_defer(d->event, &c->again, on_again, c);
         if (r < 0) {
                 log_error("cannot serve a connection: %s", strerror(-r));
                 if (c->bus)
