@@ -72,25 +72,34 @@ def _line(sock):
 def open_socket(path, uid=None, groups=()):
     """Connected and authenticated by EXTERNAL, descriptors agreed on."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with as_user(uid, groups):
-        sock.connect(path)
-        effective = os.geteuid()
-        # The bus reads credentials with the first bytes, so they are sent as that user too.
-        sock.sendall(b"\0AUTH EXTERNAL " + str(effective).encode().hex().encode() + b"\r\n")
-    answer = _line(sock)
-    if not answer.startswith(b"OK"):
-        raise ConnectionError(answer.decode(errors="replace"))
-    sock.sendall(b"NEGOTIATE_UNIX_FD\r\n")
-    if not _line(sock).startswith(b"AGREE_UNIX_FD"):
-        raise ConnectionError("no descriptors")
-    sock.sendall(BEGIN)
+    try:
+        with as_user(uid, groups):
+            sock.connect(path)
+            effective = os.geteuid()
+            # The bus reads credentials with the first bytes, so they are sent as that user too.
+            sock.sendall(b"\0AUTH EXTERNAL " + str(effective).encode().hex().encode() + b"\r\n")
+        answer = _line(sock)
+        if not answer.startswith(b"OK"):
+            raise ConnectionError(answer.decode(errors="replace"))
+        sock.sendall(b"NEGOTIATE_UNIX_FD\r\n")
+        if not _line(sock).startswith(b"AGREE_UNIX_FD"):
+            raise ConnectionError("no descriptors")
+        sock.sendall(BEGIN)
+    except BaseException:
+        sock.close()
+        raise
     return sock
 
 
 class Peer:
     def __init__(self, path, uid=None, groups=(), timeout=60):
         self.timeout = timeout
-        self.connection = DBusConnection(open_socket(path, uid, groups), enable_fds=True)  # says Hello
+        sock = open_socket(path, uid, groups)
+        try:
+            self.connection = DBusConnection(sock, enable_fds=True)  # says Hello
+        except BaseException:
+            sock.close()
+            raise
 
     def close(self):
         self.connection.close()
