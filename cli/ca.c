@@ -41,6 +41,18 @@ int ca_find(Cli *cli, const char *which, json_t **ret)
         return ca_call(cli, NULL, "Show", &args, ret);
 }
 
+bool ca_add_number(Cli *cli, CallArgs *args, const char *option, const char *text, uint64_t min, uint64_t max)
+{
+        uint64_t n;
+
+        if (!text)
+                return true;
+        if (!cli_number(cli, option, text, min, max, &n))
+                return false;
+        args_number(args, option, HF_ARG_U32, n);
+        return true;
+}
+
 int ca_take_bytes(const json_t *object, const char *member, Buffer *ret)
 {
         const char *text = json_string_value(json_object_get(object, member));
@@ -82,36 +94,20 @@ int ca_read_published(Cli *cli, const char *file, size_t limit, Buffer *ret)
         return input_read(cli, path, limit, ret);
 }
 
-/* The UUID of the key whose public half this is, borrowed from the page; NULL: it is not on it. */
-static const char *uuid_on_page(const json_t *page, const char *public)
+/* The key whose public half this is, borrowed from the page; NULL: it is not on it. */
+static json_t *key_on_page(const json_t *page, const char *public)
 {
         for (size_t i = 0; i < json_array_size(page); i++) {
-                const json_t *key = json_array_get(page, i);
+                json_t *key = json_array_get(page, i);
                 const char *theirs = json_string_value(json_object_get(key, "public"));
 
                 if (theirs && strcmp(theirs, public) == 0)
-                        return json_string_value(json_object_get(key, "uuid"));
+                        return key;
         }
         return NULL;
 }
 
-static int append_reference(Cli *cli, const char *key, Buffer *ret)
-{
-        char text[HF_REFERENCE_MAX];
-        size_t len = sizeof(text);
-        HfKey *opened;
-        int r = hf_key_open(cli->connection, key, &opened);
-
-        if (r)
-                return cli_fail(cli, r);
-        r = hf_key_reference(opened, text, &len);
-        hf_key_close(opened);
-        if (r)
-                return cli_fail(cli, r);
-        return buffer_append(ret, text, len) ? cli_fail_file(cli, "the reference", ENOMEM) : 0;
-}
-
-int ca_reference(Cli *cli, const CertChain *chain, Buffer *ret)
+int ca_find_key(Cli *cli, const CertChain *chain, bool retired, json_t **ret)
 {
         Bytes spki = cert_chain_public_key(chain);
         _cleanup_free_ char *public = malloc(base64_size(spki.len)), *after = NULL;
@@ -122,18 +118,36 @@ int ca_reference(Cli *cli, const CertChain *chain, Buffer *ret)
         do {
                 _cleanup_json_ json_t *reply = NULL;
                 CallArgs args = {0};
-                const char *key;
                 int r;
 
                 args_string(&args, "after", after);
+                args_flag(&args, "retired", retired);
                 r = cli_call(cli, CALL_MANAGER("ListKeys", &args, .idempotent = true), &reply);
                 if (r)
                         return r;
-                key = uuid_on_page(json_array_get(reply, 0), public);
-                if (key)
-                        return append_reference(cli, key, ret);
+                *ret = json_incref(key_on_page(json_array_get(reply, 0), public));
                 free(after);
                 after = strdup(json_string_value(json_array_get(reply, 1)));
-        } while (after && *after);
+        } while (!*ret && after && *after);
         return 0;
+}
+
+int ca_reference(Cli *cli, const CertChain *chain, Buffer *ret)
+{
+        _cleanup_json_ json_t *key = NULL;
+        char text[HF_REFERENCE_MAX];
+        size_t len = sizeof(text);
+        HfKey *opened;
+        int r = ca_find_key(cli, chain, false, &key);
+
+        if (r || !key)
+                return r;
+        r = hf_key_open(cli->connection, json_string_value(json_object_get(key, "uuid")), &opened);
+        if (r)
+                return cli_fail(cli, r);
+        r = hf_key_reference(opened, text, &len);
+        hf_key_close(opened);
+        if (r)
+                return cli_fail(cli, r);
+        return buffer_append(ret, text, len) ? cli_fail_file(cli, "the reference", ENOMEM) : 0;
 }

@@ -14,16 +14,24 @@ int ca_call(Cli *cli, const char *name, const char *member, const CallArgs *args
 /* The certificate of this name, serial or fingerprint, in an array. 0 or an exit code, told. */
 int ca_find(Cli *cli, const char *which, json_t **ret);
 
+/* Adds the option as a number where its text is there. False after having told a usage error. */
+bool ca_add_number(Cli *cli, CallArgs *args, const char *option, const char *text, uint64_t min, uint64_t max);
+
 /* Appends the bytes of a member that the answer has as base64. 0 or an HfResult or -errno, not told. */
 int ca_take_bytes(const json_t *object, const char *member, Buffer *ret);
 /* The chain of a certificate as ca_find() gives it. 0 or an exit code, told. */
 int ca_take_chain(Cli *cli, const json_t *certificate, CertChain **ret);
 /* Appends a file of those that the CA publishes ("ca.pem"). 0 or an exit code, told. */
 int ca_read_published(Cli *cli, const char *file, size_t limit, Buffer *ret);
+/* The key of the chain's first certificate as it is described, or NULL where it is not in this Holdfast, or not for the caller to
+ * see. 0 or an exit code, told. */
+int ca_find_key(Cli *cli, const CertChain *chain, bool retired, json_t **ret);
 /* Appends the reference of the key of the chain's first certificate; nothing where that key is not in this Holdfast, or not for
  * the caller to see. 0 or an exit code, told. */
 int ca_reference(Cli *cli, const CertChain *chain, Buffer *ret);
 
+/* ca renew WHICH --rekey: the new certificate, in an array. 0 or an exit code, told. */
+int ca_rekey(Cli *cli, const char *which, json_t **ret);
 /* ca ocsp REQUEST --signer NAME */
 int ca_ocsp_run(Cli *cli);
 /* ca package WHICH DIR */

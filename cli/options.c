@@ -130,6 +130,7 @@ static const OptionRow rows[] = {
                 FLAG("csv", 0, csv, "Print CSV (RFC 4180) instead of a table"),
                 FLAG("pem", 0, pem, "Print the certificate and those above it as PEM"),
                 FLAG("der", 0, der, "Print the certificate as DER"),
+                FLAG("rekey", 0, rekey, "With a new key here, under the name of the one before"),
                 TEXT("layout", 0, layout, "LAYOUT", "Files for programs: pem (default), local or named"),
                 TEXT("nonce", 0, nonce, "HEX", "What the statement must answer, 1 to 64 bytes"),
                 TEXT("nonce-file", 0, nonce_file, "FILE", "The same, raw bytes in a file"),

@@ -40,7 +40,7 @@ typedef struct Options {
         const char *ca, *name, *parent, *profile, *days, *path_length, *reason, *text, *metadata, *signer, *hours;
         const char *device_id, *device_label, *device_type, *hardware, *firmware;
         OptionList set;
-        bool csv, pem, der;
+        bool csv, pem, der, rekey;
         /* audit */
         const char *chain, *trust, *layout; /* cert */
         OptionList pins;

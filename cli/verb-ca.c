@@ -65,18 +65,6 @@ static const Column certificate_columns[] = {
                 {NULL, NULL, COLUMN_TEXT},
 };
 
-static bool add_number(Cli *cli, CallArgs *args, const char *option, const char *text, uint64_t min, uint64_t max)
-{
-        uint64_t n;
-
-        if (!text)
-                return true;
-        if (!cli_number(cli, option, text, min, max, &n))
-                return false;
-        args_number(args, option, HF_ARG_U32, n);
-        return true;
-}
-
 /* Programs get what it was done to. */
 static int tell_name(Cli *cli, const char *name)
 {
@@ -105,7 +93,8 @@ static int run_init(Cli *cli)
         args_string(&args, "algorithm", o->algorithm);
         args_string(&args, "protection", o->protection);
         args_strings(&args, "set", &o->set);
-        if (!add_number(cli, &args, "days", o->days, 1, 36500) || !add_number(cli, &args, "path-length", o->path_length, 0, 8))
+        if (!ca_add_number(cli, &args, "days", o->days, 1, 36500) ||
+                        !ca_add_number(cli, &args, "path-length", o->path_length, 0, 8))
                 return EXIT_CODE_USAGE;
         cli->hint = "--protection is software or tpm. Nothing was made.";
         r = cli_call(cli, CALL_MANAGER("CreateAuthority", &args, .timeout = CALL_LONG), &reply);
@@ -158,7 +147,7 @@ static int add_issue_options(Cli *cli, CallArgs *args)
         args_string(args, "hardware", o->hardware);
         args_string(args, "firmware", o->firmware);
         args_string(args, "metadata", o->metadata);
-        return add_number(cli, args, "days", o->days, 1, 36500) ? 0 : EXIT_CODE_USAGE;
+        return ca_add_number(cli, args, "days", o->days, 1, 36500) ? 0 : EXIT_CODE_USAGE;
 }
 
 static int run_issue(Cli *cli)
@@ -188,13 +177,21 @@ static int run_renew(Cli *cli)
         _cleanup_buffer_ Buffer request = BUFFER_INIT(REQUEST_MAX);
         _cleanup_json_ json_t *reply = NULL;
         CallArgs args = {0};
-        int r = cli->n_args > 1 ? input_read(cli, cli->args[1], REQUEST_MAX, &request) : 0;
+        int r;
 
+        if ((cli->n_args > 1) + !!cli->options.key + cli->options.rekey > 1)
+                return cli_usage(cli, "Give a REQUEST, --key NAME or --rekey, one of them.");
+        if (cli->options.rekey) {
+                r = ca_rekey(cli, cli->args[0], &reply);
+                return r ? r : show_chain(cli, json_array_get(reply, 0));
+        }
+        r = cli->n_args > 1 ? input_read(cli, cli->args[1], REQUEST_MAX, &request) : 0;
         if (r)
                 return r;
         args_string(&args, NULL, cli->args[0]);
         args_bytes(&args, NULL, (HfSpan){request.data, request.len});
-        if (!add_number(cli, &args, "days", cli->options.days, 1, 36500))
+        args_string(&args, "key", cli->options.key);
+        if (!ca_add_number(cli, &args, "days", cli->options.days, 1, 36500))
                 return EXIT_CODE_USAGE;
         r = ca_call(cli, NULL, "Renew", &args, &reply);
         return r ? r : show_chain(cli, json_array_get(reply, 0));
@@ -358,8 +355,8 @@ const Verb verbs_ca[] = {
                                 "ca profile key name set dns ip uri email device-id device-label device-type hardware firmware "
                                 "metadata days output",
                                 "Issue a certificate for a request, or for a key here", run_issue},
-                {"ca", "renew", "WHICH [REQUEST]", 1, 2, "ca days output",
-                                "Issue what follows a certificate, for the same key or that of a request", run_renew},
+                {"ca", "renew", "WHICH [REQUEST]", 1, 2, "ca key rekey days output",
+                                "Issue what follows a certificate, for the same key or another", run_renew},
                 {"ca", "list", "[STATUS]", 0, 1, "ca csv", "List what was issued: all, active, revoked, expired, expiring",
                                 run_list},
                 {"ca", "show", "[WHICH]", 0, 1, "ca pem der output",

@@ -141,7 +141,7 @@ static int fill_row(CaTask *t, const CaCertificateParams *p, const CaSummary *su
 }
 
 /* A key here proves itself: nobody can ask for it who may not know it. */
-static int find_key(const Operation *op, const char *name, Bytes *ret)
+static int find_key(const Operation *op, const char *name, KeyEntry **ret)
 {
         KeyEntry *key = catalogue_find(op->daemon->vault.catalogue, name);
 
@@ -149,7 +149,7 @@ static int find_key(const Operation *op, const char *name, Bytes *ret)
                 return HF_E_NO_SUCH_KEY;
         if (!key->public_len || key->purpose == PURPOSE_ISSUE)
                 return HF_E_PURPOSE_NOT_PERMITTED;
-        *ret = key_entry_public(key);
+        *ret = key;
         return 0;
 }
 
@@ -162,6 +162,7 @@ static int prepare(CaTask *t, Bytes request_text, const CaProfile *profile, cons
                         .names = {[CA_NAME_DNS] = (const char *const *)o->dns, [CA_NAME_IP] = (const char *const *)o->ip,
                                         [CA_NAME_URI] = (const char *const *)o->uri,
                                         [CA_NAME_EMAIL] = (const char *const *)o->email}};
+        KeyEntry *key = NULL;
         CaSummary summary;
         int r;
 
@@ -169,9 +170,10 @@ static int prepare(CaTask *t, Bytes request_text, const CaProfile *profile, cons
         if (!r && request_text.len)
                 r = ca_request_read(request_text, problem, &request);
         else if (!r)
-                r = find_key(t->op, o->key, &p.spki);
+                r = find_key(t->op, o->key, &key);
         if (r)
                 return r;
+        p.spki = key ? key_entry_public(key) : BYTES_NULL;
         p.request = request;
         p.issuer = issuer;
         p.scheme = scheme_usual(t->op->key->algorithm, PURPOSE_ISSUE);
@@ -260,6 +262,11 @@ static CertificateEntry *find_issued(const Operation *op, const char *which)
         return e;
 }
 
+static Bytes new_key(const CaTask *t)
+{
+        return t->holder ? key_entry_public(t->holder) : BYTES_NULL;
+}
+
 static int hash_renewal(const CaTask *t, uint32_t days, Bytes request, uint8_t ret[static 32])
 {
         _cleanup_buffer_ Buffer b = BUFFER_INIT(4 * CSR_MAX);
@@ -271,6 +278,8 @@ static int hash_renewal(const CaTask *t, uint32_t days, Bytes request, uint8_t r
                 r = wire_put_u32(&b, days);
         if (!r)
                 r = wire_put_block(&b, request);
+        if (!r)
+                r = wire_put_block(&b, new_key(t));
         if (!r)
                 digest_sha256(buffer_bytes(&b), ret);
         return r;
@@ -296,7 +305,7 @@ static int prepare_renewal(CaTask *t, const CaRequest *before, const CaRequest *
                 return r;
         p.profile = &profile;
         p.issuer = issuer;
-        p.spki = ca_request_spki(request ? request : before);
+        p.spki = t->holder ? new_key(t) : ca_request_spki(request ? request : before);
         ca_serial_new(p.serial);
         r = ca_certificate_prepare(&p, problem, &summary, &t->tbs);
         if (r)
@@ -345,23 +354,36 @@ static void on_before_read(CaTask *t, int result)
                 operation_fail(t->op, r);
 }
 
-static const OptionSpec renew_options[] = {{"days", OPTION_U32, 0}, {0}};
+typedef struct RenewOptions {
+        const char *key;
+        uint32_t days;
+} RenewOptions;
 
-static int begin_renewal(Operation *op, const CertificateEntry *e, Bytes request, uint32_t days)
+static const OptionSpec renew_options[] = {
+                {"key", OPTION_STRING, offsetof(RenewOptions, key)},
+                {"days", OPTION_U32, offsetof(RenewOptions, days)},
+                {0},
+};
+
+static int begin_renewal(Operation *op, const CertificateEntry *e, Bytes request, const RenewOptions *o)
 {
         const Registry *registry = op->daemon->vault.registry;
         const CertificateEntry *again;
+        KeyEntry *holder = NULL;
         uint8_t hash[32];
         CaTask *t;
-        int r = ca_task_new(op, op->key_text, &t);
+        int r = o->key ? find_key(op, o->key, &holder) : 0;
 
+        if (!r)
+                r = ca_task_new(op, op->key_text, &t);
         if (r)
                 return r;
         t->reply = show;
         t->renews = true;
-        t->days = days;
+        t->days = o->days;
+        t->holder = key_entry_ref(holder);
         memcpy(t->before, e->row.serial, sizeof(t->before));
-        r = hash_renewal(t, days, request, hash);
+        r = hash_renewal(t, t->days, request, hash);
         if (r)
                 return r;
         again = registry_find_request(registry, hash);
@@ -382,9 +404,9 @@ static int begin_renewal(Operation *op, const CertificateEntry *e, Bytes request
 
 static int handle_renew(Operation *op)
 {
+        RenewOptions o = {0};
         const CertificateEntry *e;
         const char *which;
-        uint32_t days = 0;
         const void *data;
         size_t len;
         int r = read_text(op, &which);
@@ -392,16 +414,18 @@ static int handle_renew(Operation *op)
         if (!r)
                 r = sd_bus_message_read_array(op->call, 'y', &data, &len) < 0 ? HF_E_INVALID_ARGS : 0;
         if (!r)
-                r = read_options(op, renew_options, &days);
+                r = read_options(op, renew_options, &o);
         if (r)
                 return r;
         if (len > 2 * CSR_MAX)
                 return HF_E_MESSAGE_TOO_LARGE;
+        if (len && o.key)
+                return HF_E_INVALID_ARGS;
         e = find_issued(op, which);
         r = operation_authorise(op, &(Question){.operation = POLICY_OP_CA_ISSUE, .profile = e ? e->row.profile : NULL});
         if (r)
                 return r;
-        return e ? begin_renewal(op, e, BYTES(data, len), days) : HF_E_NO_SUCH_CERTIFICATE;
+        return e ? begin_renewal(op, e, BYTES(data, len), &o) : HF_E_NO_SUCH_CERTIFICATE;
 }
 
 /* ---- reading ---- */

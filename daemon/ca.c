@@ -24,6 +24,7 @@ static void task_free(void *data)
         buffer_deinit(&t->tbs);
         buffer_deinit(&t->der);
         buffer_deinit(&t->wrapped);
+        key_entry_unref(t->holder);
         ca_issuer_free(t->issuer);
         ca_publication_free(t->publication);
         free(t->revoked);

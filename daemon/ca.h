@@ -65,6 +65,7 @@ struct CaTask {
         struct CaPublication *publication;
         void (*then)(CaTask *t, int result); /* ca_issue_read() */
         uint32_t days;                       /* of a renewal */
+        KeyEntry *holder;                    /* the key here that it is for; NULL: that of the request, or the one before */
         int (*extra)(CaTask *t, StoreAuthorityRow *row, AuditLine *line); /* what else the change does */
 };
 

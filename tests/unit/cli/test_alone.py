@@ -41,7 +41,7 @@ def test_usage_errors_exit_with_2_and_say_so_once():
                  ["ca", "init"], ["ca", "init", "leaf"], ["ca", "issue"], ["ca", "issue", "--key", "k", "--days", "0"],
                  ["ca", "list", "--ca", "../k"], ["ca", "ocsp", "/dev/null"],
                  ["ca", "ocsp", "/dev/null", "--signer", "s", "--hours", "0"], ["ca", "package", "k"], ["ca", "diagnose", "k"],
-                 ["ca", "diagnose", "k", "--connect", "h:x"], ["setup", "nginx"], ["setup", "lighttpd", "k"], ["setup", "curl", "../k"]):
+                 ["ca", "diagnose", "k", "--connect", "h:x"], ["ca", "renew", "k", "r", "--rekey"], ["setup", "nginx"], ["setup", "lighttpd", "k"], ["setup", "curl", "../k"]):
         done = run(*args)
         assert done.returncode == 2, (args, done)
         assert args == ["key"] or done.stderr.count(b"\n") == 1, (args, done.stderr)

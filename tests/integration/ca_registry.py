@@ -1,0 +1,152 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+The small print of a registry: what follows a certificate with a key of its own, what a hold leaves, how long superseded ones are
+listed, by which words a certificate is found, how long one may live.
+"""
+import json
+import os
+import subprocess
+import threading
+
+import case
+from ca import authority, issue, listed, make_request, published, revoke, running, show, verdict
+from peer import plain, refusal, variants
+
+PIN = "sha256//" + "A" * 43 + "="
+
+
+def openssl(*words, **options):
+    return subprocess.run(["openssl", *words], capture_output=True, check=True, **options).stdout
+
+
+def subject_key(certificate):
+    return openssl("x509", "-in", certificate, "-noout", "-pubkey")
+
+
+# With a new key
+
+
+def install(stack, admin, name="web"):
+    admin.create(name, "p256")
+    leaf = stack.dir / f"{name}.pem"
+    made = issue(admin, profile="server", key=name, name=name, dns=["www.example"], days=10)
+    leaf.write_bytes(made["chain"])
+    stack.cli("cert", "set", name, "--chain", leaf, "--trust", published(stack, "ca.pem"), "--pin", PIN, "--layout", "local")
+    return made
+
+
+def identity(stack, name="web"):
+    return json.loads(stack.cli("cert", "show", name, "--json").stdout)
+
+
+def referenced(stack, name="web"):
+    """Certificate and key of one look at the directory, which must belong together."""
+    here = os.open(stack.dir / "run/tls" / name, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        def read(file):
+            with open(file, "rb", opener=lambda path, flags: os.open(path, flags, dir_fd=here)) as f:
+                return f.read()
+        return openssl("x509", "-noout", "-pubkey", input=read("local.crt")), read("local.key")
+    finally:
+        os.close(here)
+
+
+def is_whole(stack, before, first):
+    """A new certificate, a new key behind it, and everything else as it was."""
+    now, row = identity(stack), json.loads(stack.cli("ca", "show", "web", "--json").stdout)
+    key = json.loads(stack.cli("key", "show", "web", "--json").stdout)
+    assert now["fingerprint"] == row["fingerprint"] != first["fingerprint"]
+    assert now["key-uuid"] == key["uuid"] != before["key-uuid"]
+    assert [now[k] for k in ("trust", "pins", "layout")] == [before[k] for k in ("trust", "pins", "layout")]
+    certificate, _ = referenced(stack)
+    assert certificate == stack.cli("key", "public", "web").stdout
+    assert stack.cli("ca", "status", first["serial"], check=False).stdout == b"superseded\n"
+    assert [k["state"] for k in json.loads(stack.cli("key", "list", "web", "--retired", "--json").stdout) if k["uuid"] == before["key-uuid"]] == ["retired"]
+    stack.cli("sign", before["key-uuid"], input=b"who still has the old files")
+    return row
+
+
+def test_a_new_key_takes_the_place_of_the_old_one_in_one_generation():
+    with running() as (stack, admin):
+        first, seen, stop = install(stack, admin), set(), threading.Event()
+        before, mixed = identity(stack), []
+        keys = {}
+
+        def look():
+            while not stop.is_set():
+                certificate, reference = referenced(stack)
+                if keys.setdefault(certificate, reference) != reference:
+                    mixed.append(certificate)
+                seen.add(certificate)
+        watcher = threading.Thread(target=look)
+        watcher.start()
+        try:
+            done = stack.cli("ca", "renew", "web", "--rekey", "--days", "20", "-o", stack.dir / "new.pem")
+        finally:
+            stop.set()
+            watcher.join()
+        assert before["key-uuid"].encode() in done.stderr
+        row = is_whole(stack, before, first)
+        assert not mixed and len(set(keys.values())) == len(keys) <= 2
+        assert row["expires"] - first["expires"] > 9 * 86400 * 10**6 and row["profile"] == "server"
+        assert verdict(stack, stack.dir / "new.pem", "-verify_hostname", "www.example").returncode == 0
+        assert subject_key(stack.dir / "new.pem") == stack.cli("key", "public", "web").stdout
+        assert [c["status"] for c in listed(admin)] == ["superseded", "active"]
+
+
+def test_a_new_key_cut_off_at_each_step_is_taken_up_again():
+    def retired(admin, uuid):
+        admin.key(uuid, "Retire")
+
+    def made(admin, uuid):
+        retired(admin, uuid)
+        admin.create("web", "p256")
+
+    def issued(admin, uuid):
+        made(admin, uuid)
+        authority(admin, "intermediate", "Renew", "saya{sv}", "web", b"", variants({"key": "web"}))
+    for step in (retired, made, issued):
+        with running() as (stack, admin):
+            first = install(stack, admin)
+            before = identity(stack)
+            step(admin, before["key-uuid"])
+            assert identity(stack) == before
+            stack.cli("ca", "renew", "web", "--rekey")
+            is_whole(stack, before, first)
+            assert len(json.loads(stack.cli("key", "list", "web", "--retired", "--json").stdout)) == 2, step.__name__
+            assert len(listed(admin)) == 2
+
+
+def test_a_new_key_is_refused_before_anything_is_done():
+    with running() as (stack, admin):
+        first = install(stack, admin)
+        before = identity(stack)
+        issue(admin, make_request(stack.dir / "r.csr"), name="elsewhere")
+        for words, code in ((("elsewhere", "--rekey"), 3), (("web", "--rekey", "--days", "0"), 2), (("web", "--rekey", "--key", "web"), 2),
+                            (("nobody", "--rekey"), 3)):
+            assert stack.cli("ca", "renew", *words, check=False).returncode == code, words
+        revoke(admin, first["serial"])
+        assert stack.cli("ca", "renew", "web", "--rekey", check=False).returncode == 6
+        admin.create("plain", "p256")
+        made = issue(admin, key="plain", name="plain", set=["CN=plain"])
+        admin.key("plain", "Freeze")
+        assert b"frozen" in stack.cli("ca", "renew", "plain", "--rekey", check=False).stderr
+        assert show(admin, "plain")["serial"] == made["serial"] and show(admin, "plain")["status"] == "active"
+        assert identity(stack) == before and len(listed(admin)) == 3
+
+
+def test_what_follows_may_be_for_a_key_here():
+    with running() as (stack, admin):
+        issue(admin, make_request(stack.dir / "r.csr"), name="device")
+        admin.create("inside", "p256")
+        stack.cli("ca", "renew", "device", "--key", "inside", "-o", stack.dir / "new.pem")
+        assert subject_key(stack.dir / "new.pem") == stack.cli("key", "public", "inside").stdout
+        again = stack.cli("ca", "renew", show(admin, "device")["serial"], "--key", "none", check=False)
+        assert b"NoSuchKey" in again.stderr or again.returncode == 3, again
+        both = refusal(authority, admin, "intermediate", "Renew", "saya{sv}", "device", b"x", variants({"key": "inside"}))
+        assert both.name == "InvalidArgs"
+
+
+if __name__ == "__main__":
+    case.main()
