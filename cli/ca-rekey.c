@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * ca renew --rekey: a new key under the name of the old one, a certificate for it, and the identities that had the old certificate
- * set to both at once. Until then they stand on the old key, which is retired and goes on under its UUID. Each step finds what
- * the one before has left, so the command is repeated where it was cut off.
+ * ca renew --rekey: a new key under the name of the old one, a certificate for it, and the identities that had the old
+ * certificate set to both at once. Until then they stand on the old key, which is retired and goes on under its UUID. Each step
+ * finds what the one before has left, so the command is repeated where it was cut off.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +52,8 @@ static int find_certificate(Rekey *k, const char *which)
         if (strcmp(status, "active") == 0 || strcmp(status, "expired") == 0)
                 return 0;
         return cli_fail_with(k->cli, EXIT_CODE_NOTHING_TO_DO, "NothingToDo",
-                        "This certificate is %s; only an active one, or one that has run out, is renewed. Nothing was done.", status);
+                        "This certificate is %s; only an active one, or one that has run out, is renewed. Nothing was done.",
+                        status);
 }
 
 static int find_key(Rekey *k)
@@ -65,8 +66,8 @@ static int find_key(Rekey *k)
         if (r || k->key)
                 return r;
         return cli_fail_with(k->cli, EXIT_CODE_NOT_FOUND, "NoSuchKey",
-                        "The key of this certificate is not in this Holdfast, or not for you to see. Make a new one where it is, and "
-                        "hand in its request: `holdfast ca renew %s REQUEST`. Nothing was done.",
+                        "The key of this certificate is not in this Holdfast, or not for you to see. Make a new one where it is, "
+                        "and hand in its request: `holdfast ca renew %s REQUEST`. Nothing was done.",
                         text(certificate(k), "name"));
 }
 
