@@ -26,7 +26,7 @@ static int run_verb(Cli *cli, int argc, char **argv)
         snprintf(prefix, sizeof(prefix), "holdfast: %s%s%s", v->noun ? v->noun : "", v->noun ? " " : "",
                         v->name);
         argv[0] = prefix;
-        if (!options_parse(argc, argv, v->noun, v->options, false, &cli->options, &first))
+        if (!options_parse(argc, argv, v->noun, v->name, v->options, false, &cli->options, &first))
                 return EXIT_CODE_USAGE;
         if (cli->options.help) {
                 help_verb(v);
@@ -52,7 +52,7 @@ int main(int argc, char **argv)
         int at;
 
         setlocale(LC_CTYPE, "C.UTF-8");
-        if (!options_parse(argc, argv, NULL, "version", true, &cli.options, &at))
+        if (!options_parse(argc, argv, NULL, NULL, "version", true, &cli.options, &at))
                 return EXIT_CODE_USAGE;
         if (cli.options.version)
                 cli.verb = verbs_find(NULL, "version");

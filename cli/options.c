@@ -130,6 +130,12 @@ static const OptionRow rows[] = {
                 FLAG("csv", 0, csv, "Print CSV (RFC 4180) instead of a table"),
                 FLAG("pem", 0, pem, "Print the certificate and those above it as PEM"),
                 FLAG("der", 0, der, "Print the certificate as DER"),
+                {.noun = "ca",
+                                .verb = "show",
+                                .name = "text",
+                                .kind = OPTION_FLAG,
+                                .offset = offsetof(Options, as_text),
+                                .help = "Print all that is in the certificate, as `openssl x509 -text` does"},
                 FLAG("rekey", 0, rekey, "With a new key here, under the name of the one before"),
                 TEXT("layout", 0, layout, "LAYOUT", "Files for programs: pem (default), local or named"),
                 TEXT("nonce", 0, nonce, "HEX", "What the statement must answer, 1 to 64 bytes"),
@@ -152,14 +158,31 @@ static const OptionRow rows[] = {
 #define ROWS_MAX 128
 _Static_assert(ELEMENTSOF(rows) <= ROWS_MAX, "tables of options_parse() have room for all rows");
 
-const OptionRow *options_find(const char *noun, const char *name, size_t len)
+/* How closely a row is meant for a verb; 0: not at all. */
+static int closeness(const OptionRow *row, const char *noun, const char *verb)
+{
+        if (!row->noun)
+                return 1;
+        if (!noun || strcmp(row->noun, noun))
+                return 0;
+        if (!row->verb)
+                return 2;
+        return verb && strcmp(row->verb, verb) == 0 ? 3 : 0;
+}
+
+const OptionRow *options_find(const char *noun, const char *verb, const char *name, size_t len)
 {
         const OptionRow *found = NULL;
+        int best = 0;
 
-        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
-                if (strlen(rows[i].name) == len && strncmp(rows[i].name, name, len) == 0 &&
-                                (!rows[i].noun ? !found : noun && strcmp(rows[i].noun, noun) == 0))
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                int close = closeness(&rows[i], noun, verb);
+
+                if (close > best && strlen(rows[i].name) == len && strncmp(rows[i].name, name, len) == 0) {
                         found = &rows[i];
+                        best = close;
+                }
+        }
         return found;
 }
 
@@ -169,11 +192,11 @@ typedef struct Getopt {
         size_t n, n_letters;
 } Getopt;
 
-static void add_names(Getopt *g, const char *noun, const char *names)
+static void add_names(Getopt *g, const char *noun, const char *verb, const char *names)
 {
         while (*names) {
                 size_t len = strcspn(names, " ");
-                const OptionRow *row = options_find(noun, names, len);
+                const OptionRow *row = options_find(noun, verb, names, len);
 
                 if (row && g->n < ROWS_MAX) {
                         g->longs[g->n++] = (struct option){.name = row->name,
@@ -225,15 +248,16 @@ static bool set_value(Options *o, const OptionRow *row, const char *prefix)
         return false;
 }
 
-bool options_parse(int argc, char **argv, const char *noun, const char *names, bool only_front, Options *o, int *ret_first)
+bool options_parse(int argc, char **argv, const char *noun, const char *verb, const char *names, bool only_front, Options *o,
+                int *ret_first)
 {
         Getopt g = {0};
         int c;
 
         if (only_front)
                 g.letters[g.n_letters++] = '+';
-        add_names(&g, noun, options_common);
-        add_names(&g, noun, names);
+        add_names(&g, noun, verb, options_common);
+        add_names(&g, noun, verb, names);
         optind = 0; /* glibc: start anew, with the modes of this string */
         while ((c = getopt_long(argc, argv, g.letters, g.longs, NULL)) != -1) {
                 const OptionRow *row = c == '?' ? NULL : row_of(&g, c);

@@ -40,7 +40,7 @@ typedef struct Options {
         const char *ca, *name, *parent, *profile, *days, *path_length, *reason, *text, *metadata, *signer, *hours;
         const char *device_id, *device_label, *device_type, *hardware, *firmware;
         OptionList set;
-        bool csv, pem, der, rekey;
+        bool csv, pem, der, as_text, rekey;
         /* audit */
         const char *chain, *trust, *layout; /* cert */
         OptionList pins;
@@ -59,6 +59,7 @@ typedef enum OptionKind {
 
 typedef struct OptionRow {
         const char *noun; /* of that noun's verbs only, in the place of the row without one; NULL: of any */
+        const char *verb; /* of that verb of the noun only, in the place of both; NULL: of any */
         const char *name;
         char letter; /* 0: none */
         OptionKind kind;
@@ -70,13 +71,13 @@ typedef struct OptionRow {
 /* The options that every verb takes, as a list of names. */
 extern const char options_common[];
 
-/* What the name means for verbs of this noun (NULL: those that stand alone); NULL for a name that is none. */
-const OptionRow *options_find(const char *noun, const char *name, size_t len);
+/* What the name means for this verb of this noun (NULL: those that stand alone); NULL for a name that is none. */
+const OptionRow *options_find(const char *noun, const char *verb, const char *name, size_t len);
 
 /*
- * Reads argv[1] to argv[argc - 1], options and arguments in any order; argv[0] stands in front of complaints,
- * which go to stderr. `names` are the verb's own, space between, and `noun` is its noun. Arguments are moved to the end;
- * *ret_first
- * is the first. With only_front, reading stops at the first argument. False: a usage error, told.
+ * Reads argv[1] to argv[argc - 1], options and arguments in any order; argv[0] stands in front of complaints, which go to
+ * stderr. `names` are the verb's own, space between. Arguments are moved to the end; *ret_first is the first. With only_front,
+ * reading stops at the first argument. False: a usage error, told.
  */
-bool options_parse(int argc, char **argv, const char *noun, const char *names, bool only_front, Options *o, int *ret_first);
+bool options_parse(int argc, char **argv, const char *noun, const char *verb, const char *names, bool only_front, Options *o,
+                int *ret_first);

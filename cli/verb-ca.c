@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* ca: private CAs, and what they issue. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -280,6 +281,19 @@ static int show_authorities(Cli *cli)
         return r ? r : show_list(cli, json_array_get(reply, 0), authority_columns);
 }
 
+static int show_text(Cli *cli, const json_t *certificate)
+{
+        _cleanup_(cert_chain_unrefp) CertChain *chain = NULL;
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(1 << 20);
+        int r = ca_take_chain(cli, certificate, &chain);
+
+        if (r)
+                return r;
+        if (cert_chain_print(chain, 0, &text))
+                return cli_fail_file(cli, "the certificate", ENOMEM);
+        return show_bytes(cli, BYTES_TEXT, "text", (HfSpan){text.data, text.len});
+}
+
 static int run_show(Cli *cli)
 {
         _cleanup_buffer_ Buffer der = BUFFER_INIT(1 << 16);
@@ -295,6 +309,8 @@ static int run_show(Cli *cli)
         certificate = json_array_get(reply, 0);
         if (cli->options.pem && !cli->options.json)
                 return show_chain(cli, certificate);
+        if (cli->options.as_text && !cli->options.json)
+                return show_text(cli, certificate);
         if (!cli->options.der || cli->options.json)
                 return show_object(cli, certificate, certificate_fields);
         if (ca_take_bytes(certificate, "certificate", &der))
@@ -359,7 +375,7 @@ const Verb verbs_ca[] = {
                                 "Issue what follows a certificate, for the same key or another", run_renew},
                 {"ca", "list", "[STATUS]", 0, 1, "ca csv", "List what was issued: all, active, revoked, expired, expiring",
                                 run_list},
-                {"ca", "show", "[WHICH]", 0, 1, "ca pem der output",
+                {"ca", "show", "[WHICH]", 0, 1, "ca pem der text output",
                                 "Show a certificate by name, serial or fingerprint; or the CAs", run_show},
                 {"ca", "status", "WHICH", 1, 1, "ca", "Tell whether a certificate is active; the exit code too", run_status},
                 {"ca", "package", "WHICH DIR", 2, 2, "ca", "What the holder of a certificate is handed, in a new directory",

@@ -25,11 +25,11 @@ static void print_all(const char *noun)
                                 print_verb(v);
 }
 
-static void print_options(const char *noun, const char *names)
+static void print_options(const char *noun, const char *verb, const char *names)
 {
         while (*names) {
                 size_t len = strcspn(names, " ");
-                const OptionRow *row = options_find(noun, names, len);
+                const OptionRow *row = options_find(noun, verb, names, len);
                 char left[64];
 
                 if (row) {
@@ -47,8 +47,8 @@ void help_verb(const Verb *v)
 {
         printf("holdfast %s%s%s [OPTIONS]%s%s\n\n%s.\n\nOptions:\n", v->noun ? v->noun : "",
                         v->noun ? " " : "", v->name, v->arguments[0] ? " " : "", v->arguments, v->summary);
-        print_options(v->noun, v->options);
-        print_options(v->noun, options_common);
+        print_options(v->noun, v->name, v->options);
+        print_options(v->noun, v->name, options_common);
 }
 
 void help_noun(const char *noun)
@@ -63,7 +63,7 @@ void help_all(void)
                "and keep it.\n\n");
         print_all(NULL);
         printf("\nOptions everywhere:\n");
-        print_options(NULL, options_common);
+        print_options(NULL, NULL, options_common);
         printf("\nholdfast help NOUN [VERB] shows the options of a verb. See holdfast(1).\n");
 }
 

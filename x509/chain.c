@@ -353,13 +353,18 @@ Bytes cert_chain_public_key(const CertChain *chain)
         return BYTES(chain->public_key, chain->public_key_len);
 }
 
-static int write_certificate(X509 *x, Buffer *ret)
+static int print_text(BIO *out, const X509 *x)
+{
+        return X509_print_ex(out, (X509 *)x, XN_FLAG_ONELINE, X509_FLAG_COMPAT);
+}
+
+static int write_certificate(X509 *x, int (*write)(BIO *out, const X509 *x), Buffer *ret)
 {
         BIO *out = BIO_new(BIO_s_mem());
         char *text = NULL;
         int r = -ENOMEM;
 
-        if (out && PEM_write_bio_X509(out, x) == 1) {
+        if (out && write(out, x) == 1) {
                 long len = BIO_get_mem_data(out, &text);
 
                 r = buffer_append(ret, text, (size_t)len);
@@ -370,7 +375,12 @@ static int write_certificate(X509 *x, Buffer *ret)
 
 int cert_chain_write(const CertChain *chain, size_t i, Buffer *ret)
 {
-        return write_certificate(chain->certificates[i], ret);
+        return write_certificate(chain->certificates[i], PEM_write_bio_X509, ret);
+}
+
+int cert_chain_print(const CertChain *chain, size_t i, Buffer *ret)
+{
+        return write_certificate(chain->certificates[i], print_text, ret);
 }
 
 static int anchors_take_der(void *userdata, const Reading *reading, Bytes der)
@@ -469,7 +479,7 @@ STACK_OF(X509) *cert_anchors_stack(const CertAnchors *anchors)
 
 int cert_anchors_write(const CertAnchors *anchors, size_t i, Buffer *ret)
 {
-        return write_certificate(sk_X509_value(anchors->certificates, (int)i), ret);
+        return write_certificate(sk_X509_value(anchors->certificates, (int)i), PEM_write_bio_X509, ret);
 }
 
 static int crls_take_der(void *userdata, const Reading *reading, Bytes der)

@@ -67,6 +67,9 @@ Bytes cert_chain_public_key(const CertChain *chain);
 /* Appends certificate number i as PEM. 0, -ENOMEM, -EMSGSIZE. */
 int cert_chain_write(const CertChain *chain, size_t i, Buffer *ret);
 
+/* Appends all that is in it for people, as `openssl x509 -noout -text` prints it. 0, -ENOMEM, -EMSGSIZE. */
+int cert_chain_print(const CertChain *chain, size_t i, Buffer *ret);
+
 /* PEM, or one certificate in DER. None at all is malformed. */
 int cert_anchors_parse(Bytes bytes, FindingList *findings, CertAnchors **ret);
 /* What this system trusts, as OpenSSL finds it. 0 or -ENOMEM. */

@@ -148,5 +148,20 @@ def test_what_follows_may_be_for_a_key_here():
         assert both.name == "InvalidArgs"
 
 
+# Found and shown
+
+
+def test_a_certificate_is_printed_as_openssl_prints_it():
+    with running() as (stack, admin):
+        device = {"device_id": "pump-7", "device_type": "pump", "set": ["OU=shop.example"]}
+        made = issue(admin, make_request(stack.dir / "r.csr"), **device)
+        printed = stack.cli("ca", "show", "pump-7", "--text").stdout
+        assert printed == openssl("x509", "-inform", "der", "-noout", "-text", input=made["certificate"])
+        assert b"urn:holdfast:deviceId:pump-7" in printed
+        assert json.loads(stack.cli("ca", "show", "pump-7", "--text", "--json").stdout)["serial"] == made["serial"]
+        stack.cli("ca", "revoke", "pump-7", "--text", "the word is another one there", "--yes")
+        assert show(admin, "pump-7")["text"] == "the word is another one there"
+
+
 if __name__ == "__main__":
     case.main()

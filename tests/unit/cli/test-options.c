@@ -13,7 +13,7 @@
 #define PARSE(names, front, o, first, ...)                                                                   \
         ({                                                                                                   \
                 char *argv_[] = {(char *)"test", __VA_ARGS__, NULL};                                         \
-                options_parse((int)ELEMENTSOF(argv_) - 1, argv_, NULL, names, front, o, first);                    \
+                options_parse((int)ELEMENTSOF(argv_) - 1, argv_, NULL, NULL, names, front, o, first);              \
         })
 
 static void test_options_and_arguments_come_in_any_order(void **state)
@@ -74,12 +74,12 @@ static void test_repeated_names_are_kept_in_order_up_to_the_limit(void **state)
                 argv[1 + 2 * i] = (char *)"--dns";
                 argv[2 + 2 * i] = (char *)(i == 0 ? "a.example" : "b.example");
         }
-        assert_true(options_parse(2 * OPTION_LIST_MAX + 1, argv, NULL, "dns", false, &o, &first));
+        assert_true(options_parse(2 * OPTION_LIST_MAX + 1, argv, NULL, NULL, "dns", false, &o, &first));
         assert_int_equal(o.dns.n, OPTION_LIST_MAX);
         assert_string_equal(o.dns.items[0], "a.example");
         assert_null(o.dns.items[OPTION_LIST_MAX]);
         memset(&o, 0, sizeof(o));
-        assert_false(options_parse(2 * (OPTION_LIST_MAX + 1) + 1, argv, NULL, "dns", false, &o, &first));
+        assert_false(options_parse(2 * (OPTION_LIST_MAX + 1) + 1, argv, NULL, NULL, "dns", false, &o, &first));
 }
 
 static void test_common_options_stand_in_front_of_the_noun(void **state)
@@ -111,7 +111,7 @@ static void test_the_tables_are_sound(void **state)
                         assert_true(v->min <= v->max && v->run && v->summary[0]);
                         snprintf(all, sizeof(all), "%s %s", options_common, v->options);
                         for (char *rest = all, *name; (name = strsep(&rest, " "));) {
-                                const OptionRow *row = options_find(v->noun, name, strlen(name));
+                                const OptionRow *row = options_find(v->noun, v->name, name, strlen(name));
 
                                 if (!name[0])
                                         continue;
