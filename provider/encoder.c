@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/reference.h"
+#include "provider/generate.h"
 #include "provider/reference.h"
 
 #define PRIVATE_INFO "PrivateKeyInfo"
@@ -135,6 +136,8 @@ static int encode(const Encoder *e, const Form *f, OSSL_CORE_BIO *cout, const Ke
                 return 0;
         if (k->ours && selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY)
                 return f->reference && f->reference(k, out);
+        if (k->passing && selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY)
+                return generate_refuse(e->provider);
         return write_usual(e, k, f, selection, out, ask, ask_arg);
 }
 

@@ -154,6 +154,32 @@ static bool is_alone(Provider *p)
         return !atomic_load(&p->accompanied);
 }
 
+int generate_refuse(const Provider *p)
+{
+        return provider_fail(p, HF_ERROR_INVALID_NAME,
+                        "Holdfast was asked for a new key and not told its name, so it made none. Say -pkeyopt "
+                        "holdfast-name:NAME, or leave out the property query for a key in a file. Nothing was written.");
+}
+
+/* Do keys come here without being asked for here? That is so for good, but for a program that changes its properties. */
+static bool is_usually_asked(Provider *p, const char *type)
+{
+        OSSL_LIB_CTX *child;
+        EVP_KEYMGMT *any, *here;
+
+        if (atomic_load(&p->usually_asked))
+                return true;
+        child = OSSL_LIB_CTX_new_child(p->core, p->core_functions);
+        any = child ? EVP_KEYMGMT_fetch(child, type, NULL) : NULL;
+        here = child ? EVP_KEYMGMT_fetch(child, type, "provider=holdfast") : NULL;
+        if (any == here)
+                atomic_store(&p->usually_asked, true);
+        EVP_KEYMGMT_free(any);
+        EVP_KEYMGMT_free(here);
+        OSSL_LIB_CTX_free(child);
+        return atomic_load(&p->usually_asked);
+}
+
 static bool make_name(Generation *g)
 {
         uint8_t random[4];
@@ -207,24 +233,37 @@ static Key *make_ours(Generation *g)
         return TAKE_PTR(k);
 }
 
+static Key *make_foreign(Generation *g, bool passing)
+{
+        EVP_PKEY *pkey = NULL;
+        Key *k;
+
+        if (EVP_PKEY_generate(g->ctx, &pkey) != 1)
+                return NULL;
+        k = key_new(g->provider, g->type);
+        if (!k) {
+                EVP_PKEY_free(pkey);
+                return NULL;
+        }
+        key_set(k, pkey);
+        k->passing = passing;
+        return k;
+}
+
 void *generate(void *genctx, OSSL_CALLBACK *progress, void *progress_arg)
 {
         Generation *g = genctx;
-        bool pair = g->selection & OSSL_KEYMGMT_SELECT_KEYPAIR;
-        EVP_PKEY *pkey = NULL;
-        Key *k;
+        bool pair = g->selection & OSSL_KEYMGMT_SELECT_KEYPAIR, passing;
 
         (void)progress, (void)progress_arg;
         if (pair && (g->name[0] || is_alone(g->provider)))
                 return make_ours(g);
-        if (EVP_PKEY_generate(g->ctx, &pkey) != 1)
+        passing = pair && !is_usually_asked(g->provider, g->type);
+        if (passing && strcmp(g->type, "EC") != 0) { /* only EC agrees here */
+                generate_refuse(g->provider);
                 return NULL;
-        k = key_new(g->provider, g->type);
-        if (k)
-                key_set(k, pkey);
-        else
-                EVP_PKEY_free(pkey);
-        return k;
+        }
+        return make_foreign(g, passing);
 }
 
 #define TEXT(name) OSSL_PARAM_utf8_string(name, NULL, 0)

@@ -5,7 +5,9 @@
  * A key as OpenSSL holds it
  *
  * Ours: a UUID and the public half, never changed once it is loaded, so threads may share it. Foreign: a whole key of
- * the default provider in our library context, which came here because we were asked first.
+ * the default provider in our library context, which came here because we were asked first. Passing: a foreign one that
+ * was made because a key was wanted here and nobody said which; TLS does so for each handshake. It agrees with a peer, and is
+ * neither written nor signs.
  */
 #include <openssl/evp.h>
 #include <stdatomic.h>
@@ -22,7 +24,7 @@ typedef struct Key {
         Provider *provider;
         const char *type; /* "EC", "RSA", "RSA-PSS", "ED25519" */
         EVP_PKEY *pkey;   /* ours: the public half; foreign: all there is; NULL: nothing yet */
-        bool ours, has_public, has_private;
+        bool ours, passing, has_public, has_private;
         bool digest; /* ours: made for digests */
         atomic_bool compared; /* ours: the public half is that which Holdfast has */
         char uuid[KEY_UUID_SIZE], name[KEY_NAME_SIZE]; /* name: as it was asked for by, "": not known */

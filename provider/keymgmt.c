@@ -67,7 +67,7 @@ static int keymgmt_export(void *keydata, int selection, OSSL_CALLBACK *found, vo
 {
         const Key *k = keydata;
 
-        if (!k->pkey || (k->ours && selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY))
+        if (!k->pkey || ((k->ours || k->passing) && selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY))
                 return 0;
         return EVP_PKEY_export(k->pkey, selection, found, found_arg);
 }
@@ -113,7 +113,7 @@ static void *keymgmt_dup(const void *keydata, int selection)
         OSSL_PARAM *params = NULL;
         int r;
 
-        if (k->ours && selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY)
+        if ((k->ours || k->passing) && selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY)
                 return key_ref((Key *)k);
         copy = key_new(k->provider, k->type);
         if (!copy || !k->pkey)

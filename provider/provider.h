@@ -26,6 +26,7 @@ typedef struct Provider {
         OSSL_LIB_CTX *libctx; /* has the default provider and nothing else */
         OSSL_PROVIDER *usual; /* that one */
         atomic_bool accompanied; /* the program has other providers that make keys */
+        atomic_bool usually_asked; /* for keys, and not only where a property query asks for this provider */
         OSSL_ITEM reasons[REASONS_MAX];
 } Provider;
 

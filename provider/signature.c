@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "provider/ask.h"
+#include "provider/generate.h"
 
 #define DIGEST_NAME_SIZE 32
 
@@ -128,7 +129,7 @@ static bool begin(Signature *s, Key *k, bool signs)
         if (!s->key || !s->key->pkey)
                 return false;
         s->asks = signs && s->key->ours;
-        return true;
+        return !signs || !s->key->passing || generate_refuse(s->provider);
 }
 
 static bool begin_single(Signature *s, Key *k, bool signs)

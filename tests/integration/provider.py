@@ -160,6 +160,7 @@ def test_an_agreement_key_derives_through_hkdf_and_its_bare_secret_stays():
 KINDS = {"EC": ("-pkeyopt", "ec_paramgen_curve:P-384"), "RSA": ("-pkeyopt", "rsa_keygen_bits:3072"), "ED25519": (),
          "RSA-PSS": ("-pkeyopt", "rsa_keygen_bits:2048")}
 OURS = "-propquery", "?provider=holdfast"
+EC = "-pkeyopt", "ec_paramgen_curve:P-256"
 
 
 def test_openssl_makes_a_key_in_holdfast_and_writes_its_reference():
@@ -222,6 +223,40 @@ def test_alone_the_provider_makes_keys_under_names_of_its_own():
         shared = stack.run(["openssl", "genpkey", *module, "-provider", "default", "-algorithm", "EC", "-pkeyopt",
                             "ec_paramgen_curve:P-256"], uid=ALICE)
         assert b"PRIVATE KEY" in shared.stdout  # whoever else could make it makes it
+
+
+def test_who_asks_holdfast_for_a_key_and_says_no_name_gets_no_software_key_instead():
+    with party("p256", rules=EVERYTHING) as (stack, p):
+        before = stack.cli("key", "list", "--json").stdout
+        for query in "provider=holdfast", "?provider=holdfast":
+            for kind, options in KINDS.items():
+                refused = p.run("openssl", "genpkey", "-propquery", query, "-algorithm", kind, *options, check=False)
+                assert refused.returncode and not refused.stdout, (query, kind, refused)
+                assert b"holdfast::InvalidName" in refused.stderr and b"holdfast-name:NAME" in refused.stderr, refused
+            refused = p.run("openssl", "req", "-new", "-newkey", "ec", *EC, "-propquery", query, "-nodes", "-keyout", "-", "-subj", "/CN=own",
+                            check=False)
+            assert refused.returncode and b"BEGIN" not in refused.stdout and b"InvalidName" in refused.stderr, refused
+        assert b"PRIVATE KEY" in p.run("openssl", "genpkey", "-algorithm", "EC", *EC).stdout  # who asks nobody gets what OpenSSL makes
+        assert stack.cli("key", "list", "--json").stdout == before
+
+
+def test_a_property_query_for_holdfast_leaves_the_keys_of_a_handshake_alone():
+    with party("p256", "rsa3072") as (stack, p):
+        query = "-propquery", "?provider=holdfast", "-groups", "P-256:P-384"
+        with Server(p, p.identity("device-rsa3072"), *query) as server:
+            for version in "-tls1_2", "-tls1_3":
+                said = server.visit(p.identity("device-p256"), version, *query).stdout
+                assert b"Server Temp Key: ECDH, prime256v1" in said or b"Server Temp Key: ECDH, P-256" in said, said
+
+
+def test_a_query_with_a_choice_takes_our_key_and_one_without_is_refused_by_openssl():
+    with party("p256", "rsa3072", "ed25519") as (stack, p):
+        for key in "device-p256", "device-rsa3072", "device-ed25519":
+            make = "openssl", "req", "-new", "-key", reference(stack, key), "-subj", "/CN=own", "-propquery"
+            for query in "?provider=default", "?fips=yes", "?provider!=holdfast", "?provider=holdfast":
+                assert b"BEGIN CERTIFICATE REQUEST" in p.run(*make, query).stdout
+            refused = p.run(*make, "provider=default", check=False)
+            assert refused.returncode and not refused.stdout and b"operation not supported for this keytype" in refused.stderr, refused
 
 
 def test_wishes_for_a_key_are_heard_and_what_holdfast_does_not_make_is_refused_by_name():
