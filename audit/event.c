@@ -40,6 +40,8 @@
 #define CALLER U64_REQUIRED("uid"), U64("pid"), STR("unit"), STR("label"), STR("road"), STR("rule")
 #define KEY UUID_REQUIRED("key"), STR_REQUIRED("name")
 #define STATE HEX_REQUIRED("state")
+/* Of changes that are made together: the first has the state, the others the number of the first. */
+#define STATE_OR_WITH HEX("state"), U64("with")
 /* A key with its certificates: its own name, and the key's. */
 #define IDENTITY STR_REQUIRED("identity"), KEY
 /* What is about to be signed: `public` is SHA-256 of the SPKI. */
@@ -57,8 +59,8 @@ static const AuditEvent events[] = {
                 {"ca.init", AUDIT_EVENT_CHANGE,
                                 {STATE, KEY, STR_REQUIRED("kind"), STR_REQUIRED("algorithm"), STR_REQUIRED("protection"),
                                                 STR("parent"), CERTIFICATE, CALLER}},
-                {"ca.issue", AUDIT_EVENT_CHANGE, {STATE, KEY, STR_REQUIRED("profile"), CERTIFICATE, CALLER}},
-                {"ca.issued", AUDIT_EVENT_CHANGE, {STATE, KEY, HEX_REQUIRED("serial"), HEX_REQUIRED("fingerprint"),
+                {"ca.issue", AUDIT_EVENT_CHANGE, {STATE_OR_WITH, KEY, STR_REQUIRED("profile"), CERTIFICATE, CALLER}},
+                {"ca.issued", AUDIT_EVENT_CHANGE, {STATE_OR_WITH, KEY, HEX_REQUIRED("serial"), HEX_REQUIRED("fingerprint"),
                                                HEX("supersedes"), CALLER}},
                 {"ca.revoke", AUDIT_EVENT_CHANGE,
                                 {STATE, KEY, HEX_REQUIRED("serial"), STR_REQUIRED("reason"), STR("text"),

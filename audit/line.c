@@ -54,6 +54,7 @@ void audit_line_init(AuditLine *line, const char *event)
         line->set = 0;
         line->len = 0;
         line->ref = 0;
+        line->with = 0;
         line->has_state = false;
         put(line, "\"event\":\"", 9);
         put(line, event, strlen(event));
@@ -174,6 +175,8 @@ void audit_line_u64(AuditLine *line, const char *field, uint64_t value)
         put(line, ",", 1);
         if (strcmp(field, "ref") == 0)
                 line->ref = value;
+        else if (strcmp(field, "with") == 0)
+                line->with = value;
 }
 
 void audit_line_hex(AuditLine *line, const char *field, const void *data, size_t len)
@@ -219,5 +222,5 @@ int audit_line_check(const AuditLine *line)
         for (unsigned i = 0; i < AUDIT_FIELDS_MAX && line->event->fields[i].name; i++)
                 if (line->event->fields[i].required && !(line->set & (1u << i)))
                         return HF_E_INTERNAL;
-        return 0;
+        return line->event->flags & AUDIT_EVENT_CHANGE && line->has_state == (line->with != 0) ? HF_E_INTERNAL : 0;
 }

@@ -16,7 +16,8 @@
  *        r = audit_log_append(log, &line, &seq);
  *
  * The first failure sticks in the line and comes back from the append: HF_E_INTERNAL for an event or field
- * that is not in the table, has another type or is given twice, or for a required field that is missing;
+ * that is not in the table, has another type or is given twice, or for a required field that is missing (of an
+ * event that may have `with`: `state` or `with`);
  * HF_E_MESSAGE_TOO_LARGE for more than fits into AUDIT_LINE_MAX.
  *
  * Strings may come from strangers. Printable ASCII but " and \ stays as it is; those two get a backslash;
@@ -40,6 +41,7 @@ typedef struct AuditLine {
         uint32_t set; /* bit per field of the event that has been given */
         size_t len;   /* of text */
         uint64_t ref; /* value of the field `ref`, for done and undone */
+        uint64_t with; /* value of the field `with`: one more line of that change; 0: none */
         bool has_state;
         uint8_t state[32];         /* value of the field `state`, for change lines */
         char text[AUDIT_BODY_MAX]; /* "event":"...", and the fields, each with its comma behind */

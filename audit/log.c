@@ -210,11 +210,11 @@ int audit_log_append(AuditLog *log, const AuditLine *line, uint64_t *ret_seq)
         r = audit_line_check(line);
         if (r)
                 return r;
-        change = line->event->flags & AUDIT_EVENT_CHANGE;
+        change = line->event->flags & AUDIT_EVENT_CHANGE && !line->with;
         done = strcmp(line->event->name, "done") == 0;
         undone = strcmp(line->event->name, "undone") == 0;
         if (strcmp(line->event->name, "checkpoint") == 0 || strcmp(line->event->name, "segment.start") == 0 ||
-                        (change && (log->open.seq || !line->has_state)) ||
+                        (change && log->open.seq) || (line->with && line->with != log->open.seq) ||
                         ((done || undone) && (!log->open.seq || line->ref != log->open.seq)))
                 return HF_E_INTERNAL;
         r = append(log, line, &seq);

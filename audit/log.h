@@ -18,7 +18,8 @@
  * of AUDIT_EVENT_RESERVE.
  *
  * Changes: append the change line with its `state` (audit_log_append), wait until it is durable, COMMIT,
- * audit_log_append_done(). One at a time. The log remembers the last effective change, and one that is still
+ * audit_log_append_done(). One at a time, but one may have many lines: those behind the first carry its number in
+ * `with`, and are appended before done. The log remembers the last effective change, and one that is still
  * open, and writes both into checkpoints and first lines of segments.
  */
 #include "audit/line.h"

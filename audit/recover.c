@@ -228,7 +228,9 @@ static int take_line(Recovery *rec, const AuditRecord *record)
                 r = take_checkpoint(rec, record);
         if (r == 0 && (audit_record_is(record, "checkpoint") || audit_record_is(record, "segment.start")))
                 r = take_changes(rec, record);
-        if (flags & AUDIT_EVENT_CHANGE) {
+        if (flags & AUDIT_EVENT_CHANGE && audit_record_u64(record, "with", &ref) == 0) {
+                r = ref == rec->open.seq ? 0 : HF_E_LOG_DAMAGED; /* one more line of that change */
+        } else if (flags & AUDIT_EVENT_CHANGE) {
                 rec->open = (AuditChange){.seq = record->seq};
                 r = audit_record_hash(record, "state", rec->open.state) ? HF_E_LOG_DAMAGED : 0;
         } else if (audit_record_is(record, "done") && audit_record_u64(record, "ref", &ref) == 0 &&

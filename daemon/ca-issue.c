@@ -215,6 +215,17 @@ static void on_issued(Change *c, int result)
         }
 }
 
+/* Not of the same certificate, nor where one supersedes what may be the other. */
+static bool joins(const Change *a, const Change *b)
+{
+        const CaTask *x = a->userdata, *y = b->userdata;
+
+        if (memcmp(x->row.serial, y->row.serial, sizeof(x->row.serial)) == 0 ||
+                        memcmp(x->row.request, y->row.request, sizeof(x->row.request)) == 0)
+                return false;
+        return (!x->renews && !y->renews) || strcmp(x->name, y->name) || strcmp(x->authority, y->authority);
+}
+
 static int on_signed(Operation *op, sd_bus_message *reply)
 {
         CaTask *t = op->data;
@@ -228,7 +239,7 @@ static int on_signed(Operation *op, sd_bus_message *reply)
         if (r)
                 return -EIO; /* the signer verifies what it gives: this cannot be */
         t->change = (Change){.event = "ca.issued", .write = write_issued, .apply = apply_issued, .finish = on_issued,
-                        .userdata = t, .seal = t->child[0]};
+                        .userdata = t, .joins = t->child[0] ? NULL : joins, .seal = t->child[0]};
         change_submit(op->daemon, &t->change);
         return OPERATION_ANSWERED;
 }
@@ -334,6 +345,6 @@ static void on_recorded(Change *c, int result)
 void ca_issue_begin(CaTask *t)
 {
         t->change = (Change){.event = t->newcomer ? "ca.init" : "ca.issue", .write = write_issue, .apply = apply_issue,
-                        .finish = on_recorded, .userdata = t, .seal = t->newcomer};
+                        .finish = on_recorded, .userdata = t, .joins = t->newcomer ? NULL : joins, .seal = t->newcomer};
         change_submit(t->op->daemon, &t->change);
 }

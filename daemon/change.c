@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "daemon/change.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
@@ -42,32 +44,105 @@ static void tell_drained(Daemon *d)
         drained(d->change_drained_userdata);
 }
 
-static void end(Change *c, int result)
-{
-        Daemon *d = c->daemon;
+/* ---- those that are made together ---- */
 
-        d->change_first = c->next;
-        if (!d->change_first)
+/* All that is being made: `c` from the front on, one after the other. */
+#define FOR_TOGETHER(d, c) \
+        for (Change *c = (d)->change_first, *end_ = after_together(d); c != end_; c = c->next)
+
+static Change *after_together(const Daemon *d)
+{
+        Change *c = d->change_first;
+
+        for (size_t i = 0; i < d->change_together; i++)
+                c = c->next;
+        return c;
+}
+
+static bool may_join(const Daemon *d, const Change *c)
+{
+        if (!c || !c->joins || d->change_together == CHANGE_TOGETHER_MAX)
+                return false;
+        FOR_TOGETHER(d, other)
+                if (other->joins != c->joins || !c->joins(c, other))
+                        return false;
+        return true;
+}
+
+/* Whoever is told begins, if anything, what comes next; all are told before that. */
+static void end(Daemon *d, int result)
+{
+        Change *c = d->change_first, *next, *rest = after_together(d);
+
+        d->change_first = rest;
+        d->change_together = 0;
+        if (!rest)
                 d->change_last = NULL;
+        for (; c != rest; c = next) {
+                next = c->next;
+                buffer_deinit(&c->slots);
+                c->finish(c, c->failed ? c->failed : result);
+        }
         d->change_running = false;
-        buffer_deinit(&c->slots);
-        c->finish(c, result);
         run_next(d);
         tell_drained(d);
 }
 
 /* ---- step 1 and 2: rows, line ---- */
 
-static int write_rows(Change *c, AuditLine *line, uint64_t seq)
+/* Who is refused before he wrote anything ends alone; a result is one for all. */
+static int write_one(Change *c)
 {
-        Vault *v = &c->daemon->vault;
+        Store *store = c->daemon->vault.store;
+        uint8_t before[STORE_DIGEST_SIZE], after[STORE_DIGEST_SIZE];
+
+        store_digest(store, before);
+        c->line = malloc(sizeof(*c->line));
+        if (!c->line) {
+                c->failed = -ENOMEM;
+                return 0;
+        }
+        audit_line_init(c->line, c->event);
+        c->failed = c->write(c, c->line);
+        if (!c->failed)
+                c->failed = c->line->error;
+        if (!c->failed)
+                return 0;
+        free(c->line);
+        c->line = NULL;
+        store_digest(store, after);
+        return memcmp(before, after, sizeof(before)) ? c->failed : 0;
+}
+
+static int write_together(Daemon *d)
+{
+        for (Change *c = d->change_first;; c = c->next, d->change_together++) {
+                int r = write_one(c);
+
+                if (r || !may_join(d, c->next))
+                        return r;
+        }
+}
+
+/* NULL: all were refused. */
+static Change *first_written(const Daemon *d)
+{
+        FOR_TOGETHER(d, c)
+                if (c->line)
+                        return c;
+        return NULL;
+}
+
+static int write_seq(Daemon *d, uint64_t seq, AuditLine *line)
+{
+        Vault *v = &d->vault;
+        const Buffer *slots = &d->change_first->slots;
         uint8_t state[32], slots_hash[32];
-        int r;
+        int r = 0;
 
         memcpy(slots_hash, v->slots_hash, sizeof(slots_hash));
-        r = c->write(c, line);
-        if (!r && c->slots.len) {
-                change_slots_hash(buffer_bytes(&c->slots), slots_hash);
+        if (slots->len) {
+                change_slots_hash(buffer_bytes(slots), slots_hash);
                 r = store_put_meta(v->store, META_SLOTS, BYTES_ARRAY(slots_hash));
         }
         if (!r)
@@ -79,10 +154,51 @@ static int write_rows(Change *c, AuditLine *line, uint64_t seq)
         return 0;
 }
 
-static void begin(Change *c)
+/* The first line has the state, the others its number. */
+static int append_lines(Daemon *d)
 {
-        Vault *v = &c->daemon->vault;
-        AuditLine line;
+        Change *front = d->change_first;
+
+        FOR_TOGETHER(d, c) {
+                int r;
+
+                if (!c->line)
+                        continue;
+                if (front->seq)
+                        audit_line_u64(c->line, "with", front->seq);
+                r = audit_log_append(d->vault.log, c->line, front->seq ? &front->last_seq : &front->seq);
+                if (r)
+                        return r;
+                front->last_seq = front->last_seq > front->seq ? front->last_seq : front->seq;
+        }
+        return 0;
+}
+
+static void free_lines(Daemon *d)
+{
+        FOR_TOGETHER(d, c) {
+                free(c->line);
+                c->line = NULL;
+        }
+}
+
+static void take_back(Daemon *d, int result)
+{
+        Vault *v = &d->vault;
+        Change *front = d->change_first;
+
+        if (store_rollback(v->store))
+                daemon_abandon(d, store_reason(v->store));
+        else if (front->seq && audit_log_append_undone(v->log, front->seq, hf_error_name(result), NULL))
+                daemon_abandon(d, "the end of a change could not be written to the log");
+        else
+                end(d, result);
+}
+
+static void begin(Daemon *d)
+{
+        Vault *v = &d->vault;
+        Change *front = d->change_first, *first;
         uint64_t seq;
         int r;
 
@@ -90,22 +206,22 @@ static void begin(Change *c)
         if (!r)
                 r = store_begin(v->store);
         if (r) {
-                end(c, r);
+                end(d, r);
                 return;
         }
-        audit_line_init(&line, c->event);
-        r = write_rows(c, &line, seq);
+        r = write_together(d);
+        first = first_written(d);
+        if (!r && first)
+                r = write_seq(d, seq, first->line);
         if (!r)
-                r = audit_log_append(v->log, &line, &c->seq);
-        if (r) {
-                if (store_rollback(v->store))
-                        daemon_abandon(c->daemon, store_reason(v->store));
-                else
-                        end(c, r);
+                r = append_lines(d);
+        free_lines(d);
+        if (r || !first) {
+                take_back(d, r);
                 return;
         }
-        c->step = CHANGE_WAIT_LINE;
-        change_on_durable(c->daemon);
+        front->step = CHANGE_WAIT_LINE;
+        change_on_durable(d);
 }
 
 /* ---- what takes effect with it ---- */
@@ -125,9 +241,9 @@ static void on_prepared(void *userdata, int result)
         Change *c = userdata;
 
         if (result || !c->daemon->vault.store)
-                end(c, result ? result : HF_E_STORE_LOCKED);
+                end(c->daemon, result ? result : HF_E_STORE_LOCKED);
         else
-                begin(c);
+                begin(c->daemon);
 }
 
 /* ---- step 3: commit ---- */
@@ -147,27 +263,40 @@ static int commit(void *userdata)
         return (int)outcome;
 }
 
+/* Of those that were written. */
+static void tell_committed(Daemon *d, int failed)
+{
+        FOR_TOGETHER(d, c) {
+                if (c->failed)
+                        continue;
+                c->failed = failed;
+                if (!failed)
+                        c->apply(c);
+        }
+}
+
 static void on_committed(void *userdata, int result)
 {
         Change *c = userdata;
         Daemon *d = c->daemon;
         Vault *v = &d->vault;
-        int r;
+        int failed, r;
 
         if (result == STORE_OUTCOME_UNKNOWN) {
                 daemon_abandon(d, store_reason(v->store));
                 return;
         }
-        c->failed = result == STORE_COMMITTED ? 0 : store_failure(v->store) == -ENOSPC ? HF_E_LOG_FULL : HF_E_INTERNAL;
-        if (!c->failed) {
+        failed = result == STORE_COMMITTED ? 0 : store_failure(v->store) == -ENOSPC ? HF_E_LOG_FULL : HF_E_INTERNAL;
+        if (!failed) {
                 if (c->slots.len) {
                         change_slots_hash(buffer_bytes(&c->slots), v->slots_hash);
                         buffer_clear(&v->slots);
                         (void)buffer_append(&v->slots, c->slots.data, c->slots.len);
                 }
-                c->apply(c);
+                tell_committed(d, 0);
                 r = audit_log_append_done(v->log, c->seq, &c->done_seq);
         } else {
+                tell_committed(d, failed);
                 log_error("change %llu was taken back: %s", (unsigned long long)c->seq,
                                 store_reason(v->store));
                 r = audit_log_append_undone(v->log, c->seq, store_reason(v->store), &c->done_seq);
@@ -189,18 +318,16 @@ static void on_sealed(void *userdata, int result)
         if (result)
                 log_warning("change %llu is done, but not sealed yet: %s", (unsigned long long)c->seq,
                                 hf_error_name(result));
-        end(c, 0);
+        end(c->daemon, 0);
 }
 
 static void after_done(Change *c)
 {
-        if (c->failed) {
-                end(c, c->failed);
-        } else if (c->seal) {
+        if (c->seal && !c->failed) {
                 c->step = CHANGE_SEAL;
                 checkpoint_anchor(c->daemon, on_sealed, c);
         } else {
-                end(c, 0);
+                end(c->daemon, 0);
         }
 }
 
@@ -212,7 +339,7 @@ void change_on_durable(Daemon *d)
         if (!c || !d->vault.log)
                 return;
         durable = audit_log_durable(d->vault.log);
-        if (c->step == CHANGE_WAIT_LINE && durable >= c->seq) {
+        if (c->step == CHANGE_WAIT_LINE && durable >= c->last_seq) {
                 c->step = CHANGE_COMMIT;
                 if (worker_post(d->worker, commit, on_committed, c))
                         daemon_abandon(d, "no memory to commit");
@@ -228,23 +355,28 @@ static void run_next(Daemon *d)
         if (!c || d->change_running || d->change_held)
                 return;
         d->change_running = true;
+        d->change_together = 1;
         if (!d->vault.store || !d->vault.log) {
-                end(c, HF_E_STORE_LOCKED);
+                end(d, HF_E_STORE_LOCKED);
         } else if (c->read) {
-                end(c, c->read(c));
+                end(d, c->read(c));
         } else if (c->slots.len || c->prepare) {
                 c->step = CHANGE_PREPARE;
                 if (worker_post(d->worker, prepare, on_prepared, c))
-                        end(c, -ENOMEM);
+                        end(d, -ENOMEM);
         } else {
-                begin(c);
+                begin(d);
         }
 }
 
 void change_submit(Daemon *d, Change *c)
 {
+        assert(!c->joins || !(c->seal || c->slots.len || c->prepare || c->publish));
         c->daemon = d;
         c->next = NULL;
+        c->line = NULL;
+        c->seq = c->last_seq = c->done_seq = 0;
+        c->failed = 0;
         c->step = CHANGE_QUEUED;
         *(d->change_last ? &d->change_last->next : &d->change_first) = c;
         d->change_last = c;

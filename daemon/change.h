@@ -4,11 +4,16 @@
 /*
  * Changes of the store, one at a time
  *
+ * Those that wait and say that they may be made together (`joins`) are one change to the store and to the log: one
+ * transaction, one `done`, a line each; each is told its own end.
+ *
  * The protocol of docs/architecture.md ("Change"): rows and meta.seq in an open transaction; the line with
  * the new state, durable; COMMIT; `done`, durable; a checkpoint; the answer. What can surely be taken back is
  * (`undone`); of what cannot be known the process makes an end, and recovery finds out.
  */
 #include "daemon/operation.h"
+
+#define CHANGE_TOGETHER_MAX REGISTRY_TOGETHER_MAX
 
 struct Change {
         Change *next;
@@ -24,8 +29,11 @@ struct Change {
         int (*prepare)(Change *c);
         /* In the worker, after COMMIT: lets that take effect. What fails here is put right when the store opens next. */
         void (*publish)(Change *c);
-        /* Inside the transaction: writes the rows and fills in the line (all but `state`). */
+        /* Inside the transaction: writes the rows and fills in the line (all but `state` and `with`). */
         int (*write)(Change *c, AuditLine *line);
+        /* May both be written before either is applied? Asked of those with the same function here. NULL: this one is made
+         * alone, as are those with `seal`, `slots`, `prepare` or `publish`. */
+        bool (*joins)(const Change *a, const Change *b);
         /* After COMMIT; cannot fail. */
         void (*apply)(Change *c);
         /* At the end; frees what the change holds. */
@@ -35,9 +43,11 @@ struct Change {
         /* A new slots file that takes effect with this change; empty: none. */
         Buffer slots;
 
-        uint64_t seq;
+        AuditLine *line;
+        uint64_t seq; /* the line that has the state */
+        uint64_t last_seq;
         uint64_t done_seq;
-        int failed; /* 0, or what it was taken back for */
+        int failed; /* 0, or what it was refused or taken back for */
         int step;
 };
 

@@ -87,6 +87,7 @@ struct Daemon {
 
         /* daemon/change.c: one at a time */
         Change *change_first, *change_last;
+        size_t change_together; /* so many at the front are being made */
         bool change_running;
         bool change_held;
         void (*change_drained)(void *userdata);

@@ -8,6 +8,8 @@
 
 #include "base/error.h"
 
+#define ROOM (REGISTRY_TOGETHER_MAX * ELEMENTSOF(((RegistryChange *)0)->certificates))
+
 typedef enum Index { INDEX_SERIAL, INDEX_FINGERPRINT, INDEX_REQUEST, INDEX_NAME, _INDEX_MAX } Index;
 
 /* Open addressing with linear probing, at most half full. Nothing is ever removed: an entry's place in the order of issue
@@ -162,14 +164,14 @@ static void index_entry(Registry *r, const CertificateEntry *e)
         }
 }
 
-/* Room in every table for what one change may add; their old cells are made anew from the list. */
+/* Room in every table for what may be added before this is asked again; their old cells are made anew from the list. */
 static int grow(Registry *r)
 {
-        size_t size = r->allocated ? 4 * r->allocated : 64;
+        size_t size = r->allocated ? 4 * r->allocated : 8 * ROOM;
         uint32_t *cells[_INDEX_MAX] = {};
         CertificateEntry **list;
 
-        if (r->n + ELEMENTSOF(((RegistryChange *)0)->certificates) <= r->allocated)
+        if (r->n + ROOM <= r->allocated)
                 return 0;
         for (Index i = 0; i < _INDEX_MAX; i++) {
                 cells[i] = calloc(size, sizeof(**cells));

@@ -14,6 +14,7 @@
 
 #define AUTHORITIES_MAX 1024
 #define REGISTRY_CERTIFICATES_MAX 1000000
+#define REGISTRY_TOGETHER_MAX 64 /* changes that may be written before the first of them is applied */
 
 typedef struct Registry Registry;
 
@@ -70,7 +71,8 @@ typedef struct RegistryChange {
 void registry_change_deinit(RegistryChange *c);
 #define _cleanup_registry_change_ __attribute__((cleanup(registry_change_deinit)))
 
-/* In a transaction, each adds to *change: writes the row, new or over the one there is; its version is seen to here.
+/* In a transaction, each adds to *change: writes the row, new or over the one there is; its version is seen to here. Changes
+ * written together are of different rows.
  * HF_E_LIMIT_EXCEEDED, HF_E_INVALID_ARGS, -ENOMEM, and what store_put_...() returns. */
 int registry_put_authority(Store *store, Registry *r, const StoreAuthorityRow *row, RegistryChange *change);
 int registry_put_certificate(Store *store, Registry *r, const StoreCertificateRow *row, RegistryChange *change);

@@ -200,6 +200,79 @@ static void test_changes_come_one_at_a_time(void **state)
         assert_int_equal(check_log(s), 5);
 }
 
+/* One of a group: with the state, or with the number of the line that has it. */
+static void issued_line(AuditLine *line, bool state, uint64_t with)
+{
+        uint8_t bytes[32] = {7};
+        Uuid key = {};
+
+        audit_line_init(line, "ca.issued");
+        if (state)
+                audit_line_hex(line, "state", bytes, sizeof(bytes));
+        if (with)
+                audit_line_u64(line, "with", with);
+        audit_line_uuid(line, "key", &key);
+        audit_line_str(line, "name", "ca");
+        audit_line_hex(line, "serial", bytes, 16);
+        audit_line_hex(line, "fingerprint", bytes, sizeof(bytes));
+        audit_line_u64(line, "uid", 0);
+}
+
+static void test_more_lines_of_a_change_are_taken_while_it_is_open(void **state)
+{
+        const Sandbox *s = *state;
+        AuditLog *log = create_log(s, SMALL);
+        AuditPosition position;
+        AuditLine line;
+        uint64_t seq;
+
+        issued_line(&line, false, 0);
+        assert_int_equal(audit_log_append(log, &line, NULL), HF_E_INTERNAL); /* neither */
+        issued_line(&line, false, 1);
+        assert_int_equal(audit_log_append(log, &line, NULL), HF_E_INTERNAL); /* none is open */
+        issued_line(&line, true, 1);
+        assert_int_equal(audit_log_append(log, &line, NULL), HF_E_INTERNAL); /* both */
+        issued_line(&line, true, 0);
+        assert_int_equal(audit_log_append(log, &line, &seq), 0);
+        issued_line(&line, false, seq + 1);
+        assert_int_equal(audit_log_append(log, &line, NULL), HF_E_INTERNAL); /* of another */
+        issued_line(&line, false, seq);
+        assert_int_equal(audit_log_append(log, &line, NULL), 0);
+        audit_log_position(log, &position);
+        assert_int_equal(position.open.seq, seq);
+        assert_int_equal(audit_log_append_done(log, seq, NULL), 0);
+        assert_int_equal(audit_log_append(log, &line, NULL), HF_E_INTERNAL); /* it has ended */
+        audit_log_position(log, &position);
+        assert_int_equal(position.effective.seq, seq);
+        assert_int_equal(position.effective.state[0], 7);
+        audit_log_free(log);
+        assert_int_equal(check_log(s), 4);
+}
+
+static void test_recovery_finds_a_change_of_many_lines_by_its_first(void **state)
+{
+        const Sandbox *s = *state;
+        AuditLog *log = create_log(s, SMALL);
+        AuditLogParams params = log_params(s, SMALL);
+        AuditRecovery recovery;
+        AuditLine line;
+        uint64_t seq;
+
+        issued_line(&line, true, 0);
+        assert_int_equal(audit_log_append(log, &line, &seq), 0);
+        issued_line(&line, false, seq);
+        for (int i = 0; i < 3; i++)
+                assert_int_equal(audit_log_append(log, &line, NULL), 0);
+        audit_log_free(log);
+        assert_int_equal(audit_log_open(&params, &recovery, &log), 0);
+        assert_int_equal(recovery.current.seq, seq);
+        assert_int_equal(recovery.current.state[0], 7);
+        assert_false(recovery.current.done);
+        assert_int_equal(audit_log_append_done(log, seq, NULL), 0);
+        audit_log_free(log);
+        assert_int_equal(check_log(s), 6);
+}
+
 static void test_checkpoint_must_be_of_this_log(void **state)
 {
         const Sandbox *s = *state;
@@ -439,6 +512,8 @@ int main(void)
                         TEST(test_next_number_is_kept_across_the_end_of_a_segment),
                 TEST(test_segments_never_change_their_size),
                         TEST(test_changes_come_one_at_a_time),
+                        TEST(test_more_lines_of_a_change_are_taken_while_it_is_open),
+                        TEST(test_recovery_finds_a_change_of_many_lines_by_its_first),
                         TEST(test_checkpoint_must_be_of_this_log),
                         TEST(test_prune_keeps_what_the_last_checkpoint_needs),
                         TEST(test_full_disk_is_told_before_a_byte_is_written_and_ends_with_room),

@@ -208,6 +208,183 @@ static void test_changes_run_in_their_order_one_at_a_time(void **state)
         assert_int_equal(meta_of(p), N);
 }
 
+/* ---- made together ---- */
+
+static bool is_even_or_odd_as(const Change *a, const Change *b)
+{
+        const Try *x = a->userdata, *y = b->userdata;
+
+        return x->number % 2 == y->number % 2;
+}
+
+/* Each has a row of its own. */
+static int on_write_joined(Change *c, AuditLine *line)
+{
+        Try *t = c->userdata;
+        uint8_t digest[32] = {(uint8_t)t->number};
+        Uuid key = {.b = {(uint8_t)t->number}};
+        char name[NAME_SIZE];
+
+        t->writes++;
+        if (t->write_result > 0)
+                return t->write_result; /* before it wrote anything */
+        snprintf(name, sizeof(name), "row-%u", t->number);
+        audit_line_uuid(line, "key", &key);
+        audit_line_str(line, "name", name);
+        if (strcmp(c->event, "ca.issued") == 0) {
+                audit_line_hex(line, "serial", digest, 16);
+                audit_line_hex(line, "fingerprint", digest, sizeof(digest));
+        }
+        audit_line_u64(line, "uid", t->number);
+        assert_int_equal(store_put_meta(c->daemon->vault.store, name, BYTES_ARRAY(digest)), 0);
+        return t->write_result;
+}
+
+static bool has_row(Stage *p, unsigned number)
+{
+        _cleanup_buffer_ Buffer b = BUFFER_INIT(64);
+        char name[NAME_SIZE];
+
+        snprintf(name, sizeof(name), "row-%u", number);
+        return store_get_meta(p->d.vault.store, name, &b) == 0;
+}
+
+static void init_joined(Try *t, Stage *p, unsigned number, unsigned *ends)
+{
+        static unsigned order[2 * CHANGE_TOGETHER_MAX];
+
+        init(t, p);
+        t->number = number;
+        t->order = order;
+        t->n_order = ends;
+        t->change.event = "ca.issued";
+        t->change.write = on_write_joined;
+        t->change.joins = is_even_or_odd_as;
+}
+
+static void run_joined(Stage *p, Try *tries, unsigned n, unsigned *ends)
+{
+        change_hold(&p->d);
+        for (unsigned i = 0; i < n; i++)
+                change_submit(&p->d, &tries[i].change);
+        change_release(&p->d);
+        loop_until(p->d.event, ends, n);
+        stage_read(p);
+}
+
+static void test_changes_that_join_are_one_change_with_a_line_each(void **state)
+{
+        enum { N = CHANGE_TOGETHER_MAX + 1 };
+        Stage *p = *state;
+        unsigned ends = 0;
+        Try tries[N];
+        char with[32];
+
+        for (unsigned i = 0; i < N; i++)
+                init_joined(&tries[i], p, 2 * i, &ends);
+        run_joined(p, tries, N, &ends);
+        for (unsigned i = 0; i < N; i++) {
+                assert_true(tries[i].result == 0 && tries[i].applies == 1 && tries[i].finishes == 1 && has_row(p, 2 * i));
+                assert_true(tries[i].durable_at_end >= tries[0].change.done_seq);
+        }
+        snprintf(with, sizeof(with), "\"with\":%llu,", (unsigned long long)tries[0].change.seq);
+        assert_null(strstr(p->lines[tries[0].change.seq], "with"));
+        for (unsigned i = 1; i < N - 1; i++) {
+                const char *line = p->lines[tries[0].change.seq + i];
+
+                assert_true(strstr(line, with) && !strstr(line, "\"state\""));
+        }
+        assert_int_equal(tries[0].change.done_seq, tries[0].change.seq + N - 1);
+        expect_tail(p, "ca.issued", "done", "ca.issued", "done"); /* no more than so many together */
+        assert_int_equal(store_seq(p->d.vault.store), tries[N - 1].change.seq);
+}
+
+static void test_changes_that_do_not_join_wait_for_each_other(void **state)
+{
+        Stage *p = *state;
+        unsigned ends = 0;
+        Try tries[4];
+
+        for (unsigned i = 0; i < 3; i++)
+                init_joined(&tries[i], p, (unsigned[]){0, 2, 1}[i], &ends);
+        init(&tries[3], p);
+        tries[3].n_order = tries[0].n_order;
+        tries[3].order = tries[0].order;
+        run_joined(p, tries, 4, &ends);
+        expect_tail(p, "ca.issued", "ca.issued", "done", "ca.issued", "done", "store.backup", "done");
+}
+
+static void test_who_is_refused_before_he_wrote_ends_alone(void **state)
+{
+        Stage *p = *state;
+        unsigned ends = 0;
+        Try tries[4];
+
+        for (unsigned i = 0; i < 4; i++)
+                init_joined(&tries[i], p, 2 * i, &ends);
+        tries[0].write_result = tries[2].write_result = HF_E_NOTHING_TO_DO;
+        run_joined(p, tries, 4, &ends);
+        for (unsigned i = 0; i < 4; i++) {
+                bool refused = i % 2 == 0;
+
+                assert_int_equal(tries[i].result, refused ? HF_E_NOTHING_TO_DO : 0);
+                assert_int_equal(tries[i].applies, !refused);
+                assert_true(has_row(p, 2 * i) == !refused);
+        }
+        expect_tail(p, "ca.issued", "ca.issued", "done");
+}
+
+static void test_when_all_are_refused_there_is_no_change(void **state)
+{
+        Stage *p = *state;
+        uint64_t seq = store_seq(p->d.vault.store);
+        unsigned ends = 0;
+        Try tries[2];
+
+        for (unsigned i = 0; i < 2; i++) {
+                init_joined(&tries[i], p, 2 * i, &ends);
+                tries[i].write_result = HF_E_NOTHING_TO_DO;
+        }
+        run_joined(p, tries, 2, &ends);
+        assert_int_equal(stage_count(p, "ca.issued"), 0);
+        assert_int_equal(store_seq(p->d.vault.store), seq);
+        assert_true(change_is_idle(&p->d));
+}
+
+static void test_one_that_fails_half_written_takes_all_back(void **state)
+{
+        Stage *p = *state;
+        unsigned ends = 0;
+        Try tries[3];
+
+        for (unsigned i = 0; i < 3; i++)
+                init_joined(&tries[i], p, 2 * i, &ends);
+        tries[1].write_result = -ENOMEM; /* behind its row */
+        run_joined(p, tries, 2, &ends);
+        for (unsigned i = 0; i < 2; i++)
+                assert_true(tries[i].result == -ENOMEM && tries[i].applies == 0 && !has_row(p, 2 * i));
+        assert_int_equal(stage_count(p, "ca.issued"), 0);
+        ends = 0;
+        run_joined(p, &tries[2], 1, &ends);
+        assert_true(tries[2].result == 0 && has_row(p, 4));
+}
+
+static void test_a_later_line_that_cannot_be_appended_takes_all_back(void **state)
+{
+        Stage *p = *state;
+        unsigned ends = 0;
+        Try tries[3];
+
+        for (unsigned i = 0; i < 3; i++)
+                init_joined(&tries[i], p, 2 * i, &ends);
+        tries[1].change.event = "key.disable"; /* has no `with` */
+        run_joined(p, tries, 3, &ends);
+        for (unsigned i = 0; i < 3; i++)
+                assert_true(tries[i].result == HF_E_INTERNAL && tries[i].applies == 0 && !has_row(p, 2 * i));
+        assert_int_equal(audit_log_sync(p->d.vault.log), 0);
+        expect_tail(p, "ca.issued", "undone");
+}
+
 static void test_a_change_that_cannot_be_written_leaves_neither_rows_nor_line(void **state)
 {
         Stage *p = *state;
@@ -496,6 +673,12 @@ int main(void)
                         T(test_nothing_is_committed_before_its_line_is_durable),
                         T(test_the_line_has_the_state_the_store_then_has),
                         T(test_changes_run_in_their_order_one_at_a_time),
+                        T(test_changes_that_join_are_one_change_with_a_line_each),
+                        T(test_changes_that_do_not_join_wait_for_each_other),
+                        T(test_who_is_refused_before_he_wrote_ends_alone),
+                        T(test_when_all_are_refused_there_is_no_change),
+                        T(test_one_that_fails_half_written_takes_all_back),
+                        T(test_a_later_line_that_cannot_be_appended_takes_all_back),
                         T(test_a_change_that_cannot_be_written_leaves_neither_rows_nor_line),
                         T(test_a_line_that_cannot_be_appended_leaves_no_rows),
                         T(test_a_new_slots_file_takes_effect_with_its_change),
