@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "base/reference.h"
 #include "x509/chain.h"
 
@@ -322,6 +323,23 @@ int tls_files_write(int dir_fd, const TlsContent *content, char ret_generation[s
         return r;
 }
 
+/* A directory that somebody made under this name is not ours to remove, and must not keep the identity from its programs. */
+static int move_aside(int dir_fd, const char *name, const char *generation)
+{
+        char aside[NAME_SIZE + 32];
+
+        snprintf(aside, sizeof(aside), "%.*s.replaced-%s", NAME_MAX_LEN, name, strrchr(generation, '.') + 1);
+        if (renameat2(dir_fd, name, dir_fd, aside, RENAME_NOREPLACE) < 0)
+                return -errno;
+        log_notice("a directory %s stood where the files of that identity belong; it is %s now", name, aside);
+        return 0;
+}
+
+static int take_place(int dir_fd, const char *temporary, const char *name)
+{
+        return renameat(dir_fd, temporary, dir_fd, name) < 0 ? -errno : 0;
+}
+
 int tls_files_switch(int dir_fd, const char *name, const char *generation)
 {
         char before[TLS_GENERATION_SIZE], temporary[TLS_GENERATION_SIZE + 1];
@@ -331,8 +349,13 @@ int tls_files_switch(int dir_fd, const char *name, const char *generation)
         snprintf(temporary, sizeof(temporary), "%s" TEMPORARY, generation);
         if (symlinkat(generation, dir_fd, temporary) < 0)
                 return -errno;
-        if (renameat(dir_fd, temporary, dir_fd, name) < 0) {
-                r = -errno;
+        r = take_place(dir_fd, temporary, name);
+        if (r == -EISDIR) {
+                r = move_aside(dir_fd, name, generation);
+                if (r == 0)
+                        r = take_place(dir_fd, temporary, name);
+        }
+        if (r) {
                 (void)unlinkat(dir_fd, temporary, 0);
                 return r;
         }
@@ -345,7 +368,7 @@ int tls_files_remove(int dir_fd, const char *name)
 {
         int r;
 
-        if (unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT)
+        if (unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT && errno != EISDIR)
                 return -errno;
         r = remove_others(dir_fd, name, "", "");
         return r ? r : io_sync_dir(dir_fd);

@@ -47,9 +47,10 @@ int tls_files_open(const char *path, int *ret_fd);
 
 /* Writes a generation that nothing points to yet; durable on return. HF_E_INVALID_ARGS (chain or layout), -errno. */
 int tls_files_write(int dir_fd, const TlsContent *content, char ret_generation[static TLS_GENERATION_SIZE]);
-/* Points NAME to it, durable on return, and removes what is older than the one before. -errno. */
+/* Points NAME to it, durable on return, and removes what is older than the one before. A directory that somebody else made
+ * there becomes NAME.replaced-NUMBER. -errno. */
 int tls_files_switch(int dir_fd, const char *name, const char *generation);
-/* NAME and all its generations. What is not there is no failure. -errno. */
+/* NAME and all its generations, but no directory NAME. What is not there is no failure. -errno. */
 int tls_files_remove(int dir_fd, const char *name);
 
 /* Are the files as they should be? 0, HF_E_NOTHING_TO_DO: there are none, HF_E_CERTIFICATE_UNUSABLE: others, -errno. */

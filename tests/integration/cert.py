@@ -374,6 +374,22 @@ def test_what_somebody_wrote_there_is_put_right_at_the_next_opening_and_recorded
         assert "device-p256 were not as the store says (changed)" in s.journal()
 
 
+def test_a_directory_in_the_place_of_an_identity_is_moved_aside():
+    with site() as s:
+        for again in False, True:
+            if again:
+                (s.tls / "device-p256").unlink()
+            (s.tls / "device-p256").mkdir(mode=0o700)
+            (s.tls / "device-p256/mine").write_text("words")
+            s.set("device-p256", s.chain("device-p256"))
+            assert s.file("device-p256", "cert.pem")
+        aside = sorted(n for n in os.listdir(s.tls) if ".replaced-" in n)
+        assert len(aside) == 2 and all((s.tls / a / "mine").read_text() == "words" for a in aside), aside
+        assert f"it is {aside[0]} now" in s.journal()
+        s.stack.cli("cert", "remove", "device-p256", "--yes")
+        assert sorted(os.listdir(s.tls)) == aside
+
+
 def test_a_directory_that_cannot_be_written_refuses_before_anything_is_done():
     with site() as s:
         s.set("device-p256", s.chain("device-p256"))

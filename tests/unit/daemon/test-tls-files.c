@@ -396,6 +396,55 @@ static void test_what_a_stop_left_half_made_goes_unsaid(void **state)
         expect(p, "web/cert.pem", LEAF);
 }
 
+/* "NAME.replaced-NUMBER"; empty: there is none. */
+static void find_aside(Place *p, char ret[static 256])
+{
+        DIR *d = fdopendir(openat(p->box.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        struct dirent *e;
+
+        assert_non_null(d);
+        ret[0] = '\0';
+        while ((e = readdir(d)))
+                if (strstr(e->d_name, ".replaced-"))
+                        snprintf(ret, 256, "%s", e->d_name);
+        closedir(d);
+}
+
+static void test_a_directory_in_the_place_of_an_identity_is_moved_aside_and_kept(void **state)
+{
+        TlsContent c = content("web", "pem", LEAF);
+        char aside[256], path[300];
+        Place *p = *state;
+        int fd;
+
+        assert_int_equal(mkdirat(p->box.fd, "web", 0700), 0);
+        fd = openat(p->box.fd, "web/mine", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        assert_int_equal(write(fd, "words", 5), 5);
+        close(fd);
+        assert_int_equal(tls_files_compare(p->box.fd, &c), HF_E_CERTIFICATE_UNUSABLE);
+        settle(p, &c, 1, "changed web\n");
+        expect(p, "web/cert.pem", LEAF);
+        find_aside(p, aside);
+        assert_memory_equal(aside, "web.replaced-", strlen("web.replaced-"));
+        snprintf(path, sizeof(path), "%s/mine", aside);
+        expect(p, path, "words");
+        settle(p, NULL, 0, "removed web\n");
+        expect(p, path, "words");
+}
+
+static void test_removing_an_identity_leaves_a_directory_of_others_alone(void **state)
+{
+        TlsContent c = content("web", "pem", LEAF);
+        Place *p = *state;
+
+        put(p, &c);
+        assert_int_equal(unlinkat(p->box.fd, "web", 0), 0);
+        assert_int_equal(mkdirat(p->box.fd, "web", 0700), 0);
+        assert_int_equal(tls_files_remove(p->box.fd, "web"), 0);
+        assert_int_equal(count(p, "."), 1);
+        assert_int_equal(count(p, "web"), 0);
+}
+
 static void test_a_directory_that_others_may_write_in_is_not_used(void **state)
 {
         Place *p = *state;
@@ -432,6 +481,8 @@ int main(void)
                         T(test_whatever_somebody_changed_is_put_right),
                         T(test_what_no_identity_has_goes_and_what_is_not_ours_stays),
                         T(test_what_a_stop_left_half_made_goes_unsaid),
+                        T(test_a_directory_in_the_place_of_an_identity_is_moved_aside_and_kept),
+                        T(test_removing_an_identity_leaves_a_directory_of_others_alone),
                         T(test_a_directory_that_others_may_write_in_is_not_used),
         };
 
