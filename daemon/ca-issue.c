@@ -129,7 +129,7 @@ static int complete_authority(CaTask *t, const AuthorityEntry *by)
         return registry_put_authority(v->store, v->registry, &row, &t->registry);
 }
 
-/* The one before; or, if somebody else's renewal was first, what that made. A revoked one stays as it is. */
+/* The one before; or, if somebody else's renewal was first, what that made. */
 static const CertificateEntry *find_superseded(const CaTask *t, const Registry *registry)
 {
         const CertificateEntry *before = registry_find_serial(registry, t->before), *e = before;
@@ -137,11 +137,27 @@ static const CertificateEntry *find_superseded(const CaTask *t, const Registry *
         for (size_t i = registry_count(registry); e && e->row.status == STORE_CERTIFICATE_SUPERSEDED && i-- > before->at + 1;) {
                 const CertificateEntry *later = registry_at(registry, i);
 
-                if (later->row.status == STORE_CERTIFICATE_ACTIVE && strcmp(later->row.authority, before->row.authority) == 0 &&
+                if ((later->row.status == STORE_CERTIFICATE_ACTIVE || later->row.status == STORE_CERTIFICATE_REVOKED) &&
+                                strcmp(later->row.authority, before->row.authority) == 0 &&
                                 strcmp(later->row.name, before->row.name) == 0)
                         e = later;
         }
         return e;
+}
+
+/* Nothing follows what was revoked while its successor was made: a hold on it may be lifted, and there would be two. */
+static bool is_overtaken(const CaTask *t, const Registry *registry)
+{
+        const CertificateEntry *e = t->renews ? find_superseded(t, registry) : NULL;
+
+        return e && e->row.status == STORE_CERTIFICATE_REVOKED;
+}
+
+static void fail_overtaken(CaTask *t)
+{
+        operation_fail_because(t->op, HF_E_REQUEST_REFUSED,
+                        "Not issued: the certificate that is to be renewed was revoked in the meantime. If it is a hold, the same "
+                        "call goes on when that is lifted.");
 }
 
 static int supersede(CaTask *t, AuditLine *line)
@@ -177,6 +193,8 @@ static int write_issued(Change *c, AuditLine *line)
                 return HF_E_INTERNAL;
         if (e->row.status != STORE_CERTIFICATE_PENDING)
                 return HF_E_NOTHING_TO_DO; /* somebody else who asked for the same was first */
+        if (is_overtaken(t, v->registry))
+                return HF_E_REQUEST_REFUSED;
         t->row.status = STORE_CERTIFICATE_ACTIVE;
         t->row.certificate = buffer_bytes(&t->der);
         digest_sha256(t->row.certificate, t->row.fingerprint);
@@ -205,6 +223,8 @@ static void on_issued(Change *c, int result)
         registry_change_deinit(&t->registry);
         if (result == HF_E_NOTHING_TO_DO && (e = registry_find_serial(c->daemon->vault.registry, t->row.serial))) {
                 ca_issue_resume(t, e);
+        } else if (result == HF_E_REQUEST_REFUSED) {
+                fail_overtaken(t);
         } else if (result) {
                 operation_fail(t->op, result);
         } else if (t->child[0]) {
@@ -251,6 +271,10 @@ static void sign(CaTask *t)
         CaProblem problem;
         int r = registry ? 0 : HF_E_STORE_LOCKED;
 
+        if (!r && is_overtaken(t, registry)) {
+                fail_overtaken(t);
+                return;
+        }
         if (!r && strcmp(t->child, t->authority))
                 r = ca_check_issuer(registry, registry_authority(registry, t->authority), &problem);
         if (!r)

@@ -215,6 +215,33 @@ def test_lifting_a_hold_makes_no_second_certificate_active():
         assert [c["status"] for c in listed(admin)] == ["revoked", "active"]
 
 
+def test_a_hold_that_comes_while_a_successor_is_made_leaves_one_active():
+    def signed():
+        return [e["event"] for e in lines(exported(admin))].count("ca.sign")
+    with running() as (stack, admin):
+        first = issue(admin, make_request(stack.dir / "r.csr"), name="pump")
+        # The key is away between the record and the signature, and when the list is signed.
+        admin.key("intermediate", "Disable")
+        assert refusal(renew, admin, "pump").name == refusal(renew, admin, "pump", days=7).name == "KeyDisabled"
+        assert refusal(revoke, admin, "pump", "certificateHold").name == "KeyDisabled"
+        admin.key("intermediate", "Enable")
+        before = signed()
+        said = refusal(renew, admin, first["serial"])
+        assert said.name == "RequestRefused" and "revoked" in said.sentence, said
+        assert signed() == before
+        revoke(admin, first["serial"], "removeFromCRL")
+        assert [c["status"] for c in listed(admin)] == ["active"]
+        second = renew(admin, first["serial"])
+        assert [c["status"] for c in listed(admin)] == ["superseded", "active"]
+        # The one that was begun besides does not pass by a hold on what came of the other.
+        revoke(admin, second["serial"], "certificateHold")
+        assert refusal(renew, admin, first["serial"], days=7).name == "RequestRefused"
+        revoke(admin, second["serial"], "removeFromCRL")
+        third = renew(admin, first["serial"], days=7)
+        found = {c["serial"]: c["status"] for c in listed(admin)}
+        assert found == {first["serial"]: "superseded", second["serial"]: "superseded", third["serial"]: "active"}
+
+
 def test_renewals_at_once_leave_one_certificate_active():
     with running() as (stack, admin):
         first = issue(admin, make_request(stack.dir / "r.csr"), name="pump")
