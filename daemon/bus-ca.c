@@ -481,10 +481,10 @@ static bool is_wanted(const Operation *op, const CertificateEntry *e, const char
 {
         const char *its = certificate_status(&e->row, now);
 
-        if (strcmp(e->row.authority, op->key_text))
+        if (strcmp(e->row.authority, op->key_text) || !certificate_is_listed(&e->row, now))
                 return false;
         if (!status)
-                return e->row.status != STORE_CERTIFICATE_PENDING;
+                return true;
         if (strcmp(status, "expiring") == 0)
                 return strcmp(its, "active") == 0 && e->row.expires < now + EXPIRING_USEC;
         return strcmp(its, status) == 0;

@@ -2,6 +2,7 @@
 #include "keystore/registry.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -334,15 +335,32 @@ CertificateEntry *registry_find_request(const Registry *r, const uint8_t request
         return find(r, INDEX_REQUEST, BYTES(request, 32));
 }
 
+/* Hex in either case, and with a colon between any two bytes or none: as browsers and openssl print it. The bytes there are; 0 for
+ * anything else. */
+static size_t read_hex(const char *text, uint8_t ret[static 32])
+{
+        size_t len = strlen(text), step = len > 2 && text[2] == ':' ? 3 : 2, n = (len + step - 2) / step;
+
+        if (n > 32 || n * step != len + step - 2)
+                return 0;
+        for (size_t i = 0; i < n; i++) {
+                const char pair[] = {(char)tolower(text[i * step]), (char)tolower(text[i * step + 1])};
+
+                if (hex_decode(pair, 2, ret + i, 1) || (i + 1 < n && step == 3 && text[i * step + 2] != ':'))
+                        return 0;
+        }
+        return n;
+}
+
 CertificateEntry *registry_find(const Registry *r, const char *text)
 {
-        size_t len = strlen(text);
         CertificateEntry *e = NULL;
         uint8_t bytes[32];
+        size_t n = read_hex(text, bytes);
 
-        if (len == 2 * STORE_SERIAL_SIZE && hex_decode(text, len, bytes, STORE_SERIAL_SIZE) == 0)
+        if (n == STORE_SERIAL_SIZE)
                 e = registry_find_serial(r, bytes);
-        else if (len == 64 && hex_decode(text, len, bytes, 32) == 0)
+        else if (n == sizeof(bytes))
                 e = registry_find_fingerprint(r, bytes);
         return e ? e : find(r, INDEX_NAME, bytes_str(text));
 }
@@ -407,6 +425,12 @@ void registry_apply(Registry *r, RegistryChange *change)
                 assert(r->n < r->allocated);
                 insert_certificate(r, certificate_ref(change->certificates[i]));
         }
+}
+
+bool certificate_is_listed(const StoreCertificateRow *row, uint64_t now)
+{
+        return row->status != STORE_CERTIFICATE_PENDING &&
+               (row->status != STORE_CERTIFICATE_SUPERSEDED || now < row->revoked || now - row->revoked < SUPERSEDED_STAYS_USEC);
 }
 
 const char *certificate_status(const StoreCertificateRow *row, uint64_t now)

@@ -10,11 +10,13 @@
  *
  *         store_begin, registry_put_..., store_set_seq, ... log line ..., store_commit, registry_apply
  */
+#include "base/clock.h"
 #include "store/store.h"
 
 #define AUTHORITIES_MAX 1024
 #define REGISTRY_CERTIFICATES_MAX 1000000
 #define REGISTRY_TOGETHER_MAX 64 /* changes that may be written before the first of them is applied */
+#define SUPERSEDED_STAYS_USEC (90 * 86400 * USEC_PER_SEC)
 
 typedef struct Registry Registry;
 
@@ -58,7 +60,7 @@ CertificateEntry *registry_find_serial(const Registry *r, const uint8_t serial[s
 CertificateEntry *registry_find_fingerprint(const Registry *r, const uint8_t fingerprint[static 32]);
 /* The last one that was asked for in these words. */
 CertificateEntry *registry_find_request(const Registry *r, const uint8_t request[static 32]);
-/* A serial or fingerprint in hex, or a name: then the last one issued under it. */
+/* A serial or fingerprint in hex (either case, with colons or without), or a name: then the last one issued under it. */
 CertificateEntry *registry_find(const Registry *r, const char *text);
 
 /* What one change does. */
@@ -79,5 +81,8 @@ int registry_put_certificate(Store *store, Registry *r, const StoreCertificateRo
 /* After COMMIT; cannot fail. Does not free the change. */
 void registry_apply(Registry *r, RegistryChange *change);
 
+/* Is it in lists? A superseded one for 90 days; then by its serial and fingerprint only, and in the log. One that is being issued
+ * is not. */
+bool certificate_is_listed(const StoreCertificateRow *row, uint64_t now);
 /* "active", "expired" (by the time given), ... */
 const char *certificate_status(const StoreCertificateRow *row, uint64_t now);

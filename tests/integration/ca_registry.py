@@ -163,5 +163,18 @@ def test_a_certificate_is_printed_as_openssl_prints_it():
         assert show(admin, "pump-7")["text"] == "the word is another one there"
 
 
+def test_serial_and_fingerprint_are_taken_as_other_programs_print_them():
+    with running() as (stack, admin):
+        made = issue(admin, make_request(stack.dir / "r.csr"), name="pump")
+        for words in (("-serial",), ("-fingerprint", "-sha256")):
+            printed = openssl("x509", "-inform", "der", "-noout", *words, input=made["certificate"]).decode().split("=")[1].strip()
+            for which in (printed, printed.lower(), printed.replace(":", "")):
+                assert stack.cli("ca", "status", which).stdout == b"active\n", which
+        spaced = ":".join(made["serial"][i:i + 2] for i in range(0, 32, 2))
+        revoke(admin, spaced.upper())
+        assert show(admin, made["fingerprint"].upper())["status"] == "revoked"
+        assert stack.cli("ca", "status", spaced[:-1], check=False).returncode == 3
+
+
 if __name__ == "__main__":
     case.main()

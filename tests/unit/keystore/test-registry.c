@@ -132,6 +132,49 @@ static void test_thousands_are_found_by_all_their_names_and_in_their_order(void 
         assert_null(registry_find_fingerprint(b->all, (uint8_t[32]){0}));
 }
 
+static void test_serial_and_fingerprint_are_found_however_they_are_written(void **state)
+{
+        static const char *const good[] = {"0100000000000000ab00000000000000", "0100000000000000AB00000000000000",
+                        "01:00:00:00:00:00:00:00:ab:00:00:00:00:00:00:00", "01:00:00:00:00:00:00:00:AB:00:00:00:00:00:00:00",
+                        "0700000000000000000000000000000000000000000000000000000000ABCDEF",
+                        "07:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:AB:cd:EF"};
+        static const char *const bad[] = {"", "01", "0100000000000000ab000000000000", "0100000000000000ab0000000000000",
+                        "01:00:00:00:00:00:00:00:ab:00:00:00:00:00:00:0", "01:00:00:00:00:00:00:00:ab:00:00:00:00:00:00:00:",
+                        "01:00:00:00:00:00:00:00ab:00:00:00:00:00:00:00", "01:000000:00:00:00:ab:00:00:00:00:00:00:00:00:0",
+                        ":1:00:00:00:00:00:00:00:ab:00:00:00:00:00:00:00", "01-00-00-00-00-00-00-00-ab-00-00-00-00-00-00-00"};
+        StoreCertificateRow r = row(0xab, "pump"), named = row(2, "ab:cd");
+        Box *b = *state;
+
+        r.status = named.status = STORE_CERTIFICATE_ACTIVE;
+        memcpy(r.fingerprint, (uint8_t[32]){7, [29] = 0xab, 0xcd, 0xef}, 32);
+        named.fingerprint[0] = 8;
+        put(b, &r);
+        put(b, &named);
+        for (size_t i = 0; i < ELEMENTSOF(good); i++)
+                assert_ptr_equal(registry_find(b->all, good[i]), registry_at(b->all, 0));
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++)
+                assert_null(registry_find(b->all, bad[i]));
+        assert_ptr_equal(registry_find(b->all, "ab:cd"), registry_at(b->all, 1));
+}
+
+static void test_a_superseded_one_is_listed_for_90_days(void **state)
+{
+        const uint64_t now = 1800000000 * USEC_PER_SEC, day = 86400 * USEC_PER_SEC;
+        StoreCertificateRow r = row(1, "pump");
+
+        (void)state;
+        assert_false(certificate_is_listed(&r, now));
+        for (StoreCertificateStatus s = STORE_CERTIFICATE_ACTIVE; s < _STORE_CERTIFICATE_MAX; s++) {
+                r.status = s;
+                r.revoked = now - 90 * day + 1;
+                assert_true(certificate_is_listed(&r, now));
+                r.revoked = now - 90 * day;
+                assert_int_equal(certificate_is_listed(&r, now), s != STORE_CERTIFICATE_SUPERSEDED);
+                r.revoked = now + day; /* the clock was put back */
+                assert_true(certificate_is_listed(&r, now));
+        }
+}
+
 static void test_of_one_name_the_last_one_issued_is_found(void **state)
 {
         StoreCertificateRow rows[] = {row(1, "pump"), row(2, "pump"), row(3, "other")};
@@ -191,6 +234,8 @@ int main(void)
                         cmocka_unit_test_setup_teardown(test_thousands_are_found_by_all_their_names_and_in_their_order, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_of_one_name_the_last_one_issued_is_found, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_an_authority_is_put_and_changed, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_serial_and_fingerprint_are_found_however_they_are_written, setup, teardown),
+                        cmocka_unit_test(test_a_superseded_one_is_listed_for_90_days),
                         cmocka_unit_test(test_a_status_follows_the_clock),
         };
 
