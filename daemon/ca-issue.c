@@ -156,8 +156,8 @@ static bool is_overtaken(const CaTask *t, const Registry *registry)
 static void fail_overtaken(CaTask *t)
 {
         operation_fail_because(t->op, HF_E_REQUEST_REFUSED,
-                        "Not issued: the certificate that is to be renewed was revoked in the meantime. If it is a hold, the same "
-                        "call goes on when that is lifted.");
+                        "Not issued: the certificate that is to be renewed was revoked in the meantime. If it is a hold, the "
+                        "same call goes on when that is lifted.");
 }
 
 static int supersede(CaTask *t, AuditLine *line)

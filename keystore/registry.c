@@ -335,8 +335,8 @@ CertificateEntry *registry_find_request(const Registry *r, const uint8_t request
         return find(r, INDEX_REQUEST, BYTES(request, 32));
 }
 
-/* Hex in either case, and with a colon between any two bytes or none: as browsers and openssl print it. The bytes there are; 0 for
- * anything else. */
+/* Hex in either case, and with a colon between any two bytes or none: as browsers and openssl print it. The bytes there are; 0
+ * for anything else. */
 static size_t read_hex(const char *text, uint8_t ret[static 32])
 {
         size_t len = strlen(text), step = len > 2 && text[2] == ':' ? 3 : 2, n = (len + step - 2) / step;
@@ -344,7 +344,7 @@ static size_t read_hex(const char *text, uint8_t ret[static 32])
         if (n > 32 || n * step != len + step - 2)
                 return 0;
         for (size_t i = 0; i < n; i++) {
-                const char pair[] = {(char)tolower(text[i * step]), (char)tolower(text[i * step + 1])};
+                const char pair[] = {(char)tolower((uint8_t)text[i * step]), (char)tolower((uint8_t)text[i * step + 1])};
 
                 if (hex_decode(pair, 2, ret + i, 1) || (i + 1 < n && step == 3 && text[i * step + 2] != ':'))
                         return 0;
