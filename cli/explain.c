@@ -48,6 +48,7 @@ int explain_ask(Cli *cli, const ExplainQuestion *q, json_t **ret)
         args_string(&args, "unit", q->unit);
         args_string(&args, "algorithm", q->algorithm);
         args_string(&args, "scheme", q->scheme);
+        args_string(&args, "profile", q->profile);
         args_string(&args, "socket", q->socket);
         if (r == 0)
                 r = cli_call(cli, CALL_MANAGER("Explain", &args, .idempotent = true), &reply);

@@ -7,7 +7,7 @@
 typedef struct ExplainQuestion {
         const char *operation, *key;
         const char *user; /* a name, whose groups are looked up, or a number; NULL: who asks */
-        const char *unit, *algorithm, *scheme, *socket; /* NULL: as it is for who asks */
+        const char *unit, *algorithm, *scheme, *profile, *socket; /* NULL: as it is for who asks */
 } ExplainQuestion;
 
 /* The explanation as an object: verdict, rule, source, text, suggestion. 0 or an exit code, told. */

@@ -26,6 +26,7 @@ static int run_explain(Cli *cli)
                                         .unit = o->unit,
                                         .algorithm = o->algorithm,
                                         .scheme = o->scheme,
+                                        .profile = o->profile,
                                         .socket = o->socket}, &reply);
         return r ? r : show_object(cli, reply, explain_columns);
 }
@@ -67,7 +68,7 @@ static int run_grant(Cli *cli)
 }
 
 const Verb verbs_policy[] = {
-                {"policy", "explain", "OPERATION [KEY]", 1, 2, "user unit algorithm scheme socket",
+                {"policy", "explain", "OPERATION [KEY]", 1, 2, "user unit algorithm scheme profile socket",
                                 "Say which rule would decide, and why", run_explain},
                 {"policy", "reload", "", 0, 0, "accept-accounts", "Load the rules anew; with an error the old ones stay",
                                 run_reload},

@@ -405,7 +405,7 @@ static int handle_random(Operation *op)
 typedef struct ExplainOptions {
         uint32_t user;
         Bytes groups;
-        const char *name, *unit, *algorithm, *scheme, *socket;
+        const char *name, *unit, *algorithm, *scheme, *profile, *socket;
 } ExplainOptions;
 
 static const OptionSpec explain_options[] = {
@@ -415,6 +415,7 @@ static const OptionSpec explain_options[] = {
                 {"unit", OPTION_STRING, offsetof(ExplainOptions, unit)},
                 {"algorithm", OPTION_STRING, offsetof(ExplainOptions, algorithm)},
                 {"scheme", OPTION_STRING, offsetof(ExplainOptions, scheme)},
+                {"profile", OPTION_STRING, offsetof(ExplainOptions, profile)},
                 {"socket", OPTION_STRING, offsetof(ExplainOptions, socket)},
                 {0},
 };
@@ -492,6 +493,7 @@ static void explain_request(Operation *op, const ExplainOptions *o, PolicyOperat
         ret->scheme = o->scheme ? o->scheme
                       : entry   ? scheme_info(scheme_usual(entry->algorithm, entry->purpose))->name
                                 : "";
+        ret->profile = o->profile;
         ret->user = o->name && name_is_valid(o->name) ? o->name : NULL;
         ret->uses_available = uses_left;
         ret->uses_userdata = v;
@@ -531,7 +533,7 @@ static int handle_explain(Operation *op)
                                 operation_name);
                 return OPERATION_ANSWERED;
         }
-        if (*key && strlen(key) >= NAME_SIZE)
+        if ((*key && strlen(key) >= NAME_SIZE) || (o.profile && !name_is_valid(o.profile)))
                 return HF_E_INVALID_NAME;
         if (o.user != op->caller->uid || o.unit || o.socket || o.groups.len)
                 r = operation_authorise(op, &(Question){.operation = POLICY_OP_POLICY_READ});

@@ -185,17 +185,23 @@ static void log_suggestion(const Operation *op, const PolicyRequest *request, co
                                 op->rule);
 }
 
+/* The profile as `policy explain` takes it; what is none is not repeated. */
+static const char *named_profile(const Question *q)
+{
+        return q->profile && name_is_valid(q->profile) ? q->profile : "";
+}
+
 /* Absent and hidden keys get this same text, and so do identities. */
 static void hide_sentence(const Operation *op, const Question *q, const char *key, char *ret)
 {
         snprintf(ret, SENTENCE_MAX,
                         "There is no %s '%s', or you may not know of it. Nothing was done. An administrator "
                         "finds out which by: "
-                        "holdfast policy explain --user %u %s %s",
+                        "holdfast policy explain --user %u%s%s %s %s",
                         op->method->flags & METHOD_IDENTITY    ? "identity"
                         : op->method->flags & METHOD_AUTHORITY ? "CA"
                                                                : "key",
-                        key, (unsigned)op->caller->uid,
+                        key, (unsigned)op->caller->uid, *named_profile(q) ? " --profile " : "", named_profile(q),
                         policy_operation_to_string(q->operation), key);
 }
 
@@ -204,21 +210,22 @@ static void refuse_sentence(const Operation *op, const Question *q, const Policy
 {
         const char *key = request->key ? request->key : "";
         const char *operation = policy_operation_to_string(q->operation);
-        const char *separator = *key ? " " : "";
+        const char *separator = *key ? " " : "", *profile = named_profile(q);
         unsigned uid = (unsigned)op->caller->uid;
 
         if (decision->result == HF_E_RATE_LIMITED && decision->retry_after)
                 snprintf(ret, SENTENCE_MAX,
                                 "The rate of rule %s is used up. Nothing was done; it is free again in %llu "
-                                "ms. See why: holdfast policy explain --user %u %s%s%s",
+                                "ms. See why: holdfast policy explain --user %u%s%s %s%s%s",
                                 op->rule, (unsigned long long)decision->retry_after / 1000 + 1, uid,
-                                operation, separator, key);
+                                *profile ? " --profile " : "", profile, operation, separator, key);
         else
                 snprintf(ret, SENTENCE_MAX,
                                 "Policy does not let uid %u do '%s'%s%s%s (%s). Nothing was done. See why: "
-                                "holdfast policy explain --user %u %s%s%s",
+                                "holdfast policy explain --user %u%s%s %s%s%s",
                                 uid, operation, *key ? " with key '" : "", key, *key ? "'" : "",
-                                policy_reason_to_string(decision->reason), uid, operation, separator, key);
+                                policy_reason_to_string(decision->reason), uid, *profile ? " --profile " : "", profile,
+                                operation, separator, key);
 }
 
 static void answer_refusal(Operation *op, const Question *q, const PolicyRequest *request,

@@ -245,7 +245,7 @@ int policy_suggest(const Policy *p, const PolicyLimits *limits, const PolicyRequ
         const PolicyOperationInfo *op = policy_operation_info(request->operation);
         char user[SUBJECT_SIZE];
         PolicyDecision d;
-        bool has_key;
+        bool has_key, has_profile;
 
         policy_peek(p, limits, request, &d);
         if (d.reason != POLICY_REASON_NO_RULE || !op)
@@ -253,7 +253,9 @@ int policy_suggest(const Policy *p, const PolicyLimits *limits, const PolicyRequ
         has_key = op->key != POLICY_KEY_NONE && request->key && name_is_valid(request->key);
         if (op->key == POLICY_KEY_ONE && !has_key)
                 return HF_E_NOTHING_TO_DO;
-        (void)snprintf(ret, POLICY_SUGGEST_SIZE, "allow user=%s%s%s op=%s", rule_subject(request, user),
-                        has_key ? " key=" : "", has_key ? request->key : "", op->name);
+        has_profile = op->profile && request->profile && name_is_valid(request->profile);
+        (void)snprintf(ret, POLICY_SUGGEST_SIZE, "allow user=%s%s%s op=%s%s%s", rule_subject(request, user),
+                        has_key ? " key=" : "", has_key ? request->key : "", op->name, has_profile ? " profile=" : "",
+                        has_profile ? request->profile : "");
         return 0;
 }

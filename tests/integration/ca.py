@@ -287,6 +287,10 @@ def test_rules_say_who_issues_under_which_profile():
         with stack.peer(ALICE) as alice, stack.peer(BOB) as bob, stack.peer(MALLORY) as mallory:
             assert issue(alice, request)["status"] == "active"
             assert refusal(issue, alice, request, "server").name in ("PolicyDenied", "CaNotInitialised")
+            for profile, verdict_ in (("device", "allow"), ("server", "deny")):
+                words = ("policy", "explain", "--user", str(ALICE), "--profile", profile, "ca-issue", "intermediate", "--json")
+                assert json.loads(stack.cli(*words).stdout)["verdict"] == verdict_
+            assert f"--user {ALICE} --profile server ca-issue" in refusal(issue, alice, request, "server").sentence
             assert refusal(listed, alice).name in ("PolicyDenied", "CaNotInitialised")
             assert len(listed(bob)) == 1
             assert refusal(revoke, bob, "d").name in ("PolicyDenied", "CaNotInitialised")

@@ -86,6 +86,31 @@ static void test_who_may_not_read_the_policy_sees_no_rules_for_others(void **sta
                         "    allow user=telemetry key=device-tls op=sign\n");
 }
 
+static void test_a_profile_is_named_and_suggested(void **state)
+{
+        _cleanup_(policy_unrefp) Policy *p = make_policy("allow user=telemetry key=intermediate op=ca-issue profile=device\n");
+        PolicyRequest request = telemetry_signs();
+
+        (void)state;
+        request.operation = POLICY_OP_CA_ISSUE;
+        request.key = "intermediate";
+        request.scheme = NULL;
+        request.profile = "device";
+        assert_non_null(strstr(explain(p, NULL, &request), "allowed: user telemetry (uid 1001), op ca-issue, key intermediate, "
+                                                            "profile device\ndecided by test.conf:1"));
+        request.profile = "server";
+        assert_string_equal(explain(p, NULL, &request),
+                        "refused: user telemetry (uid 1001), op ca-issue, key intermediate, profile server\n"
+                        "no rule allows it\n"
+                        "rules that came near:\n"
+                        "    test.conf:1: allow user=telemetry key=intermediate op=ca-issue profile=device\n"
+                        "        profile=: the request has server\n"
+                        "this line in a file of policy.d would allow it:\n"
+                        "    allow user=telemetry key=intermediate op=ca-issue profile=server\n");
+        request.profile = NULL;
+        assert_non_null(strstr(explain(p, NULL, &request), "profile=: the request has none\n"));
+}
+
 /* P04 */
 static void test_a_deny_rule_is_named_and_nothing_is_suggested(void **state)
 {
@@ -266,6 +291,7 @@ static void test_the_suggested_line_allows_exactly_what_was_refused(void **state
 
                         request.operation = op;
                         request.user = users[i];
+                        request.profile = i % 2 && policy_operation_info(op)->profile ? "device" : NULL;
                         if (policy_operation_info(op)->key != POLICY_KEY_ONE)
                                 request.key = request.algorithm = NULL;
                         assert_int_equal(policy_suggest(empty, NULL, &request, line), 0);
@@ -305,6 +331,7 @@ int main(void)
                         cmocka_unit_test(test_a_refused_request_says_what_is_missing_and_what_would_allow_it),
                         cmocka_unit_test(test_a_caller_by_number_and_an_operation_without_scheme_leave_no_gaps),
                         cmocka_unit_test(test_who_may_not_read_the_policy_sees_no_rules_for_others),
+                        cmocka_unit_test(test_a_profile_is_named_and_suggested),
                         cmocka_unit_test(test_a_deny_rule_is_named_and_nothing_is_suggested),
                         cmocka_unit_test(test_each_word_that_does_not_match_says_why),
                         cmocka_unit_test(test_uses_of_a_closed_store_are_unknown_and_not_spent),
