@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "cli/findings.h"
 #include "x509/handshake.h"
+#include "x509/layout.h"
 
 #define SECONDS_DEFAULT "15"
 #define SECONDS_MAX 600
@@ -117,6 +118,8 @@ static int run_check(Cli *cli)
                 return cli_usage(cli, "'%s' is not the name of an identity.", cli->args[0]);
         if (r == 0)
                 r = cert_identity_check(&identity, usage, 0, &findings);
+        if (r == 0)
+                r = cert_layout_check(cert_directory(), cli->args[0], &findings);
         if (r < 0)
                 return cli_fail_file(cli, cert_directory(), r);
         if (cli->options.connect) {

@@ -25,7 +25,8 @@ typedef struct Row {
 static const Row rows[_FINDING_MAX] = {
         [FINDING_NONE] = {"none", FINDING_CLASS_CERTIFICATE, "Nothing was found.", "Nothing is to be done.", NULL},
         [FINDING_FILES_MISSING] = {"files-missing", FINDING_CLASS_CERTIFICATE, "There is no {detail}.",
-                        "Put a certificate in with " SET ", or check the name and that holdfastd has run.",
+                        "Put a certificate in with " SET ", or check the name and that holdfastd has run; files that somebody "
+                        "removed come back with `holdfast lock` and `holdfast unlock`.",
                         "The peer has to send its certificate: ask whoever runs it."},
         [FINDING_MALFORMED] = {"malformed", FINDING_CLASS_CERTIFICATE, "{Whose} cannot be read: {detail}.",
                         "Get the file anew from whoever issued it; it has to be PEM with certificates only.",

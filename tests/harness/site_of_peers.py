@@ -44,6 +44,8 @@ class Site:
         content = {"cert.pem": (certificate or self.certificate(key, **options)).pem, "chain.pem": self.inter.pem,
                    "key.pem": reference(self.stack, key).read_bytes(), "ca.pem": (trust or self.root).pem,
                    "pins.txt": "".join(f"{p}\n" for p in pins).encode(), "crl.pem": b"".join(c.pem for c in crls), **(files or {})}
+        content["fullchain.pem"] = content["cert.pem"] + content["chain.pem"]
+        content["bundle.pem"] = content["fullchain.pem"] + content["key.pem"]
         for file, data in content.items():
             (d / file).unlink(missing_ok=True)
             if data:

@@ -54,6 +54,39 @@ def test_what_cert_set_put_there_is_checked_and_verified_by_its_name():
         s.expect("files-missing", 10, "device")
 
 
+def test_a_file_that_programs_read_and_is_gone_or_another_is_told():
+    with site() as s:
+        (s.dir / "chain.pem").write_bytes(s.certificate("device-p256").pem + s.inter.pem)
+        (s.dir / "ca.pem").write_bytes(s.root.pem)
+        s.tls = s.stack.dir / "run/tls"
+        usual = "chain.pem", "fullchain.pem", "bundle.pem"
+        for layout, more in ("pem", ()), ("local", ("local.crt", "local.key", "ca.crt")), ("named", ("device.crt", "device.key", "ca.crt",
+                                                                                                    "fingerprint.txt")):
+            s.stack.cli("cert", "set", "device", "--key", "device-p256", "--chain", s.dir / "chain.pem", "--trust", s.dir / "ca.pem",
+                        "--layout", layout)
+            s.expect(None, 0, "device")
+            for file in (*usual, *more):
+                path = s.tls / "device" / file
+                before = path.read_bytes()
+                path.unlink()
+                s.expect("files-missing", 10, "device", says=f"There is no {file}. ")
+                path.write_bytes(before + b"\n")
+                if file not in ("chain.pem", "fingerprint.txt"):
+                    s.expect("files-missing", 10, "device", says=f"There is no {file} with what is in ")
+                path.write_bytes(before)
+            s.expect(None, 0, "device")
+        for name in "local", "ca":  # names that a file of another identity has
+            s.stack.cli("cert", "set", name, "--key", "device-p256", "--chain", s.dir / "chain.pem", "--trust", s.dir / "ca.pem", "--layout",
+                        "local")
+            s.expect(None, 0, name)
+        (s.tls / "device/bundle.pem").unlink()
+        (s.tls / "device/device.key").unlink()
+        s.expect("files-missing", 10, "device", says="There is no bundle.pem, device.key. ")
+        s.stack.cli("lock")
+        s.stack.cli("unlock")
+        s.expect(None, 0, "device")  # as the remedy says
+
+
 def test_what_is_wrong_with_our_own_files_needs_no_peer():
     with site("p256", "p384") as s:
         s.expect("files-missing", 10, "nobody")
