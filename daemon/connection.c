@@ -20,6 +20,7 @@
 
 #define QUEUED_REPLIES_MAX 64
 #define MESSAGES_A_TURN 8
+#define MESSAGES_A_SHARED_TURN 2
 #define STOP_USEC USEC_PER_SEC /* at a stop, for all replies that are still queued */
 #define GUARD_SLACK 4096 /* sd-bus rounds its buffers up */
 
@@ -101,6 +102,40 @@ static void admit_parked(Daemon *d)
         }
 }
 
+static bool has_job_room(const Connection *c)
+{
+        return c->user->n_jobs < c->daemon->config.max_jobs_per_user;
+}
+
+static bool is_paused(const User *u)
+{
+        return u->pause_until && clock_monotonic() < u->pause_until;
+}
+
+static int on_pause_over(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        (void)source;
+        (void)usec;
+        connection_resume(userdata);
+        return 0;
+}
+
+/* Without the timer he would wait for ever: then rather no pause. */
+static void await_pause(Daemon *d, User *u)
+{
+        int r;
+
+        if (!u->pause) {
+                r = sd_event_add_time(d->event, &u->pause, CLOCK_MONOTONIC, u->pause_until, 1, on_pause_over, u);
+        } else {
+                r = sd_event_source_set_time(u->pause, u->pause_until);
+                if (r >= 0)
+                        r = sd_event_source_set_enabled(u->pause, SD_EVENT_ONESHOT);
+        }
+        if (r < 0)
+                u->pause_until = 0;
+}
+
 /* In the order in which they came to a stop, so that each of a user's connections has its turn. */
 static void stall(Connection *c)
 {
@@ -108,6 +143,8 @@ static void stall(Connection *c)
 
         if (c->stalled)
                 return;
+        if (is_paused(u))
+                await_pause(c->daemon, u);
         c->stalled = true;
         c->stalled_next = NULL;
         *(u->stalled_last ? &u->stalled_last->stalled_next : &u->stalled_first) = c;
@@ -152,6 +189,8 @@ static void close_connection(Connection *c)
         } else {
                 safe_close(c->fd);
         }
+        if (has_job_room(c))
+                connection_resume(c->user); /* it may have been its turn */
         c->user = user_unref(d, c->user);
         connection_unref(c);
         admit_parked(d);
@@ -159,17 +198,17 @@ static void close_connection(Connection *c)
                 (void)sd_event_source_set_enabled(d->listeners[i]->source, SD_EVENT_ON);
 }
 
-static bool has_job_room(const Connection *c)
-{
-        return c->user->n_jobs < c->daemon->config.max_jobs_per_user;
-}
-
-static bool may_read(const Connection *c)
+static bool has_reply_room(const Connection *c)
 {
         uint64_t queued = 0;
 
         (void)sd_bus_get_n_queued_write(c->bus, &queued);
-        return queued < QUEUED_REPLIES_MAX && has_job_room(c);
+        return queued < QUEUED_REPLIES_MAX;
+}
+
+static bool may_read(const Connection *c)
+{
+        return has_job_room(c) && !is_paused(c->user) && has_reply_room(c);
 }
 
 static int on_again(sd_event_source *source, void *userdata);
@@ -197,27 +236,48 @@ static void update_events(Connection *c)
         }
         if (!has_job_room(c))
                 stall(c);
-        if ((events & EPOLLIN) && may_read(c))
+        if ((events & EPOLLIN) && !c->stalled && has_reply_room(c))
                 wanted |= EPOLLIN;
         if (events & EPOLLOUT)
                 wanted |= EPOLLOUT;
         (void)sd_event_source_set_io_events(c->source, wanted);
 }
 
-/* sd-bus may hold messages it has read already, which no poll would tell of. */
-static void process(Connection *c)
+static int process_messages(Connection *c)
 {
-        int r = 1, n = 0;
+        Daemon *d = c->daemon;
+        uint64_t began = clock_monotonic(), now;
+        int r = 1, max;
 
-        connection_ref(c);
-        for (; r > 0 && n < MESSAGES_A_TURN && !c->closed && may_read(c); n++) {
+        sharing_note(&d->calls, c->user, began);
+        max = sharing_is_on(&d->calls) ? MESSAGES_A_SHARED_TURN : MESSAGES_A_TURN;
+        for (int n = 0; r > 0 && n < max && !c->closed; n++) {
                 guard_set(HF_BUS_MESSAGE_MAX + GUARD_SLACK, &c->received);
                 r = sd_bus_process(c->bus, NULL);
                 guard_set(0, NULL);
+                if (!c->closed && !may_read(c))
+                        break;
         }
+        now = clock_monotonic();
+        if (!c->closed && sharing_is_on(&d->calls))
+                c->user->pause_until = now + (now - began);
+        return r;
+}
+
+/* sd-bus may hold messages it has read already, which no poll would tell of. While others call too, a user's turn is
+ * followed by as long a pause, whatever the number of his connections: there is time and a core for theirs. */
+static void process(Connection *c)
+{
+        int r = 1;
+
+        connection_ref(c);
+        if (may_read(c))
+                r = process_messages(c);
         if (!c->closed) {
                 if (r < 0)
                         close_connection(c);
+                else if (r > 0 && is_paused(c->user))
+                        stall(c);
                 else if (r > 0 && may_read(c))
                         take_turn(c);
                 if (!c->closed)
@@ -276,13 +336,17 @@ void connection_wrote(Connection *c)
                 update_events(c);
 }
 
-/* One job has ended: one connection may go on, and passes the turn on if it does not need it. */
+/* One connection may go on, and passes the turn on if it does not need it. */
 void connection_resume(User *user)
 {
         Connection *c = user->stalled_first;
 
         if (!c)
                 return;
+        if (is_paused(user)) {
+                await_pause(c->daemon, user);
+                return;
+        }
         unstall(c);
         take_turn(c);
 }

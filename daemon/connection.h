@@ -18,7 +18,7 @@ Connection *connection_unref(Connection *c);
 void connection_hang_up(Connection *c);
 /* A reply was queued: look whether reading must pause. */
 void connection_wrote(Connection *c);
-/* The user has room for jobs again. */
+/* The user has room for jobs again, or his pause is over. */
 void connection_resume(User *user);
 
 /* A listening SOCK_STREAM socket, owned from now on. */

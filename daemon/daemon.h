@@ -37,6 +37,12 @@ typedef struct UseTurn {
         size_t n_in_work; /* of all users, given to the signer */
 } UseTurn;
 
+/* Who came last, and whether somebody else had come shortly before: see daemon/user.h. */
+typedef struct Sharing {
+        uid_t uid;
+        uint64_t at, until; /* monotonic */
+} Sharing;
+
 struct Daemon {
         Config config;
         sd_event *event;
@@ -68,8 +74,7 @@ struct Daemon {
         UseTurn turns[USE_LANES];
         size_t n_queued;
         size_t n_in_work; /* uses given to the signer */
-        uid_t use_uid;    /* whose the last use was, and when it came */
-        uint64_t use_at, use_shared_until;
+        Sharing calls, uses;
         size_t use_shared_max;
         bool use_left_out; /* somebody's turn waits for a line or a result of his */
         bool use_held;

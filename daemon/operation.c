@@ -343,27 +343,33 @@ void operation_fail_at(Operation *op, uint64_t seq, int r, const char *sentence)
         operation_send_at(op, seq, reply);
 }
 
-/* He would wait for an answer that there is no memory for: his connection ends instead, and what was done is as
+/* He would wait for an answer that does not come: his connection ends instead, and what was done is as
  * unknown to him as after any other end. */
 static void hang_up(Operation *op)
 {
-        log_error("%s: no memory for an answer; hanging up", op->method->member);
         if (op->connection)
                 connection_hang_up(op->connection);
         else
                 system_bus_hang_up(op->daemon->system_bus);
 }
 
-/* Not by who has hung up himself. */
-static bool is_awaited(const Operation *op)
+/* Who has hung up himself is owed none. */
+static int send_answer(Operation *op)
 {
-        return op->call && sd_bus_message_get_expect_reply(op->call) > 0 &&
-               sd_bus_is_open(sd_bus_message_get_bus(op->call)) > 0;
+        sd_bus *bus = sd_bus_message_get_bus(op->call);
+
+        if (sd_bus_message_get_expect_reply(op->call) <= 0 || sd_bus_is_open(bus) <= 0)
+                return 0;
+        return op->answer ? sd_bus_send(bus, op->answer, NULL) : -ENOMEM;
 }
 
 static void deliver(Operation *op)
 {
-        if (is_awaited(op) && (!op->answer || sd_bus_send(sd_bus_message_get_bus(op->call), op->answer, NULL) < 0))
+        int r = op->call ? send_answer(op) : 0;
+
+        if (r == -ENOMEM)
+                log_error("%s: no memory for an answer; hanging up", op->method->member);
+        if (r < 0)
                 hang_up(op);
         if (op->connection)
                 connection_wrote(op->connection);

@@ -22,7 +22,6 @@
  * (d->use_shared_max): with every core busy for one user, each step of another's call waits until the kernel takes
  * a core away from somebody. */
 #define USER_IN_WORK_MAX 64
-#define SHARED_USEC USEC_PER_SEC /* how long after two users have met */
 #define USER_BYTES_IN_WORK_MAX (96 * 1024)
 #define TPM_IN_WORK_MAX 16 /* of all users in the lane of the TPM, which does one at a time */
 #define PATIENCE_USEC (10 * USEC_PER_SEC) /* how long an operation waits for a signer that is gone */
@@ -60,15 +59,6 @@ static UseLane *turn_pop(UseTurn *t)
         return l;
 }
 
-/* Notes who uses keys. Two within a moment share. */
-static void meet(Daemon *d, const User *u, uint64_t now)
-{
-        if (u->uid != d->use_uid && now < d->use_at + SHARED_USEC)
-                d->use_shared_until = now + SHARED_USEC;
-        d->use_uid = u->uid;
-        d->use_at = now;
-}
-
 /* RSA: milliseconds each. */
 static bool is_slow(const Operation *op)
 {
@@ -99,7 +89,7 @@ static bool is_on_its_way(const Daemon *d, uint64_t seq)
  * whose lines came too late for it, and with one of his always under way that would be everybody else. */
 static bool may_have_turn(const Daemon *d, const UseLane *l)
 {
-        bool shared = l == &l->user->lanes[LANE_SOFTWARE] && d->use_at < d->use_shared_until;
+        bool shared = l == &l->user->lanes[LANE_SOFTWARE] && sharing_is_on(&d->uses);
 
         if (shared && is_on_its_way(d, l->last_seq))
                 return false;
@@ -138,7 +128,7 @@ static void queue_push(Operation *op)
 
         op->queue_next = NULL;
         op->queued_at = clock_monotonic();
-        meet(op->daemon, op->user, op->queued_at);
+        sharing_note(&op->daemon->uses, op->user, op->queued_at);
         *(l->last ? &l->last->queue_next : &l->first) = op;
         l->last = op;
         op->daemon->n_queued++;

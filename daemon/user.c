@@ -16,6 +16,21 @@ static void refill(User *u)
                                                                     : u->denied_tokens + (uint32_t)n;
 }
 
+#define SHARING_USEC USEC_PER_SEC
+
+void sharing_note(Sharing *s, const User *u, uint64_t now)
+{
+        if (u->uid != s->uid && now < s->at + SHARING_USEC)
+                s->until = now + SHARING_USEC;
+        s->uid = u->uid;
+        s->at = now;
+}
+
+bool sharing_is_on(const Sharing *s)
+{
+        return s->at < s->until;
+}
+
 static void forget(Daemon *d, User *u)
 {
         for (User **p = &d->users; *p; p = &(*p)->next)
@@ -23,6 +38,7 @@ static void forget(Daemon *d, User *u)
                         *p = u->next;
                         break;
                 }
+        sd_event_source_disable_unref(u->pause);
         free(u);
 }
 

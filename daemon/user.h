@@ -29,7 +29,9 @@ struct User {
         size_t n_parked; /* connections above the limit, not read */
         size_t n_jobs;
 
-        Connection *stalled_first, *stalled_last; /* not read until a job ends */
+        Connection *stalled_first, *stalled_last; /* not read until a job or the pause ends */
+        uint64_t pause_until;                     /* monotonic */
+        sd_event_source *pause;
 
         UseLane lanes[USE_LANES];
 
@@ -37,6 +39,10 @@ struct User {
         uint64_t denied_refill; /* monotonic */
         uint64_t denied_hidden; /* counted, not written */
 };
+
+/* Notes whose turn it is. Two within a second share for another one. */
+void sharing_note(Sharing *s, const User *u, uint64_t now);
+bool sharing_is_on(const Sharing *s);
 
 int user_get(Daemon *d, uid_t uid, User **ret); /* a reference */
 User *user_unref(Daemon *d, User *u);
