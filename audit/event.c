@@ -55,7 +55,9 @@
 /* Sorted by name: audit_event_find() bisects, a test checks. */
 static const AuditEvent events[] = {
                 {"ca.crl", AUDIT_EVENT_CHANGE, {STATE, KEY, U64_REQUIRED("number"), CALLER}},
+                {"ca.csr", AUDIT_EVENT_USE, {USE}},
                 {"ca.enable", AUDIT_EVENT_CHANGE, {STATE, KEY, U64_REQUIRED("until"), U64_REQUIRED("number"), CALLER}},
+                {"ca.import", AUDIT_EVENT_CHANGE, {STATE, KEY, HEX_REQUIRED("fingerprint"), U64_REQUIRED("not-after"), CALLER}},
                 {"ca.init", AUDIT_EVENT_CHANGE,
                                 {STATE, KEY, STR_REQUIRED("kind"), STR_REQUIRED("algorithm"), STR_REQUIRED("protection"),
                                                 STR("parent"), CERTIFICATE, CALLER}},
@@ -66,6 +68,9 @@ static const AuditEvent events[] = {
                                 {STATE, KEY, HEX_REQUIRED("serial"), STR_REQUIRED("reason"), STR("text"),
                                                 U64_REQUIRED("number"), CALLER}},
                 {"ca.sign", AUDIT_EVENT_USE, {USE}},
+                {"ca.wait", AUDIT_EVENT_CHANGE,
+                                {STATE, KEY, STR_REQUIRED("kind"), STR_REQUIRED("algorithm"), STR_REQUIRED("protection"),
+                                                HEX_REQUIRED("public"), CALLER}},
                 {"cert.removed", AUDIT_EVENT_CHANGE, {STATE, IDENTITY, CALLER}},
                 {"cert.set", AUDIT_EVENT_CHANGE,
                                 {STATE, IDENTITY, STR_REQUIRED("issuer"), HEX_REQUIRED("certificate"),

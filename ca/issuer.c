@@ -78,6 +78,7 @@ static int fill(X509 *x, CaIssuer *i)
         if (!r)
                 r = take_time(X509_get0_notAfter(x), &i->not_after);
         i->path_length = (int)X509_get_pathlen(x);
+        i->signs_lists = X509_get_extension_flags(x) & EXFLAG_KUSAGE && X509_get_key_usage(x) & KU_CRL_SIGN;
         i->self_signed = X509_NAME_cmp(X509_get_subject_name(x), X509_get_issuer_name(x)) == 0;
         return r;
 }

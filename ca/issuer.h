@@ -19,6 +19,7 @@ typedef struct CaIssuer {
         uint64_t not_before, not_after; /* microseconds since 1970 */
         int path_length;                /* how many CAs may be below it; -1: any number */
         bool self_signed;               /* issuer and subject are the same */
+        bool signs_lists;               /* its usage is said, and revocation lists are in it */
 } CaIssuer;
 
 /* A certificate of an authority in DER. HF_E_REQUEST_REFUSED: it is none, or may not sign certificates. */

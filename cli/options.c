@@ -112,6 +112,7 @@ static const OptionRow rows[] = {
                 TEXT("name", 0, name, "NAME",
                                 "init: the CA's name, default its kind; issue: the client's, default device id or CN"),
                 TEXT("parent", 0, parent, "NAME", "The CA that signs the new one; default: root"),
+                TEXT("csr", 0, csr, "FILE", "Its root is elsewhere: write the request for that to FILE (- is stdout)"),
                 TEXT("profile", 0, profile, "PROFILE",
                                 "device (default) server client-server code-signing ocsp, or one of your own"),
                 {.noun = "policy",

@@ -78,6 +78,49 @@ static int tell_name(Cli *cli, const char *name)
 
 /* ---- making ---- */
 
+static int write_request(Cli *cli, const char *name)
+{
+        _cleanup_buffer_ Buffer pem = BUFFER_INIT(REQUEST_MAX), der = BUFFER_INIT(REQUEST_MAX);
+        _cleanup_json_ json_t *reply = NULL, *whole = NULL;
+        const Options *o = &cli->options;
+        CallArgs args = {0};
+        int r;
+
+        args_strings(&args, "set", &o->set);
+        r = ca_call(cli, name, "CreateCsr", &args, &reply);
+        if (r)
+                return r;
+        whole = json_pack("{s:O}", "csr", json_array_get(reply, 0));
+        if (!whole || ca_take_bytes(whole, "csr", &der) ||
+                        pem_encode("CERTIFICATE REQUEST", (HfSpan){der.data, der.len}, &pem) < 0)
+                return cli_fail(cli, HF_ERROR_INTERNAL);
+        cli->options.output = strcmp(o->csr, "-") ? o->csr : NULL;
+        r = show_bytes(cli, BYTES_TEXT, "csr", (HfSpan){pem.data, pem.len});
+        if (!r)
+                cli_talk(cli, "%s waits for its certificate. When the CA above has signed the request: `holdfast ca import %s "
+                              "CHAIN.pem`, with the certificates of all CAs above it.", name, name);
+        return r;
+}
+
+/* The key is made once; the request is signed as often as it is asked for. */
+static int run_init_outside(Cli *cli, const char *name)
+{
+        _cleanup_json_ json_t *reply = NULL;
+        const Options *o = &cli->options;
+        CallArgs args = {0};
+        int r;
+
+        if (o->parent || o->days || o->path_length)
+                return cli_usage(cli, "Who signs a request says --days and --path-length, and is the --parent.");
+        args_string(&args, NULL, name);
+        args_string(&args, NULL, "intermediate");
+        args_flag(&args, "outside", true);
+        args_string(&args, "algorithm", o->algorithm);
+        args_string(&args, "protection", o->protection);
+        r = cli_call(cli, CALL_MANAGER("CreateAuthority", &args, .timeout = CALL_LONG), &reply);
+        return r ? r : write_request(cli, name);
+}
+
 static int run_init(Cli *cli)
 {
         _cleanup_json_ json_t *reply = NULL;
@@ -88,6 +131,10 @@ static int run_init(Cli *cli)
 
         if (strcmp(kind, "root") && strcmp(kind, "intermediate"))
                 return cli_usage(cli, "'%s' is no kind of CA: root or intermediate.", kind);
+        if (o->csr && strcmp(kind, "root") == 0)
+                return cli_usage(cli, "A root signs itself: --csr is for an intermediate.");
+        if (o->csr)
+                return run_init_outside(cli, o->name ? o->name : kind);
         args_string(&args, NULL, o->name ? o->name : kind);
         args_string(&args, NULL, kind);
         args_string(&args, "parent", strcmp(kind, "root") ? o->parent : NULL);
@@ -103,6 +150,23 @@ static int run_init(Cli *cli)
                 return r;
         cli_talk(cli, strcmp(kind, "root") ? "The CA is made; it issues with `holdfast ca issue`."
                                            : "The root is made. It goes to rest when it has signed its first intermediate.");
+        return show_object(cli, json_array_get(reply, 0), authority_fields);
+}
+
+static int run_import(Cli *cli)
+{
+        _cleanup_buffer_ Buffer pem = BUFFER_INIT(CERT_FILE_MAX);
+        _cleanup_json_ json_t *reply = NULL;
+        CallArgs args = {0};
+        int r = input_read(cli, cli->args[1], CERT_FILE_MAX, &pem);
+
+        if (r)
+                return r;
+        args_bytes(&args, NULL, (HfSpan){pem.data, pem.len});
+        r = ca_call(cli, cli->args[0], "Import", &args, &reply);
+        if (r)
+                return r;
+        cli_talk(cli, "The certificate is taken; %s issues with `holdfast ca issue`.", cli->args[0]);
         return show_object(cli, json_array_get(reply, 0), authority_fields);
 }
 
@@ -364,8 +428,9 @@ static int run_revoke(Cli *cli)
 }
 
 const Verb verbs_ca[] = {
-                {"ca", "init", "KIND", 1, 1, "name parent algorithm protection set days path-length",
+                {"ca", "init", "KIND", 1, 1, "name parent algorithm protection set days path-length csr",
                                 "Make a CA: root or intermediate", run_init},
+                {"ca", "import", "NAME CHAIN", 2, 2, "", "Take the certificate of a CA whose root is elsewhere", run_import},
                 {"ca", "enable", "[NAME]", 0, 1, "", "Let a root that is at rest sign for an hour", run_enable},
                 {"ca", "issue", "[REQUEST]", 0, 1,
                                 "ca profile key name set dns ip uri email device-id device-label device-type hardware firmware "

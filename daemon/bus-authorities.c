@@ -22,6 +22,7 @@ typedef struct CreateOptions {
         const char *parent, *algorithm, *protection;
         char **set;
         uint32_t days, path_length;
+        bool outside;
 } CreateOptions;
 
 static const OptionSpec create_options[] = {
@@ -31,6 +32,7 @@ static const OptionSpec create_options[] = {
                 {"set", OPTION_STRINGS, offsetof(CreateOptions, set)},
                 {"days", OPTION_U32, offsetof(CreateOptions, days)},
                 {"path-length", OPTION_U32, offsetof(CreateOptions, path_length)},
+                {"outside", OPTION_BOOL, offsetof(CreateOptions, outside)},
                 {0},
 };
 
@@ -64,7 +66,7 @@ static int check_parent(Operation *op, const char *name)
         const Vault *v = &op->daemon->vault;
         const AuthorityEntry *parent = registry_authority(v->registry, name);
         KeyEntry *key = parent ? catalogue_find_uuid(v->catalogue, &parent->row.key) : NULL;
-        CaProblem problem;
+        CaProblem problem = {};
         int r;
 
         if (!key)
@@ -74,23 +76,36 @@ static int check_parent(Operation *op, const char *name)
         if (r)
                 return r;
         r = ca_check_issuer(v->registry, parent, &problem);
-        if (r != HF_E_REQUEST_REFUSED)
+        if (!problem.text[0])
                 return r;
         operation_fail_because(op, r, "Not made: %s. Nothing was kept.", problem.text);
         return OPERATION_ANSWERED;
 }
 
+/* Made once: who asks again gets what there is, be it to have another request signed. */
+static int describe(Operation *op, const AuthorityEntry *a)
+{
+        sd_bus_message *reply = NULL;
+        int r = operation_reply_new(op, &reply);
+
+        if (r >= 0)
+                r = ca_append_authority(op->daemon, reply, a);
+        return send_or_unref(op, reply, r);
+}
+
 static int create(Operation *op, const char *name, CaKind kind, const CreateOptions *o)
 {
         const AuthorityEntry *there = registry_authority(op->daemon->vault.registry, name);
-        const char *parent = kind == CA_ROOT ? name : o->parent;
+        const char *parent = kind == CA_ROOT || o->outside ? name : o->parent;
         CaTask *t;
         int r;
 
-        if (there && there->row.certificate.len)
+        if (there && o->outside && ca_is_outside(there))
+                return describe(op, there);
+        if (there && (there->row.certificate.len || o->outside || ca_is_outside(there)))
                 return HF_E_CA_EXISTS;
         r = there ? 0 : lifecycle_check_new(op->daemon->vault.catalogue, name);
-        if (!r && kind == CA_INTERMEDIATE)
+        if (!r && kind == CA_INTERMEDIATE && !o->outside)
                 r = check_parent(op, parent);
         if (!r)
                 r = ca_task_new(op, parent, &t);
@@ -98,6 +113,8 @@ static int create(Operation *op, const char *name, CaKind kind, const CreateOpti
                 return r;
         strcpy(t->child, name);
         t->kind = kind;
+        t->waits = o->outside;
+        t->row.issued = clock_wall();
         r = fill_attributes(op, name, o, &t->attributes);
         if (r)
                 return r;
@@ -121,6 +138,9 @@ int ca_handle_create(Operation *op)
         if (!name_is_valid(name) || !name_is_valid(o.parent))
                 return HF_E_INVALID_NAME;
         if ((strcmp(kind, "root") && strcmp(kind, "intermediate")) || (o.path_length != UINT32_MAX && o.path_length > 8))
+                return HF_E_INVALID_ARGS;
+        /* What stands in its certificate is said in the request, and by whom that goes to. */
+        if (o.outside && (strcmp(kind, "root") == 0 || o.set || o.days || o.path_length != UINT32_MAX))
                 return HF_E_INVALID_ARGS;
         r = operation_authorise(op, &(Question){.operation = POLICY_OP_CA_INIT, .key_name = name, .algorithm = o.algorithm});
         return r ? r : create(op, name, strcmp(kind, "root") ? CA_INTERMEDIATE : CA_ROOT, &o);

@@ -640,6 +640,8 @@ const Method authority_methods[] = {
                 {A, "Show", "sa{sv}", "a{sv}", 0, METHOD_AUTHORITY, POLICY_OP_CA_READ, handle_show},
                 {A, "List", "a{sv}", "aa{sv}s", 0, METHOD_AUTHORITY, POLICY_OP_CA_READ, handle_list},
                 {A, "Revoke", "ssa{sv}", "", 0, METHOD_AUTHORITY, POLICY_OP_CA_REVOKE, handle_revoke},
+                {A, "CreateCsr", "a{sv}", "ay", 0, METHOD_AUTHORITY, POLICY_OP_CA_INIT, ca_handle_csr},
+                {A, "Import", "aya{sv}", "a{sv}", 0, METHOD_AUTHORITY, POLICY_OP_CA_INIT, ca_handle_import},
                 {A, "Enable", "a{sv}", "", 0, METHOD_AUTHORITY, POLICY_OP_CA_ENABLE, handle_enable},
                 {0},
 };

@@ -24,7 +24,7 @@ static void making_free(Making *m)
         free(m);
 }
 
-static int describe(CaTask *t, sd_bus_message *reply)
+int ca_reply_child(CaTask *t, sd_bus_message *reply)
 {
         const Registry *registry = t->op->daemon->vault.registry; /* the store may be locked by now */
         const AuthorityEntry *a = registry ? registry_authority(registry, t->child) : NULL;
@@ -96,7 +96,9 @@ static void on_generated(void *userdata, int result, Bytes body)
         }
         if (!result)
                 result = buffer_append(&t->wrapped, wrapped.data, wrapped.len);
-        if (!result)
+        if (!result && t->waits)
+                pubkey_fingerprint(key_attributes_public(&t->attributes), t->public);
+        else if (!result)
                 result = prepare_under(m, &problem);
         making_free(m);
         tpm_note_result(t->op->daemon, result);
@@ -137,7 +139,7 @@ int ca_init_begin(const CaInit *init)
         Making *m;
         int r = 0;
 
-        t->reply = describe;
+        t->reply = ca_reply_child;
         name_request(t);
         e = registry_find_request(v->registry, t->row.request);
         if (there && there->row.certificate.len)

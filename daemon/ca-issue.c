@@ -324,6 +324,12 @@ static int write_issue(Change *c, AuditLine *line)
                 r = HF_E_NOTHING_TO_DO; /* asked for a moment ago */
         if (r)
                 return r;
+        if (t->waits) {
+                r = put_newcomer(t, line);
+                audit_line_hex(line, "public", t->public, sizeof(t->public));
+                operation_audit_caller(t->op, line);
+                return r;
+        }
         if (t->newcomer) {
                 r = put_newcomer(t, line);
                 audit_line_hex(line, "serial", t->row.serial, sizeof(t->row.serial));
@@ -362,13 +368,16 @@ static void on_recorded(Change *c, int result)
                 ca_issue_resume(t, e);
         else if (result)
                 operation_fail(t->op, result == HF_E_KEY_EXISTS ? HF_E_CA_EXISTS : result);
+        else if (t->waits)
+                answer(t);
         else
                 sign(t);
 }
 
 void ca_issue_begin(CaTask *t)
 {
-        t->change = (Change){.event = t->newcomer ? "ca.init" : "ca.issue", .write = write_issue, .apply = apply_issue,
-                        .finish = on_recorded, .userdata = t, .joins = t->newcomer ? NULL : joins, .seal = t->newcomer};
+        t->change = (Change){.event = t->waits ? "ca.wait" : t->newcomer ? "ca.init" : "ca.issue", .write = write_issue,
+                        .apply = apply_issue, .finish = on_recorded, .userdata = t, .joins = t->newcomer ? NULL : joins,
+                        .seal = t->newcomer};
         change_submit(t->op->daemon, &t->change);
 }

@@ -137,6 +137,9 @@ int ca_check_issuer(const Registry *registry, const AuthorityEntry *a, CaProblem
 {
         int r = ca_check_signer(a);
 
+        if (a && !a->row.certificate.len && ca_is_outside(a))
+                (void)ca_refuse(problem, "the CA %s waits for its certificate; `holdfast ca import %s CHAIN.pem`", a->row.name,
+                                a->row.name);
         for (size_t i = 0; !r && a && i < AUTHORITIES_MAX; i++) {
                 if (is_revoked(registry, a))
                         return ca_refuse(problem, "the certificate of the CA %s is revoked", a->row.name);
@@ -162,7 +165,7 @@ static int append_issuer(sd_bus_message *m, const AuthorityEntry *a)
 
 static const char *authority_state(const AuthorityEntry *a)
 {
-        return !a->row.certificate.len               ? "pending"
+        return !a->row.certificate.len               ? ca_is_outside(a) ? "waiting" : "pending"
                : !ca_is_awake(&a->row, clock_wall()) ? "at-rest"
                                                      : "active";
 }

@@ -48,6 +48,7 @@ struct CaTask {
 
         /* a new authority: its key comes with the first change, its certificate with the second */
         bool newcomer;
+        bool waits; /* its root is elsewhere: the key comes, the certificate is handed in later */
         char child[NAME_SIZE];
         CaKind kind;
         KeyAttributes attributes;
@@ -81,9 +82,13 @@ int ca_authority_issuer(const AuthorityEntry *a, CaIssuer **ret);
 bool ca_is_awake(const StoreAuthorityRow *row, uint64_t now);
 /* May it sign now? 0, HF_E_CA_NOT_INITIALISED (no such CA, or it has no certificate yet), HF_E_CA_AT_REST. */
 int ca_check_signer(const AuthorityEntry *a);
-/* May it issue now? As above, or HF_E_REQUEST_REFUSED with the sentence: its certificate, or one above it, is revoked. It goes on
- * signing its revocation lists. */
+/* May it issue now? As above, or with the sentence: HF_E_CA_NOT_INITIALISED, its certificate was not handed in yet;
+ * HF_E_REQUEST_REFUSED, its certificate, or one above it, is revoked. It goes on signing its revocation lists. */
 int ca_check_issuer(const Registry *registry, const AuthorityEntry *a, CaProblem *problem);
+/* Its certificate comes from elsewhere. */
+bool ca_is_outside(const AuthorityEntry *a);
+/* As t->reply: the description of t->child. */
+int ca_reply_child(CaTask *t, sd_bus_message *reply);
 /* a{sv} */
 int ca_append_authority(const Daemon *d, sd_bus_message *m, const AuthorityEntry *a);
 /* a{sv}; `der` NULL: without the certificate and its chain. */
@@ -112,6 +117,11 @@ typedef struct CaInit {
         int path_length;
 } CaInit;
 int ca_init_begin(const CaInit *init);
+
+/* ---- ca-outside.c ---- */
+
+int ca_handle_csr(Operation *op);
+int ca_handle_import(Operation *op);
 
 /* ---- ca-crl.c ---- */
 

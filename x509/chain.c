@@ -383,6 +383,18 @@ int cert_chain_print(const CertChain *chain, size_t i, Buffer *ret)
         return write_certificate(chain->certificates[i], print_text, ret);
 }
 
+int cert_chain_write_der(const CertChain *chain, size_t i, Buffer *ret)
+{
+        uint8_t *der = NULL;
+        int n = i2d_X509(chain->certificates[i], &der), r;
+
+        if (n <= 0)
+                return -ENOMEM;
+        r = buffer_append(ret, der, (size_t)n);
+        OPENSSL_free(der);
+        return r;
+}
+
 static int anchors_take_der(void *userdata, const Reading *reading, Bytes der)
 {
         CertAnchors *a = userdata;

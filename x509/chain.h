@@ -66,6 +66,8 @@ void cert_chain_fingerprint(const CertChain *chain, char ret[static CERT_FINGERP
 Bytes cert_chain_public_key(const CertChain *chain);
 /* Appends certificate number i as PEM. 0, -ENOMEM, -EMSGSIZE. */
 int cert_chain_write(const CertChain *chain, size_t i, Buffer *ret);
+/* The same as DER, byte for byte as it was read. */
+int cert_chain_write_der(const CertChain *chain, size_t i, Buffer *ret);
 
 /* Appends all that is in it for people, as `openssl x509 -noout -text` prints it. 0, -ENOMEM, -EMSGSIZE. */
 int cert_chain_print(const CertChain *chain, size_t i, Buffer *ret);

@@ -26,7 +26,7 @@ LINE = re.compile(
     rb'((?:"[a-z][a-z0-9-]{0,31}":(?:' + NUM + rb'|' + STRING + rb'),)*)"mac":"[0-9a-f]{64}"\}')
 FIELD = re.compile(rb'"([a-z][a-z0-9-]{0,31})":(?:(' + NUM + rb')|(' + STRING + rb')),')
 ESCAPE = re.compile(rb'\\(?:u([0-9a-f]{4})|(["\\]))')
-USES = {"ca.sign", "key.agree", "key.csr", "key.decrypt", "key.mac", "key.seal", "key.sign", "key.unseal", "use.lost"}
+USES = {"ca.csr", "ca.sign", "key.agree", "key.csr", "key.decrypt", "key.mac", "key.seal", "key.sign", "key.unseal", "use.lost"}
 LINE_MAX = 4095
 WINDOW = 2048
 PREFIX_NAME = "holdfast/log/"
