@@ -156,7 +156,6 @@ static int find_key(const Operation *op, const char *name, KeyEntry **ret)
 static int prepare(CaTask *t, Bytes request_text, const CaProfile *profile, const IssueOptions *o, CaProblem *problem)
 {
         _cleanup_(ca_request_freep) CaRequest *request = NULL;
-        _cleanup_(ca_issuer_freep) CaIssuer *issuer = NULL;
         CaCertificateParams p = {.profile = profile, .set = (const char *const *)o->set, .device = o->device, .now = clock_wall(),
                         .days = o->days, .path_length = -1,
                         .names = {[CA_NAME_DNS] = (const char *const *)o->dns, [CA_NAME_IP] = (const char *const *)o->ip,
@@ -166,7 +165,7 @@ static int prepare(CaTask *t, Bytes request_text, const CaProfile *profile, cons
         CaSummary summary;
         int r;
 
-        r = ca_authority_issuer(authority_of(t->op), &issuer);
+        r = ca_authority_issuer_kept(t->op->daemon, authority_of(t->op), &p.issuer);
         if (!r && request_text.len)
                 r = ca_request_read(request_text, problem, &request);
         else if (!r)
@@ -175,7 +174,6 @@ static int prepare(CaTask *t, Bytes request_text, const CaProfile *profile, cons
                 return r;
         p.spki = key ? key_entry_public(key) : BYTES_NULL;
         p.request = request;
-        p.issuer = issuer;
         p.scheme = scheme_usual(t->op->key->algorithm, PURPOSE_ISSUE);
         ca_serial_new(p.serial);
         r = ca_certificate_prepare(&p, problem, &summary, &t->tbs);
@@ -288,7 +286,6 @@ static int hash_renewal(const CaTask *t, uint32_t days, Bytes request, uint8_t r
 /* As the one before, whose names and device it keeps: the profile may allow less by now, which is said. */
 static int prepare_renewal(CaTask *t, const CaRequest *before, const CaRequest *request, CaProblem *problem)
 {
-        _cleanup_(ca_issuer_freep) CaIssuer *issuer = NULL;
         const AuthorityEntry *a = registry_authority(t->op->daemon->vault.registry, t->authority);
         CaCertificateParams p = {.request = before, .device = ca_request_device(before), .now = clock_wall(), .days = t->days,
                         .path_length = -1, .scheme = scheme_usual(t->op->key->algorithm, PURPOSE_ISSUE)};
@@ -300,11 +297,10 @@ static int prepare_renewal(CaTask *t, const CaRequest *before, const CaRequest *
         if (!r)
                 r = ca_profile_load(t->op->daemon, t->row.profile, problem, &profile);
         if (!r)
-                r = ca_authority_issuer(a, &issuer);
+                r = ca_authority_issuer_kept(t->op->daemon, a, &p.issuer);
         if (r)
                 return r;
         p.profile = &profile;
-        p.issuer = issuer;
         p.spki = t->holder ? new_key(t) : ca_request_spki(request ? request : before);
         ca_serial_new(p.serial);
         r = ca_certificate_prepare(&p, problem, &summary, &t->tbs);

@@ -110,6 +110,22 @@ int ca_authority_issuer(const AuthorityEntry *a, CaIssuer **ret)
         return r > 0 ? HF_E_INTERNAL : r; /* we made it */
 }
 
+int ca_authority_issuer_kept(Daemon *d, const AuthorityEntry *a, const CaIssuer **ret)
+{
+        CaIssuer *issuer;
+        int r;
+
+        if (!d->ca_issuer || !bytes_equal(buffer_bytes(&d->ca_issuer->der), a->row.certificate)) {
+                r = ca_authority_issuer(a, &issuer);
+                if (r)
+                        return r;
+                ca_issuer_free(d->ca_issuer);
+                d->ca_issuer = issuer;
+        }
+        *ret = d->ca_issuer;
+        return 0;
+}
+
 /* An end that is further away than any hour was not set by this clock: it has been put back since. */
 bool ca_is_awake(const StoreAuthorityRow *row, uint64_t now)
 {

@@ -79,6 +79,8 @@ int ca_task_new(Operation *op, const char *authority, CaTask **ret);
 int ca_profile_load(const Daemon *d, const char *name, CaProblem *problem, CaProfile *ret);
 /* The certificate of an authority, for signing under it. HF_E_CA_NOT_INITIALISED while it has none. */
 int ca_authority_issuer(const AuthorityEntry *a, CaIssuer **ret);
+/* The same, borrowed until the next call: the last one is kept, because reading it takes as long as signing. */
+int ca_authority_issuer_kept(Daemon *d, const AuthorityEntry *a, const CaIssuer **ret);
 bool ca_is_awake(const StoreAuthorityRow *row, uint64_t now);
 /* May it sign now? 0, HF_E_CA_NOT_INITIALISED (no such CA, or it has no certificate yet), HF_E_CA_AT_REST. */
 int ca_check_signer(const AuthorityEntry *a);

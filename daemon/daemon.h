@@ -104,6 +104,7 @@ struct Daemon {
         struct SealWaiter *seal_waiters;
 
         sd_event_source *ca_timer; /* daemon/ca-crl.c */
+        struct CaIssuer *ca_issuer; /* daemon/ca.c: the last one that was asked for */
 
         Anchor anchor;
         TpmWatch tpm;

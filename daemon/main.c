@@ -26,6 +26,7 @@
 #include "base/log.h"
 #include "base/slice.h"
 #include "base/sanitizer.h"
+#include "ca/issuer.h"
 #include "crypto/algorithm.h"
 #include "crypto/digest.h"
 #include "crypto/heap.h"
@@ -383,6 +384,7 @@ static void stop(Daemon *d)
         sd_event_source_disable_unref(d->patience);
         sd_event_source_disable_unref(d->flood);
         sd_event_source_disable_unref(d->ca_timer);
+        ca_issuer_free(d->ca_issuer);
         d->event = sd_event_unref(d->event);
 }
 
