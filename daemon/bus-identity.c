@@ -97,7 +97,7 @@ static int append_fields(const Daemon *d, sd_bus_message *m, const IdentityEntry
                 snprintf(directory, sizeof(directory), "%s/%s", d->config.tls_directory, e->row.name);
         r = reply_append_string(m, "name", e->row.name);
         if (r >= 0)
-                r = reply_append_string(m, "key", key ? key_entry_name(key) : "");
+                r = reply_append_string(m, "key", key ? identity_key_handle(key, uuid) : "");
         if (r >= 0)
                 r = reply_append_string(m, "key-uuid", uuid);
         if (r >= 0)

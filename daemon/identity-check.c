@@ -97,6 +97,14 @@ static int look_at_dates(const Look *l, const IdentityEntry *e)
         return tell_to_set(l, e, days < DAYS_ERROR ? "error" : "warning", "have a new one issued", what);
 }
 
+static int tell_disabled(const Look *l, const IdentityEntry *e, const KeyEntry *key)
+{
+        char uuid[UUID_TEXT_SIZE], remedy[REMEDY_SIZE];
+
+        snprintf(remedy, sizeof(remedy), "holdfast key enable %s", identity_key_handle(key, uuid));
+        return tell(l, e, "warning", remedy, "its key is disabled");
+}
+
 static int look_at(const Look *l, const IdentityEntry *e, bool read)
 {
         const KeyEntry *key = catalogue_find_uuid(l->daemon->vault.catalogue, &e->row.key);
@@ -107,7 +115,10 @@ static int look_at(const Look *l, const IdentityEntry *e, bool read)
                 return tell_to_set(l, e, "error", "make a new key and have a certificate issued for it",
                                 "its key was in a TPM that is gone");
         if (key->flags & KEY_FLAG_DISABLED)
-                r = tell(l, e, "warning", "holdfast key enable", "its key is disabled");
+                r = tell_disabled(l, e, key);
+        else if (key->flags & KEY_FLAG_RETIRED)
+                r = tell_to_set(l, e, "warning", "have a certificate issued for a present key (holdfast key csr)",
+                                "its key is retired, and its name may be another key's by now");
         if (r >= 0 && read)
                 r = look_at_chain(l, e, key, &found);
         if (r >= 0 && !found)

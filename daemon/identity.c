@@ -34,9 +34,19 @@ static void work_free(Work *w)
 const char *identity_state(const IdentityEntry *e, const KeyEntry *key, uint64_t now)
 {
         return !key || (key->flags & KEY_FLAG_LOST) ? "key-lost"
+               : key->flags & KEY_FLAG_DISABLED     ? "key-unusable"
                : now > e->row.not_after             ? "expired"
                : now < e->row.not_before            ? "not-yet-valid"
+               : key->flags & KEY_FLAG_RETIRED      ? "key-retired"
                                                     : "valid";
+}
+
+const char *identity_key_handle(const KeyEntry *key, char uuid[static UUID_TEXT_SIZE])
+{
+        if (!(key->flags & KEY_FLAG_RETIRED))
+                return key_entry_name(key);
+        uuid_format(&key->uuid, uuid);
+        return uuid;
 }
 
 TlsContent identity_content(const IdentityEntry *e, const KeyEntry *key)
@@ -267,8 +277,11 @@ static void tell_trouble(const IdentityEntry *e, const KeyEntry *key)
 {
         const char *state = identity_state(e, key, clock_wall());
 
-        if (strcmp(state, "valid"))
-                log_notice("identity=%s finding=%s", e->row.name, state);
+        if (!key || (key->flags & (KEY_FLAG_LOST | KEY_FLAG_DISABLED)))
+                state = finding_word(FINDING_KEY_UNUSABLE);
+        else if (strcmp(state, "valid") == 0 || strcmp(state, "key-retired") == 0)
+                return;
+        log_notice("identity=%s finding=%s", e->row.name, state);
 }
 
 static void on_difference(void *userdata, const char *name, TlsDifference difference, int result)

@@ -29,6 +29,8 @@ int identity_set(Operation *op, const IdentitySet *set);
 /* op->identity and op->key are there. Answers. 0, -ENOMEM. */
 int identity_unset(Operation *op);
 
+/* How a key is called: by its name, or by its UUID once it is retired. Returns `uuid`, or the key's own text. */
+const char *identity_key_handle(const KeyEntry *key, char uuid[static UUID_TEXT_SIZE]);
 /* What the files of an identity have to be; everything borrowed. */
 TlsContent identity_content(const IdentityEntry *e, const KeyEntry *key);
 /* In the worker, at an opening: files as the store says, and a line for each that was not. Failures are told and do not keep
@@ -44,7 +46,8 @@ int identities_append_lost(const Daemon *d, sd_bus_message *m);
 /* Names of those that stand on this key, space between, as many as there is room for. */
 void identities_of_key(const Identities *all, const Uuid *key, char ret[static IDENTITIES_TEXT_SIZE]);
 
-/* One word for lists: valid, not-yet-valid, expired; key-lost comes first. */
+/* One word for lists: valid, not-yet-valid, expired; key-lost and key-unusable (disabled) come before these. key-retired: valid,
+ * and the name of its key is, or may be, another key's. */
 const char *identity_state(const IdentityEntry *e, const KeyEntry *key, uint64_t now);
 /* The description, as an a{sv}; `chain` with the certificates themselves, `warnings` may be NULL. */
 int identity_append(const Daemon *d, sd_bus_message *m, const IdentityEntry *e, bool chain, const FindingList *warnings);

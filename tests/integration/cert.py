@@ -432,6 +432,28 @@ def findings(s, code="certificate"):
     return [(f["severity"], f["detail"], f["remedy"]) for f in json.loads(done.stdout) if f["code"] == code]
 
 
+def test_an_identity_whose_key_was_retired_and_replaced_says_which_key_it_has():
+    with site() as s, s.stack.peer(ADMIN) as admin:
+        s.set("web", s.chain("device-p256"), "--key", "device-p256")
+        old = admin.describe("device-p256")["uuid"]
+        s.stack.cli("key", "disable", "device-p256")
+        assert [i["state"] for i in s.listed()] == ["key-unusable"]
+        assert [remedy for _, detail, remedy in findings(s) if "disabled" in detail] == ["holdfast key enable device-p256"]
+        s.stack.cli("lock")
+        s.stack.cli("unlock")
+        assert "identity=web finding=key-unusable" in s.journal()
+        s.stack.cli("key", "enable", "device-p256")
+        s.stack.cli("key", "retire", "device-p256")
+        admin.create("device-p256", "p256")
+        assert [(i["key"], i["key-uuid"], i["state"]) for i in s.listed()] == [(old, old, "key-retired")]
+        assert old.encode() in s.stack.cli("cert", "list").stdout and s.shown("web")["key"] == old
+        (severity, detail, remedy), = [f for f in findings(s) if "retired" in f[1]]
+        assert severity == "warning" and "holdfast key csr" in remedy and "holdfast cert set web" in remedy, (detail, remedy)
+        assert s.stack.cli("key", "show", s.listed()[0]["key"])
+        s.set("web", s.chain("device-p256"), "--key", "device-p256")
+        assert [(i["key"], i["state"]) for i in s.listed()] == [("device-p256", "valid")]
+
+
 def test_doctor_names_each_identity_in_trouble_and_what_to_do():
     with site("p256", "p384") as s, s.stack.peer(ADMIN) as admin:
         assert findings(s) == []
