@@ -330,6 +330,19 @@ static int run_list(Cli *cli)
         return cli->options.csv && !cli->options.json ? print_csv(all) : show_list(cli, all, certificate_columns);
 }
 
+/* After a move to another machine, say: the store has a root's list only as a number, and the root is at rest. */
+static void tell_unpublished(Cli *cli, const json_t *authority)
+{
+        const char *name = json_string_value(json_object_get(authority, "name"));
+        const char *state = json_string_value(json_object_get(authority, "state"));
+        bool rests = state && strcmp(state, "at-rest") == 0;
+
+        if (name && state && (rests || strcmp(state, "active") == 0) && json_is_false(json_object_get(authority, "published")))
+                cli_talk(cli, "The revocation list of %s is not where servers read it; they refuse everybody. %s%s", name,
+                                rests ? "Have it made: holdfast ca enable " : "Holdfast tries to write it every ten minutes.",
+                                rests ? name : "");
+}
+
 /* CAs: all of them, or the one of --ca. */
 static int show_authorities(Cli *cli)
 {
@@ -339,9 +352,14 @@ static int show_authorities(Cli *cli)
 
         if (cli->options.ca) {
                 r = ca_call(cli, NULL, "Describe", &args, &reply);
-                return r ? r : show_object(cli, json_array_get(reply, 0), authority_fields);
+                if (r)
+                        return r;
+                tell_unpublished(cli, json_array_get(reply, 0));
+                return show_object(cli, json_array_get(reply, 0), authority_fields);
         }
         r = cli_call(cli, CALL_MANAGER("ListAuthorities", &args, .idempotent = true), &reply);
+        for (size_t i = 0; !r && i < json_array_size(json_array_get(reply, 0)); i++)
+                tell_unpublished(cli, json_array_get(json_array_get(reply, 0), i));
         return r ? r : show_list(cli, json_array_get(reply, 0), authority_columns);
 }
 

@@ -606,10 +606,9 @@ static int write_awake(CaTask *t, StoreAuthorityRow *row, AuditLine *line)
 {
         uint64_t now = clock_wall();
 
-        (void)t;
-        if (ca_is_awake(row, now))
+        if (ca_is_awake(registry_authority(t->op->daemon->vault.registry, t->authority), now))
                 return HF_E_NOTHING_TO_DO;
-        row->awake = now + CA_AWAKE_USEC;
+        row->awake = now + AUTHORITY_AWAKE_USEC;
         audit_line_u64(line, "until", row->awake);
         return 0;
 }

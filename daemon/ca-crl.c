@@ -156,14 +156,15 @@ static uint64_t life_of(const StoreAuthorityRow *row)
         return row->kind == CA_ROOT ? CA_ROOT_CRL_LIFE : CA_CRL_LIFE;
 }
 
-/* A list's number is the time in microseconds, or one more than the last: it goes on where a store was restored. */
+/* A list's number is the time in microseconds, or one more than the last, as the store has it or as servers have been given: it
+ * goes on where a store was restored and where the clock is behind. */
 static int write_number(Change *c, AuditLine *line)
 {
         CaTask *t = c->userdata;
         Vault *v = &c->daemon->vault;
         const AuthorityEntry *a = registry_authority(v->registry, t->authority);
         StoreAuthorityRow row;
-        uint64_t now;
+        uint64_t now, last;
         int r = 0;
 
         if (!a || !a->row.certificate.len)
@@ -175,11 +176,14 @@ static int write_number(Change *c, AuditLine *line)
         if (t->extra)
                 r = t->extra(t, &row, line);
         now = clock_wall();
-        if (!r && !ca_is_awake(&row, now))
+        if (!r && row.awake == a->row.awake && !ca_is_awake(a, now))
                 r = HF_E_CA_AT_REST;
         if (r)
                 return r;
-        t->number = now > row.crl_number ? now : row.crl_number + 1;
+        last = ca_published_number(c->daemon, a);
+        if (last < row.crl_number)
+                last = row.crl_number;
+        t->number = now > last ? now : last + 1;
         t->this_update = now;
         t->next_update = now + life_of(&row);
         row.crl_number = t->number;
@@ -217,7 +221,7 @@ void ca_crl_begin(CaTask *t, const char *event)
 
 static bool is_due(const Daemon *d, const AuthorityEntry *a, uint64_t now)
 {
-        if (!a->row.certificate.len || !ca_is_awake(&a->row, now))
+        if (!a->row.certificate.len || !ca_is_awake(a, now))
                 return false;
         /* Soon over; or of a time that is still to come, since the clock was put back; or not where servers read it. */
         return now + CA_CRL_AGAIN >= a->row.crl_due || a->row.crl_due - now > life_of(&a->row) || !ca_is_published(d, a);

@@ -15,6 +15,7 @@
 #define LEVELS_MAX 10 /* a path length of 8 at most, the root and what has none */
 #define PUBLISHED_MAX (8 * (CA_CRL_MAX / 64))
 #define NUMBER_SIZE 24
+#define NUMBER_MAX (UINT64_MAX >> 2) /* no clock says as much: it is none of ours */
 #define LINE_BYTES 48 /* 64 characters of base64 */
 
 typedef struct Related {
@@ -195,11 +196,11 @@ static int write_all(int tls_fd, const Related *r)
         return result ? result : io_write_file(own, "crl.pem", buffer_bytes(&all), 0644);
 }
 
-static int write_number(int fd, uint64_t number)
+static int write_number(int fd, const char *file, uint64_t number)
 {
         char text[NUMBER_SIZE];
 
-        return io_write_file(fd, "number", BYTES(text, (size_t)snprintf(text, sizeof(text), "%" PRIu64 "\n", number)), 0644);
+        return io_write_file(fd, file, BYTES(text, (size_t)snprintf(text, sizeof(text), "%" PRIu64 "\n", number)), 0644);
 }
 
 int ca_publish(CaPublication *p, Bytes crl)
@@ -218,6 +219,8 @@ int ca_publish(CaPublication *p, Bytes crl)
         fd = open_authority(tls_fd, p->name, true);
         r = fd < 0 ? fd : ca_pem_append("X509 CRL", crl, &pem);
         if (!r)
+                r = write_number(fd, "highest", p->number);
+        if (!r)
                 r = io_write_file(fd, "ca.pem", buffer_bytes(&p->anchor), 0644);
         if (!r)
                 r = io_write_file(fd, "chain.pem", buffer_bytes(&p->chain), 0644);
@@ -225,20 +228,44 @@ int ca_publish(CaPublication *p, Bytes crl)
                 r = io_write_file(fd, "own.crl.pem", buffer_bytes(&pem), 0644);
         for (size_t i = 0; !r && i < p->n; i++)
                 r = write_all(tls_fd, &p->related[i]);
-        return r ? r : write_number(fd, p->number);
+        return r ? r : write_number(fd, "number", p->number);
+}
+
+/* 0: there is none. */
+static uint64_t read_number(int fd, const char *file)
+{
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(NUMBER_SIZE);
+        uint64_t number;
+
+        if (io_read_file(fd, file, &text) || buffer_append(&text, "", 1))
+                return 0;
+        number = strtoull((const char *)text.data, NULL, 10);
+        return number <= NUMBER_MAX ? number : 0;
+}
+
+static int open_published(const Daemon *d, const AuthorityEntry *a)
+{
+        _cleanup_close_ int tls_fd = open(d->config.tls_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        return tls_fd < 0 ? -errno : open_authority(tls_fd, a->row.name, false);
+}
+
+uint64_t ca_published_number(const Daemon *d, const AuthorityEntry *a)
+{
+        _cleanup_close_ int fd = d->config.tls_directory[0] ? open_published(d, a) : -EBADF;
+        uint64_t begun = fd < 0 ? 0 : read_number(fd, "highest"), whole = fd < 0 ? 0 : read_number(fd, "number");
+
+        return begun > whole ? begun : whole;
 }
 
 bool ca_is_published(const Daemon *d, const AuthorityEntry *a)
 {
-        _cleanup_close_ int tls_fd = -EBADF, fd = -EBADF;
-        _cleanup_buffer_ Buffer text = BUFFER_INIT(NUMBER_SIZE);
+        _cleanup_close_ int fd = -EBADF;
 
         if (!d->config.tls_directory[0])
                 return true;
-        tls_fd = open(d->config.tls_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        fd = tls_fd < 0 ? -errno : open_authority(tls_fd, a->row.name, false);
-        if (fd < 0 || faccessat(fd, "crl.pem", F_OK, 0) < 0 || io_read_file(fd, "number", &text) || buffer_append(&text, "", 1))
-                return false;
+        fd = open_published(d, a);
         /* A higher one is of a time that a restored store does not know, and knows revocations that this does not know. */
-        return strtoull((const char *)text.data, NULL, 10) >= a->row.crl_number;
+        return fd >= 0 && faccessat(fd, "crl.pem", F_OK, 0) == 0 && a->row.crl_number &&
+               read_number(fd, "number") >= a->row.crl_number;
 }

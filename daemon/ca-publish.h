@@ -8,6 +8,7 @@
  *                    chain.pem    the CA itself and those above it but the root
  *                    own.crl.pem  its own revocation list
  *                    crl.pem      that, and the lists of all above it that are here: what servers are given
+                    highest      number of the last list that was begun to be written
                     number       of the last list that was written everywhere
  *
  * Files are replaced whole. A list with a lower number never takes the place of one with a higher.
@@ -27,5 +28,7 @@ CaPublication *ca_publication_free(CaPublication *p);
 DEFINE_CLEANUP(CaPublication, ca_publication_free)
 /* In the worker. HF_E_NOTHING_TO_DO: there is no directory, or a later list is there. -errno. */
 int ca_publish(CaPublication *p, Bytes crl);
+/* The highest number that servers may have been given; 0 where that is not known. */
+uint64_t ca_published_number(const Daemon *d, const AuthorityEntry *a);
 /* Is this CA's last list, or a later one, where servers read it? */
 bool ca_is_published(const Daemon *d, const AuthorityEntry *a);

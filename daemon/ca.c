@@ -126,17 +126,20 @@ int ca_authority_issuer_kept(Daemon *d, const AuthorityEntry *a, const CaIssuer 
         return 0;
 }
 
-/* An end that is further away than any hour was not set by this clock: it has been put back since. */
-bool ca_is_awake(const StoreAuthorityRow *row, uint64_t now)
+/* An end that is further away than any hour was not set by this clock: it has been put back since. Where it was put back by less,
+ * the other clock ends the hour. */
+bool ca_is_awake(const AuthorityEntry *a, uint64_t now)
 {
-        return row->awake == STORE_AWAKE_ALWAYS || (now < row->awake && row->awake - now <= CA_AWAKE_USEC);
+        uint64_t end = a->row.awake;
+
+        return end == STORE_AWAKE_ALWAYS || (now < end && end - now <= AUTHORITY_AWAKE_USEC && clock_monotonic() < a->deadline);
 }
 
 int ca_check_signer(const AuthorityEntry *a)
 {
         if (!a || !a->row.certificate.len)
                 return HF_E_CA_NOT_INITIALISED;
-        return ca_is_awake(&a->row, clock_wall()) ? 0 : HF_E_CA_AT_REST;
+        return ca_is_awake(a, clock_wall()) ? 0 : HF_E_CA_AT_REST;
 }
 
 static bool is_revoked(const Registry *registry, const AuthorityEntry *a)
@@ -182,7 +185,7 @@ static int append_issuer(sd_bus_message *m, const AuthorityEntry *a)
 static const char *authority_state(const AuthorityEntry *a)
 {
         return !a->row.certificate.len               ? ca_is_outside(a) ? "waiting" : "pending"
-               : !ca_is_awake(&a->row, clock_wall()) ? "at-rest"
+               : !ca_is_awake(a, clock_wall()) ? "at-rest"
                                                      : "active";
 }
 
@@ -211,6 +214,8 @@ static int append_fields(const Daemon *d, sd_bus_message *m, const AuthorityEntr
                 r = reply_append_u64(m, "crl-number", a->row.crl_number);
         if (r >= 0)
                 r = reply_append_u64(m, "crl-due", a->row.crl_due);
+        if (r >= 0)
+                r = reply_append_bool(m, "published", ca_is_published(d, a));
         if (r >= 0 && a->row.awake && a->row.awake != STORE_AWAKE_ALWAYS)
                 r = reply_append_u64(m, "awake-until", a->row.awake);
         if (r >= 0)

@@ -22,7 +22,6 @@
 #define CA_CRL_LIFE (48 * 3600 * USEC_PER_SEC)       /* of an intermediate's list ... */
 #define CA_CRL_AGAIN (24 * 3600 * USEC_PER_SEC)      /* ... which is made anew so long before its end */
 #define CA_ROOT_CRL_LIFE (400 * 86400 * USEC_PER_SEC)
-#define CA_AWAKE_USEC (3600 * USEC_PER_SEC)          /* so long does an enabled root sign */
 
 typedef enum CaKind { CA_ROOT = 1, CA_INTERMEDIATE = 2 } CaKind;
 
@@ -81,7 +80,7 @@ int ca_profile_load(const Daemon *d, const char *name, CaProblem *problem, CaPro
 int ca_authority_issuer(const AuthorityEntry *a, CaIssuer **ret);
 /* The same, borrowed until the next call: the last one is kept, because reading it takes as long as signing. */
 int ca_authority_issuer_kept(Daemon *d, const AuthorityEntry *a, const CaIssuer **ret);
-bool ca_is_awake(const StoreAuthorityRow *row, uint64_t now);
+bool ca_is_awake(const AuthorityEntry *a, uint64_t now);
 /* May it sign now? 0, HF_E_CA_NOT_INITIALISED (no such CA, or it has no certificate yet), HF_E_CA_AT_REST. */
 int ca_check_signer(const AuthorityEntry *a);
 /* May it issue now? As above, or with the sentence: HF_E_CA_NOT_INITIALISED, its certificate was not handed in yet;

@@ -268,7 +268,7 @@ static int check_authorities(Daemon *d, sd_bus_message *m)
                 if (!a->row.certificate.len || (!over && ca_is_published(d, a)))
                         continue;
                 snprintf(command, sizeof(command), "holdfast ca enable %s", a->row.name);
-                r = ADD(m, "warning", "crl", ca_is_awake(&a->row, now) ? "" : command,
+                r = ADD(m, "warning", "crl", ca_is_awake(a, now) ? "" : command,
                                 "the revocation list of %s is %s: servers that read it refuse everybody", a->row.name,
                                 over ? "over" : "not where servers read it");
         }

@@ -59,13 +59,24 @@ CertificateEntry *certificate_unref(CertificateEntry *e)
         return NULL;
 }
 
-static int authority_new(const StoreAuthorityRow *row, AuthorityEntry **ret)
+/* What is left of the hour by the wall clock when it is granted, or loaded, is measured by another one from then on. */
+static uint64_t deadline_of(const StoreAuthorityRow *row, const AuthorityEntry *before)
+{
+        uint64_t now = clock_wall(), left = row->awake > now ? row->awake - now : 0;
+
+        if (before && before->row.awake == row->awake)
+                return before->deadline;
+        return clock_monotonic() + (left < AUTHORITY_AWAKE_USEC ? left : AUTHORITY_AWAKE_USEC);
+}
+
+static int authority_new(const StoreAuthorityRow *row, const AuthorityEntry *before, AuthorityEntry **ret)
 {
         AuthorityEntry *e = malloc(sizeof(*e) + row->certificate.len + row->chain.len);
 
         if (!e)
                 return -ENOMEM;
         e->refs = 1;
+        e->deadline = deadline_of(row, before);
         e->row = *row;
         if (row->certificate.len)
                 memcpy(e->data, row->certificate.data, row->certificate.len);
@@ -287,7 +298,7 @@ int registry_load_authority(Registry *r, const StoreAuthorityRow *row)
 
         if (registry_authority(r, row->name) || r->n_authorities == AUTHORITIES_MAX)
                 return HF_E_STORE_DAMAGED;
-        result = authority_new(row, &e);
+        result = authority_new(row, NULL, &e);
         if (!result)
                 insert_authority(r, e);
         return result;
@@ -388,7 +399,7 @@ int registry_put_authority(Store *store, Registry *r, const StoreAuthorityRow *r
         if (before ? before->row.version == UINT32_MAX : r->n_authorities + change->n_authorities >= AUTHORITIES_MAX)
                 return HF_E_LIMIT_EXCEEDED;
         next.version = before ? before->row.version + 1 : 1;
-        result = authority_new(&next, &after);
+        result = authority_new(&next, before, &after);
         if (!result)
                 result = store_put_authority(store, &next);
         if (!result)

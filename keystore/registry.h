@@ -16,6 +16,7 @@
 #define AUTHORITIES_MAX 1024
 #define REGISTRY_CERTIFICATES_MAX 1000000
 #define REGISTRY_TOGETHER_MAX 64 /* changes that may be written before the first of them is applied */
+#define AUTHORITY_AWAKE_USEC (3600 * USEC_PER_SEC) /* so long does an enabled root sign */
 #define SUPERSEDED_STAYS_USEC (90 * 86400 * USEC_PER_SEC)
 
 typedef struct Registry Registry;
@@ -23,6 +24,7 @@ typedef struct Registry Registry;
 /* Immutable and counted; the row's spans and texts lie behind it, but a certificate's bytes do not. */
 typedef struct AuthorityEntry {
         unsigned refs;
+        uint64_t deadline; /* of clock_monotonic(): an hour that was granted ends then, whatever becomes of the wall clock */
         StoreAuthorityRow row;
         uint8_t data[];
 } AuthorityEntry;

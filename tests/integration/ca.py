@@ -415,6 +415,21 @@ def test_the_number_of_a_list_rises_through_a_restore():
             assert list_number(published(stack, "own.crl.pem")) > before
 
 
+def test_the_number_of_a_list_rises_where_the_clock_is_behind_what_was_published():
+    with running() as (stack, admin):
+        made = issue(admin, make_request(stack.dir / "r.csr"))
+        ahead = number(admin) + 400 * 86400 * 10**6
+        # As a store that was restored finds it: begun by a clock that was right, and not written everywhere.
+        published(stack, "highest").write_text(f"{ahead}\n")
+        revoke(admin, made["serial"])
+        assert number(admin) == list_number(published(stack, "own.crl.pem")) == ahead + 1
+        for odd in ("", "x", "9" * 23, str(2**64 - 1)):
+            published(stack, "highest").write_text(odd)
+            revoke(admin, issue(admin, make_request(stack.dir / "r.csr"))["serial"])
+            assert ahead + 1 < number(admin) < ahead + 10
+            assert number(admin) == list_number(published(stack, "own.crl.pem"))
+
+
 def test_every_signature_has_its_record_before_it():
     with running() as (stack, admin):
         key = stack.auditor_key()

@@ -311,6 +311,9 @@ def test_doctor_sees_a_list_that_a_root_at_rest_has_lost():
             path.unlink()
         found = [f for f in map(plain, admin.manager("Check")) if f["code"] == "crl"]
         assert [f["remedy"] for f in found] == ["holdfast ca enable root"], found
+        said = stack.cli("ca", "show").stderr
+        assert b"root" in said and b"holdfast ca enable root" in said and b"intermediate" not in said
+        assert plain(authority(admin, "root", "Describe"))["published"] is False
         authority(admin, "root", "Enable")
         assert not [f for f in map(plain, admin.manager("Check")) if f["code"] == "crl"]
 

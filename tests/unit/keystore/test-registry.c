@@ -215,6 +215,30 @@ static void test_an_authority_is_put_and_changed(void **state)
         assert_null(registry_authority_at(b->all, 1));
 }
 
+static void test_the_hour_of_a_root_is_measured_once(void **state)
+{
+        const uint64_t now = 1800000000 * USEC_PER_SEC, up = 7200 * USEC_PER_SEC;
+        StoreAuthorityRow a = {.name = "root", .kind = 1, .awake = now + AUTHORITY_AWAKE_USEC};
+        Box *b = *state;
+
+        for (int i = 0; i < 3; i++) {
+                _cleanup_registry_change_ RegistryChange change = {};
+
+                clock_set_wall(i == 2 ? 0 : now); /* put back, while its list was made anew */
+                clock_set_monotonic(up + (uint64_t)i * 60 * USEC_PER_SEC);
+                a.crl_number++;
+                a.awake += i == 2;
+                assert_int_equal(store_begin(b->store), 0);
+                assert_int_equal(registry_put_authority(b->store, b->all, &a, &change), 0);
+                assert_int_equal(store_commit(b->store), STORE_COMMITTED);
+                registry_apply(b->all, &change);
+                assert_int_equal(registry_authority(b->all, "root")->deadline,
+                                up + AUTHORITY_AWAKE_USEC + (i == 2 ? 120 * USEC_PER_SEC : 0));
+        }
+        clock_set_wall(0);
+        clock_set_monotonic(0);
+}
+
 static void test_a_status_follows_the_clock(void **state)
 {
         StoreCertificateRow r = row(1, "x");
@@ -235,6 +259,7 @@ int main(void)
                         cmocka_unit_test_setup_teardown(test_of_one_name_the_last_one_issued_is_found, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_an_authority_is_put_and_changed, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_serial_and_fingerprint_are_found_however_they_are_written, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_the_hour_of_a_root_is_measured_once, setup, teardown),
                         cmocka_unit_test(test_a_superseded_one_is_listed_for_90_days),
                         cmocka_unit_test(test_a_status_follows_the_clock),
         };
