@@ -7,13 +7,14 @@
 
 static const Recipe recipes[] = {
                 {"nginx", "nginx.service", "/etc/nginx/nginx.conf", "user", "www-data", NULL, "the server block",
-                                {"ssl_certificate     @/fullchain.pem;", "ssl_certificate_key @/key.pem;"}},
+                                {"ssl_certificate     @/fullchain.pem;", "ssl_certificate_key @/key.pem;",
+                                                "{ssl_crl             @/crl.pem;}"}},
                 {"haproxy", "haproxy.service", "/etc/haproxy/haproxy.cfg", "user", "haproxy", "chroot",
                                 "the bind line of a frontend; a server line takes the same", {"ssl crt @/bundle.pem"}},
                 {"apache", "apache2.service", "/etc/apache2/envvars", "APACHE_RUN_USER", "www-data", NULL, "the virtual host",
                                 {"SSLCertificateFile    @/fullchain.pem", "SSLCertificateKeyFile @/key.pem"}},
                 {"mosquitto", "mosquitto.service", "/etc/mosquitto/mosquitto.conf", "user", "mosquitto", NULL, "the listener",
-                                {"certfile @/fullchain.pem", "keyfile @/key.pem"}},
+                                {"certfile @/fullchain.pem", "keyfile @/key.pem", "{crlfile @/crl.pem}"}},
                 {"stunnel", "stunnel@.service", "/etc/stunnel/stunnel.conf", "setuid", "root", "chroot", "the service section",
                                 {"cert = @/fullchain.pem", "key = @/key.pem"}},
                 {"curl", NULL, NULL, NULL, NULL, NULL, "the shell, with the URL behind",
@@ -98,18 +99,20 @@ bool recipe_setting(const char *text, const char *word, char ret[static RECIPE_V
         return false;
 }
 
-static int expand(const char *line, const char *name, bool has_ca, Buffer *ret)
+static int expand(const char *line, const char *name, bool has_ca, bool has_lists, Buffer *ret)
 {
         int r = 0;
 
         for (const char *p = line; !r && *p; p++) {
                 if (*p == '[' && !has_ca)
                         p = strchr(p, ']');
+                else if (*p == '{' && !has_lists)
+                        p = strchr(p, '}');
                 else if (*p == '@')
                         r = buffer_printf(ret, "%s/%s", tls_directory(), name);
                 else if (*p == '%')
                         r = buffer_printf(ret, "%s", tls_openssl_conf());
-                else if (*p != '[' && *p != ']')
+                else if (!strchr("[]{}", *p))
                         r = buffer_append(ret, p, 1);
         }
         return r;
@@ -117,18 +120,19 @@ static int expand(const char *line, const char *name, bool has_ca, Buffer *ret)
 
 json_t *recipe_lines(const Recipe *recipe, const char *name)
 {
-        _cleanup_free_ char *ca = NULL;
+        _cleanup_free_ char *ca = NULL, *lists = NULL;
         _cleanup_json_ json_t *lines = json_array();
-        bool has_ca;
+        bool has_ca, has_lists;
 
-        if (!lines || tls_path(name, "ca.pem", &ca))
+        if (!lines || tls_path(name, "ca.pem", &ca) || tls_path(name, "crl.pem", &lists))
                 return NULL;
+        has_lists = access(lists, F_OK) == 0;
         has_ca = access(ca, F_OK) == 0 || !tls_is_there(name); /* of one to come it is likely */
         for (size_t i = 0; i < ELEMENTSOF(recipe->lines) && recipe->lines[i]; i++) {
                 _cleanup_buffer_ Buffer line = BUFFER_INIT(16384);
 
-                if (expand(recipe->lines[i], name, has_ca, &line) ||
-                                json_array_append_new(lines, json_stringn((const char *)line.data, line.len)))
+                if (expand(recipe->lines[i], name, has_ca, has_lists, &line) ||
+                                (line.len && json_array_append_new(lines, json_stringn((const char *)line.data, line.len))))
                         return NULL;
         }
         return TAKE_PTR(lines);

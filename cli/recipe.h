@@ -19,7 +19,7 @@ typedef struct Recipe {
         const char *user;        /* who that is where nothing is set; NULL: whoever calls */
         const char *chroot_word; /* the setting that names the directory those processes lock themselves into, or NULL */
         const char *where;       /* what the lines are for */
-        const char *lines[4];    /* @ stands for DIR/NAME, % for OPENSSL_CONF; [...] not where there is no ca.pem */
+        const char *lines[4];    /* @ is DIR/NAME, % OPENSSL_CONF; [...] not where there is no ca.pem, {...} no crl.pem */
 } Recipe;
 
 /* NULL: none of this name. */

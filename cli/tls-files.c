@@ -18,6 +18,7 @@ static const struct {
                 {"HOLDFAST_KEY", "key.pem"},
                 {"HOLDFAST_BUNDLE", "bundle.pem"},
                 {"HOLDFAST_CA", "ca.pem"},
+                {"HOLDFAST_CRL", "crl.pem"},
                 {"HOLDFAST_PINS", "pins.txt"},
 };
 

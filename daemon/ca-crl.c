@@ -12,6 +12,7 @@
 #include "daemon/bus.h"
 #include "daemon/ca-publish.h"
 #include "daemon/ca.h"
+#include "daemon/identity-lists.h"
 #include "daemon/system-bus.h"
 
 #define LOOK_USEC (600 * USEC_PER_SEC)
@@ -48,7 +49,7 @@ static int publish(void *userdata)
 }
 
 /* The list is made and has its number; where it cannot be written the next look tries again. Who revoked has to know. */
-static void on_published(void *userdata, int result)
+static void on_refreshed(void *userdata, int result)
 {
         CaTask *t = userdata;
         const char *directory = t->op->daemon->config.tls_directory;
@@ -63,6 +64,17 @@ static void on_published(void *userdata, int result)
                                 directory, why);
         else
                 end(t, 0);
+}
+
+/* Identities have it too. */
+static void on_published(void *userdata, int result)
+{
+        CaTask *t = userdata;
+
+        if (result)
+                on_refreshed(t, result);
+        else
+                identity_lists_refresh(t->op->daemon, on_refreshed, t);
 }
 
 static int on_signed(Operation *op, sd_bus_message *reply)
@@ -243,9 +255,13 @@ static void renew(Daemon *d, const AuthorityEntry *a)
 
 static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
 {
+        Daemon *d = userdata;
+
         (void)source;
         (void)usec;
-        ca_consider(userdata);
+        if (d->vault.state == VAULT_READY)
+                identity_lists_refresh(d, NULL, NULL); /* what could not be written at its time */
+        ca_consider(d);
         return 0;
 }
 

@@ -90,6 +90,23 @@ static int append_anchor(const AuthorityEntry *a, Buffer *ret)
         return ca_pem_append("CERTIFICATE", anchor, ret);
 }
 
+int ca_is_trusted(const AuthorityEntry *a, Bytes anchors, bool *ret)
+{
+        Bytes one = a->row.certificate, rest = a->row.chain;
+        bool found = false;
+        int r = 0;
+
+        for (; !r && !found && one.len; one = take_certificate(&rest)) {
+                _cleanup_buffer_ Buffer pem = BUFFER_INIT(2 * STORE_CHAIN_MAX);
+
+                r = ca_pem_append("CERTIFICATE", one, &pem);
+                found = !r && memmem(anchors.data, anchors.len, pem.data, pem.len);
+        }
+        if (!r)
+                *ret = found;
+        return r;
+}
+
 static void relate(const Daemon *d, const AuthorityEntry *a, Related *ret)
 {
         snprintf(ret->name, sizeof(ret->name), "%s", a->row.name);
@@ -189,7 +206,7 @@ static int write_all(int tls_fd, const Related *r)
         for (size_t i = 0; !result && i < r->n; i++) {
                 _cleanup_close_ int fd = open_authority(tls_fd, r->above[i], false);
 
-                result = fd < 0 ? fd : io_read_file(fd, "own.crl.pem", &all);
+                result = fd < 0 ? fd : io_read_file(fd, CA_OWN_LIST, &all);
                 if (result == -ENOENT)
                         result = 0;
         }
@@ -225,7 +242,7 @@ int ca_publish(CaPublication *p, Bytes crl)
         if (!r)
                 r = io_write_file(fd, "chain.pem", buffer_bytes(&p->chain), 0644);
         if (!r)
-                r = io_write_file(fd, "own.crl.pem", buffer_bytes(&pem), 0644);
+                r = io_write_file(fd, CA_OWN_LIST, buffer_bytes(&pem), 0644);
         for (size_t i = 0; !r && i < p->n; i++)
                 r = write_all(tls_fd, &p->related[i]);
         return r ? r : write_number(fd, "number", p->number);

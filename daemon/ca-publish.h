@@ -15,12 +15,17 @@
  */
 #include "daemon/ca.h"
 
+#define CA_OWN_LIST "own.crl.pem"
+
 typedef struct CaPublication CaPublication;
 
 /* Appends a PEM block. */
 int ca_pem_append(const char *kind, Bytes der, Buffer *ret);
 /* Appends the CA's certificate and those above it; the last of them, a root, only with `root`. */
 int ca_pem_chain(const AuthorityEntry *a, bool root, Buffer *ret);
+
+/* Is this CA, or one above it, among these anchors? They are PEM as ca_pem_append() writes it. -ENOMEM. */
+int ca_is_trusted(const AuthorityEntry *a, Bytes anchors, bool *ret);
 
 /* What has to be known in the worker: which CAs are above which. */
 int ca_publication_new(const Daemon *d, const AuthorityEntry *a, uint64_t number, CaPublication **ret);

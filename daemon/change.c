@@ -351,13 +351,15 @@ void change_on_durable(Daemon *d)
 static void run_next(Daemon *d)
 {
         Change *c = d->change_first;
+        int r;
 
         if (!c || d->change_running || d->change_held)
                 return;
         d->change_running = true;
         d->change_together = 1;
-        if (!d->vault.store || !d->vault.log) {
-                end(d, HF_E_STORE_LOCKED);
+        r = !d->vault.store || !d->vault.log ? HF_E_STORE_LOCKED : c->gather ? c->gather(c) : 0;
+        if (r) {
+                end(d, r);
         } else if (c->read) {
                 end(d, c->read(c));
         } else if (c->slots.len || c->prepare) {

@@ -24,7 +24,9 @@ struct Change {
         /* Instead of all that follows: looks at the store when its turn has come, and changes nothing. Its result is that of
          * the whole. */
         int (*read)(Change *c);
-        /* In the worker, when its turn has come: makes what takes effect with the change and is nothing without it. A result
+        /* When its turn has come: takes along what prepare() needs from the loop. A result ends the change. NULL: nothing. */
+        int (*gather)(Change *c);
+        /* In the worker, after that: makes what takes effect with the change and is nothing without it. A result
          * ends the change before anything was done. NULL: nothing. */
         int (*prepare)(Change *c);
         /* In the worker, after COMMIT: lets that take effect. What fails here is put right when the store opens next. */

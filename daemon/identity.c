@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "daemon/bus.h"
 #include "daemon/change.h"
+#include "daemon/identity-lists.h"
 #include "dbus/errors.h"
 
 typedef struct Work {
@@ -19,6 +20,7 @@ typedef struct Work {
         uint8_t fingerprint[32];
         FindingList warnings;
         IdentityChange identity;
+        ListPlaces places;
         char generation[TLS_GENERATION_SIZE]; /* written and not pointed to yet */
         int files_result;
 } Work;
@@ -28,6 +30,7 @@ static void work_free(Work *w)
         identity_change_deinit(&w->identity);
         identity_unref(w->wanted);
         key_entry_unref(w->key);
+        list_places_deinit(&w->places);
         free(w);
 }
 
@@ -69,13 +72,24 @@ static int open_directory(const Daemon *d, int *ret_fd)
         return d->config.tls_directory[0] ? tls_files_open(d->config.tls_directory, ret_fd) : HF_E_NOTHING_TO_DO;
 }
 
+static int gather(Change *c)
+{
+        Work *w = c->userdata;
+
+        return identity_lists_find(c->daemon->vault.registry, &w->wanted->row, &w->places);
+}
+
 static int prepare(Change *c)
 {
         Work *w = c->userdata;
         _cleanup_close_ int fd = -EBADF;
+        _cleanup_buffer_ Buffer lists = IDENTITY_LISTS_BUFFER;
         TlsContent content = identity_content(w->wanted, w->key);
         int r = open_directory(c->daemon, &fd);
 
+        if (!r)
+                r = identity_lists_read(fd, &w->places, &lists);
+        content.lists = buffer_bytes(&lists);
         if (!r)
                 r = tls_files_write(fd, &content, w->generation);
         if (r == HF_E_NOTHING_TO_DO) /* identities have no files here */
@@ -210,6 +224,7 @@ int identity_set(Operation *op, const IdentitySet *set)
         strcpy(row.layout, set->layout);
         memcpy(w->fingerprint, set->fingerprint, sizeof(w->fingerprint));
         w->warnings = set->warnings;
+        w->change.gather = gather;
         w->change.prepare = prepare;
         w->change.write = write_set;
         r = identity_new(&row, &w->wanted);
@@ -305,6 +320,25 @@ static void on_difference(void *userdata, const char *name, TlsDifference differ
         (void)audit_log_append(j->log, &line, NULL);
 }
 
+/* Whether a list is another is no question of the store: its own line is there. */
+static int settle_lists(const VaultJob *j, int tls_fd)
+{
+        int r = 0;
+
+        for (size_t i = 0; !r && i < identities_count(j->identities); i++) {
+                const IdentityEntry *e = identities_at(j->identities, i);
+                const KeyEntry *key = catalogue_find_uuid(j->catalogue, &e->row.key);
+                _cleanup_list_places_ ListPlaces places = {0};
+
+                r = key ? identity_lists_find(j->registry, &e->row, &places) : HF_E_NOTHING_TO_DO;
+                if (!r)
+                        r = identity_lists_write(tls_fd, e, key, &places);
+                if (r == HF_E_NOTHING_TO_DO)
+                        r = 0;
+        }
+        return r;
+}
+
 void vault_job_settle_tls(VaultJob *j)
 {
         size_t count = identities_count(j->identities), n = 0;
@@ -324,6 +358,8 @@ void vault_job_settle_tls(VaultJob *j)
         }
         if (!r)
                 r = tls_files_settle(fd, items, n, on_difference, j);
+        if (!r)
+                r = settle_lists(j, fd);
         if (r)
                 log_error("%s: the files of identities cannot be looked at: %s", j->daemon->config.tls_directory,
                                 r < 0 ? strerror(-r) : errors_sentence(r));

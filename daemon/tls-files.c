@@ -16,9 +16,9 @@
 #include "base/reference.h"
 #include "x509/chain.h"
 
-#define FILES_MAX 11
+#define FILES_MAX 12
 #define FILE_NAME_SIZE (NAME_SIZE + 8)
-#define FILE_MAX (128 * 1024)
+#define LISTS_FILE "crl.pem"
 #define DIRECTORY_MODE 0755
 #define FILE_MODE 0644
 #define GENERATIONS_TRIED 16
@@ -147,6 +147,8 @@ static int render(const TlsContent *c, TlsSet *s)
                 add(s, "ca.pem", c->trust, BYTES_NULL);
         if (c->pins.len)
                 add(s, "pins.txt", buffer_bytes(&s->pins), BYTES_NULL);
+        if (c->lists.len)
+                add(s, LISTS_FILE, c->lists, BYTES_NULL);
         return add_layout(s, c);
 }
 
@@ -386,7 +388,7 @@ static bool is_as_written(int fd, mode_t type, mode_t mode)
 static bool same_file(int dir_fd, const TlsFile *f)
 {
         _cleanup_close_ int fd = openat(dir_fd, f->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-        _cleanup_buffer_ Buffer content = BUFFER_INIT(FILE_MAX);
+        _cleanup_buffer_ Buffer content = BUFFER_INIT(f->a.len + f->b.len);
 
         return fd >= 0 && is_as_written(fd, S_IFREG, FILE_MODE) && io_read_file(dir_fd, f->name, &content) == 0 &&
                content.len == f->a.len + f->b.len && bytes_equal(BYTES(content.data, f->a.len), f->a) &&
@@ -396,6 +398,7 @@ static bool same_file(int dir_fd, const TlsFile *f)
 static bool same_set(int dir_fd, const char *generation, const TlsSet *s)
 {
         _cleanup_(closedirp) DIR *d = open_listing(dir_fd, generation);
+        struct dirent *e;
         size_t n = 0;
 
         if (!d || !is_as_written(dirfd(d), S_IFDIR, DIRECTORY_MODE))
@@ -403,17 +406,21 @@ static bool same_set(int dir_fd, const char *generation, const TlsSet *s)
         for (size_t i = 0; i < s->n; i++)
                 if (!same_file(dirfd(d), &s->files[i]))
                         return false;
-        while (readdir(d))
-                n++;
+        while ((e = readdir(d)))
+                n += strcmp(e->d_name, LISTS_FILE) != 0;
         return n == s->n + 2; /* . and .. */
 }
 
 int tls_files_compare(int dir_fd, const TlsContent *content)
 {
         __attribute__((cleanup(set_deinit))) TlsSet set = {.n = 0};
+        TlsContent without = *content;
         char generation[TLS_GENERATION_SIZE];
         struct stat st;
-        int r = render(content, &set);
+        int r;
+
+        without.lists = BYTES_NULL;
+        r = render(&without, &set);
 
         if (r)
                 return r;
@@ -421,6 +428,31 @@ int tls_files_compare(int dir_fd, const TlsContent *content)
                 return errno == ENOENT ? HF_E_NOTHING_TO_DO : -errno;
         read_link(dir_fd, content->name, generation);
         return generation[0] && same_set(dir_fd, generation, &set) ? 0 : HF_E_CERTIFICATE_UNUSABLE;
+}
+
+static bool same_lists(int dir_fd, const TlsContent *c)
+{
+        char generation[TLS_GENERATION_SIZE];
+        _cleanup_close_ int fd = -EBADF;
+
+        read_link(dir_fd, c->name, generation);
+        fd = generation[0] ? openat(dir_fd, generation, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -EBADF;
+        if (fd < 0)
+                return false;
+        if (c->lists.len == 0)
+                return faccessat(fd, LISTS_FILE, F_OK, 0) < 0 && errno == ENOENT;
+        return same_file(fd, &(TlsFile){.name = LISTS_FILE, .a = c->lists});
+}
+
+int tls_files_refresh(int dir_fd, const TlsContent *content)
+{
+        char generation[TLS_GENERATION_SIZE];
+        int r;
+
+        if (same_lists(dir_fd, content))
+                return HF_E_NOTHING_TO_DO;
+        r = tls_files_write(dir_fd, content, generation);
+        return r ? r : tls_files_switch(dir_fd, content->name, generation);
 }
 
 /* ---- settling ---- */

@@ -11,11 +11,13 @@
  *                             key.pem        the key reference; no secret
  *                             bundle.pem     fullchain.pem and key.pem: the one pair that cannot be torn
  *                             ca.pem         trust anchors, where there are any
+ *                             crl.pem        the revocation lists of the CAs under them, where there are any
  *                             pins.txt       a line sha256//BASE64 a pin, where there are any
  *
  * Layout `local` has local.crt, local.key and ca.crt besides, layout `named` NAME.crt, NAME.key, ca.crt and
  * fingerprint.txt. The files are there from boot on and stay while the store is locked; nobody but us writes them. A
  * generation is whole and durable before it is pointed to, and the one before it stays for those who are just reading it.
+ * Lists come and go more often than what is in the store: only tls_files_refresh() looks at them, the others leave them out.
  * What a stop leaves half-made is removed with the next switch or opening.
  */
 #include <stdbool.h>
@@ -36,6 +38,7 @@ typedef struct TlsContent {
         Uuid key;
         bool digest; /* the key was made for digests */
         Bytes spki;
+        Bytes lists; /* PEM; empty: no crl.pem */
 } TlsContent;
 
 bool tls_layout_is_known(const char *layout);
@@ -53,7 +56,11 @@ int tls_files_switch(int dir_fd, const char *name, const char *generation);
 /* NAME and all its generations, but no directory NAME. What is not there is no failure. -errno. */
 int tls_files_remove(int dir_fd, const char *name);
 
-/* Are the files as they should be? 0, HF_E_NOTHING_TO_DO: there are none, HF_E_CERTIFICATE_UNUSABLE: others, -errno. */
+/* A new generation if crl.pem is not content->lists. 0, HF_E_NOTHING_TO_DO: it is, and all was left as it was; -errno. */
+int tls_files_refresh(int dir_fd, const TlsContent *content);
+
+/* Are the files as they should be, crl.pem aside? 0, HF_E_NOTHING_TO_DO: there are none, HF_E_CERTIFICATE_UNUSABLE: others,
+ * -errno. */
 int tls_files_compare(int dir_fd, const TlsContent *content);
 
 typedef enum TlsDifference {

@@ -172,6 +172,45 @@ static void test_what_was_not_given_has_no_file(void **state)
         assert_null(content_of(p, "web/pins.txt"));
 }
 
+static void test_revocation_lists_come_and_go_with_a_new_generation(void **state)
+{
+        TlsContent c = content("web", "pem", LEAF);
+        char before[TLS_GENERATION_SIZE] = "", after[TLS_GENERATION_SIZE] = "";
+        Place *p = *state;
+
+        put(p, &c);
+        assert_null(content_of(p, "web/crl.pem"));
+        assert_int_equal(tls_files_refresh(p->box.fd, &c), HF_E_NOTHING_TO_DO);
+        assert_true(readlinkat(p->box.fd, "web", before, sizeof(before) - 1) > 0);
+        c.lists = bytes_str("one list\n");
+        assert_int_equal(tls_files_refresh(p->box.fd, &c), 0);
+        assert_true(readlinkat(p->box.fd, "web", after, sizeof(after) - 1) > 0);
+        assert_string_not_equal(before, after);
+        assert_int_equal(count(p, "web/"), 8);
+        expect(p, "web/crl.pem", "one list\n");
+        assert_int_equal(tls_files_refresh(p->box.fd, &c), HF_E_NOTHING_TO_DO);
+        c.lists = bytes_str("one list\nanother\n");
+        assert_int_equal(tls_files_refresh(p->box.fd, &c), 0);
+        expect(p, "web/crl.pem", "one list\nanother\n");
+        c.lists = BYTES_NULL;
+        assert_int_equal(tls_files_refresh(p->box.fd, &c), 0);
+        assert_null(content_of(p, "web/crl.pem"));
+}
+
+/* The store does not know them, so they are no reason to call the files changed. */
+static void test_settling_leaves_revocation_lists_alone(void **state)
+{
+        TlsContent c = content("web", "pem", LEAF);
+        Place *p = *state;
+
+        c.lists = bytes_str("one list\n");
+        put(p, &c);
+        c.lists = BYTES_NULL;
+        assert_int_equal(tls_files_compare(p->box.fd, &c), 0);
+        settle(p, &c, 1, "");
+        expect(p, "web/crl.pem", "one list\n");
+}
+
 static void test_the_other_layouts_add_the_names_programs_insist_on(void **state)
 {
         TlsContent local = content("a", "local", LEAF OTHER), named = content("web.1", "named", LEAF);
@@ -470,6 +509,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                         T(test_the_usual_layout_has_these_files_and_no_others),
                         T(test_what_was_not_given_has_no_file),
+                        T(test_revocation_lists_come_and_go_with_a_new_generation),
+                        T(test_settling_leaves_revocation_lists_alone),
                         T(test_the_other_layouts_add_the_names_programs_insist_on),
                         T(test_what_is_no_chain_or_no_layout_is_refused_and_leaves_nothing),
                         T(test_a_generation_is_not_seen_before_the_switch_and_the_one_before_stays_for_a_while),
