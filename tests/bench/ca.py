@@ -4,21 +4,24 @@
 Speed of private CAs, beside what stock openssl signs with such keys on one core in the same run.
 
 Prints a line a figure: certificates a second (one client, and 16 at once) for P-256, P-384 and RSA-4096 CAs, a device from key to
-installed certificate, a page of the registry, a revocation. Nothing is judged: machines differ.
+installed certificate, a revocation; then pages and searches in a registry of HOLDFAST_BENCH_CERTIFICATES (100,000 unless told
+otherwise, which takes a minute or two). Nothing is judged: machines differ.
 """
 import concurrent.futures
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
-from ca import authority, create, issue, make_request, revoke, running  # noqa: E402
+from ca import authority, create, issue, make_request, revoke, running, show  # noqa: E402
 from peer import variants  # noqa: E402
 from stack import ADMIN  # noqa: E402
 
 SECONDS = float(os.environ.get("HOLDFAST_BENCH_SECONDS", "3"))
+CERTIFICATES = int(os.environ.get("HOLDFAST_BENCH_CERTIFICATES", "100000"))
 CLIENTS = 16
 SPEED = {"p256": "ecdsap256", "p384": "ecdsap384", "rsa4096": "rsa4096"}
 
@@ -57,6 +60,40 @@ def device(stack, admin):
     admin.manager("SetCertificate", "saya{sv}", "bench", chain, variants({}))
 
 
+def fill(stack, request, ca):
+    def work(number):
+        with stack.peer(ADMIN) as peer:
+            for i in range(number, CERTIFICATES, CLIENTS):
+                issue(peer, request, ca=ca, name=f"pump-{i}")
+    with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
+        list(pool.map(work, range(CLIENTS)))
+
+
+def page(admin, ca, **options):
+    return authority(admin, ca, "List", "a{sv}", variants(options))
+
+
+def registry(stack, admin, request):
+    """Half of the certificates are behind the one that is looked for."""
+    ca = "inter-full"
+    create(admin, "root-full", ca)
+    fill(stack, request, ca)
+    last, after = "", ""
+    while True:
+        rows, after = page(admin, ca, after=after, limit=1000)
+        if not after:
+            break
+        last = after
+    one = show(admin, f"pump-{CERTIFICATES // 2}", ca)
+    wanted = {"first page of 100": lambda: page(admin, ca, limit=100),
+              "last page": lambda: page(admin, ca, after=last, limit=100),
+              "page of none revoked": lambda: page(admin, ca, status="revoked", limit=100),
+              **{f"search by {what}": lambda what=what: show(admin, one[what], ca) for what in ("name", "serial", "fingerprint")}}
+    for what, function in wanted.items():
+        times = sorted(timed(function) for _ in range(25))
+        print(f"registry of {CERTIFICATES:,}: {what:21} {statistics.median(times):6.1f} ms, at most {times[-1]:.1f} ms", flush=True)
+
+
 def main():
     with running(made=False) as (stack, admin):
         request = make_request(stack.dir / "r.csr")
@@ -68,8 +105,9 @@ def main():
         made = issue(admin, request, ca="inter-p256", name="size")
         print(f"size     {len(made['certificate'])} bytes of DER, {len(made['chain'])} bytes of chain")
         print(f"device   key, certificate and installation: {timed(device, stack, admin):.0f} ms")
-        print(f"page     of 100: {timed(authority, admin, 'inter-p256', 'List', 'a{sv}', variants({'limit': 100})):.1f} ms")
-        print(f"revoke   with its list: {timed(revoke, admin, made['serial'], ca='inter-p256'):.1f} ms")
+        print(f"revoke   with its list: {timed(revoke, admin, made['serial'], ca='inter-p256'):.1f} ms", flush=True)
+        registry(stack, admin, request)
 
 
-main()
+if __name__ == "__main__":
+    main()

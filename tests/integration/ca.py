@@ -11,15 +11,19 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 
 import case
 from judge import exported, lines
-from peer import NAME, ROOT as PATH, path_encode, plain, refusal, variants
+from peer import NAME, ROOT as PATH, Refused, path_encode, plain, refusal, variants
 from stack import ADMIN, ALICE, BOB, MALLORY, SOURCE, Stack, default_rules, need_root, wait_for
 from sweep import Operation, sweep
+from tracer import gone
 
 SAMPLE = 6
+CROWD = 8
+DEATHS = 8
 DEVICE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
 
 
@@ -520,6 +524,28 @@ class Revoke(Ca):
         return False
 
 
+class Wake(Ca):
+    """A root that is at rest is enabled, and has a new list."""
+    def prepare(self):
+        self.number += 1
+        self.name = f"root-{self.number}"
+        with self.stack.peer(ADMIN) as admin:
+            create(admin, self.name, f"below-{self.number}")
+            self.before = number(admin, self.name)
+
+    def act(self, admin):
+        authority(admin, self.name, "Enable")
+
+    def check(self, admin, state):
+        super().check(admin, state)
+        described = plain(authority(admin, self.name, "Describe"))
+        enabled = described["state"] == "active"
+        assert enabled or not self.acknowledged
+        assert (described["crl-number"] > self.before) == enabled
+        path = published(self.stack, "own.crl.pem", self.name)
+        wait_for(lambda: list_number(path) == described["crl-number"], "the last list")
+
+
 class Init(Operation):
     def prepare(self):
         self.number += 1
@@ -538,6 +564,64 @@ class Init(Operation):
         assert keys.count(self.name) == 1
 
 
+class Crowd:
+    """Clients that issue, the first of whom also revokes, until a program is killed under them; and what each was told."""
+
+    def __init__(self, stack, request):
+        self.stack, self.request, self.rounds, self.last_number = stack, request, 0, 0
+        self.asked, self.told, self.revoked = set(), {}, set()
+
+    def work(self, client, pid, enough):
+        with contextlib.suppress(Refused, OSError, EOFError), self.stack.peer(ADMIN) as peer:
+            for i in range(1000):
+                name = f"{self.rounds}-{client}-{i}"
+                self.asked.add(name)
+                self.told[name] = issue(peer, self.request, name=name)
+                if client == 0:
+                    revoke(peer, self.told[name]["serial"])
+                    self.revoked.add(name)
+                if len(self.told) >= enough:
+                    os.kill(pid, signal.SIGKILL)
+
+    def die(self, pid, after):
+        """By whoever is told of the last of so many certificates, while the others are somewhere on their way."""
+        self.rounds += 1
+        enough = len(self.told) + after
+        with concurrent.futures.ThreadPoolExecutor(CROWD) as pool:
+            list(pool.map(lambda client: self.work(client, pid, enough), range(CROWD)))
+        wait_for(lambda: gone(pid), f"{pid} to be gone")
+
+    def check(self, admin):
+        """What was told is there, and who asks again gets it; what was not becomes one certificate."""
+        status = {c["serial"]: c["status"] for c in listed(admin)}
+        for name, made in self.told.items():
+            if status[made["serial"]] == "active":
+                assert name not in self.revoked and issue(admin, self.request, name=name) == made, name
+        for name in self.asked - set(self.told):
+            self.told[name] = issue(admin, self.request, name=name)
+        rows = listed(admin)
+        assert sorted(c["name"] for c in rows) == sorted(self.asked)
+        assert len({c["serial"] for c in rows}) == len(rows)
+        assert number(admin) >= self.last_number
+        self.last_number = number(admin)
+        assert list_number(published(self.stack, "own.crl.pem")) <= self.last_number
+
+
+def check_records(log):
+    """No signature without its record, none recorded twice; of what was made together all is done or all is undone."""
+    recorded, ended, together = {}, {}, 0
+    for e in lines(log):
+        if e["event"] in ("done", "undone"):
+            ended[e["ref"]] = e["event"]
+        elif e["event"] in ("ca.issue", "ca.init"):
+            assert e["serial"] not in recorded
+            recorded[e["serial"]] = e.get("with", e["seq"])
+            together += "with" in e
+        elif e["event"] == "ca.issued":
+            assert e["serial"] in recorded and ended[recorded[e["serial"]]] == "done"
+    return together
+
+
 def sample():
     return 0 if os.environ.get("HOLDFAST_KILL") == "all" else SAMPLE
 
@@ -546,8 +630,26 @@ def test_issuing_killed_at_its_calls_gives_one_certificate():
     sweep(Issue, sample())
 
 
+def test_a_crowd_killed_while_it_issues_and_revokes_loses_and_doubles_nothing():
+    with running() as (stack, admin):
+        key, crowd = stack.auditor_key(), Crowd(stack, make_request(stack.dir / "r.csr"))
+        for n in range(100 if os.environ.get("HOLDFAST_KILL") == "all" else DEATHS):
+            crowd.die(stack.signer_pid() if n % 3 == 2 else stack.daemon_pid(), 1 + 7 * n % 40)
+            stack.wait_state("ready")
+            with stack.peer(ADMIN) as again:
+                crowd.check(again)
+        with stack.peer(ADMIN) as again:
+            log = exported(again)
+        stack.verify(log, key)
+        assert check_records(log), "nothing was made together"
+
+
 def test_revoking_killed_at_its_calls_keeps_numbers_and_revocations():
     sweep(Revoke, sample())
+
+
+def test_enabling_a_root_killed_at_its_calls_makes_and_publishes_its_list():
+    sweep(Wake, sample())
 
 
 def test_making_a_ca_killed_at_its_calls_is_finished_by_asking_again():
