@@ -36,11 +36,18 @@ static bool text_is(const ASN1_STRING *s, const char *text)
         return (size_t)ASN1_STRING_length(s) == strlen(text) && memcmp(ASN1_STRING_get0_data(s), text, strlen(text)) == 0;
 }
 
-static bool uuid_is_plausible(const ASN1_STRING *s)
+/* Lower-case digits in groups of 8, 4, 4, 4 and 12: one key has one reference. */
+static bool uuid_is_canonical(const ASN1_STRING *s)
 {
         const char *text = (const char *)ASN1_STRING_get0_data(s);
+        bool good = ASN1_STRING_length(s) == KEY_UUID_SIZE - 1;
 
-        return ASN1_STRING_length(s) == KEY_UUID_SIZE - 1 && strspn(text, "0123456789abcdef-") == KEY_UUID_SIZE - 1;
+        for (size_t i = 0; good && i < KEY_UUID_SIZE - 1; i++) {
+                bool between = i == 8 || i == 13 || i == 18 || i == 23;
+
+                good = text[i] && strchr(between ? "-" : "0123456789abcdef", text[i]);
+        }
+        return good;
 }
 
 static const char *type_of(const EVP_PKEY *pkey)
@@ -81,7 +88,7 @@ Key *reference_parse(Provider *p, const uint8_t *der, size_t len)
         ERR_set_mark();
         if (len <= HF_REFERENCE_MAX)
                 r = (Reference *)ASN1_item_d2i(NULL, &at, (long)len, ASN1_ITEM_rptr(Reference));
-        if (r && at == der + len && text_is(r->description, DESCRIPTION) && uuid_is_plausible(r->uuid))
+        if (r && at == der + len && text_is(r->description, DESCRIPTION) && uuid_is_canonical(r->uuid))
                 k = key_of(p, r);
         ERR_pop_to_mark();
         return k;

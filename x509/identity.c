@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/io.h"
 #include "base/name.h"
+#include "base/uuid.h"
 
 #define REFERENCE_MAX 4096
 #define PINS_FILE_MAX 4096
@@ -41,13 +42,23 @@ static Bytes string_bytes(const ASN1_STRING *s)
         return BYTES(ASN1_STRING_get0_data(s), ASN1_STRING_length(s));
 }
 
+static bool is_uuid(Bytes text)
+{
+        char uuid[UUID_TEXT_SIZE];
+        Uuid u;
+
+        snprintf(uuid, sizeof(uuid), "%.*s", (int)text.len, (const char *)text.data);
+        return text.len == UUID_TEXT_SIZE - 1 && uuid_parse(uuid, &u);
+}
+
 static int reference_spki(Bytes der, Buffer *ret)
 {
         const uint8_t *at = der.data;
         Reference *reference = (Reference *)ASN1_item_d2i(NULL, &at, (long)der.len, ASN1_ITEM_rptr(Reference));
         int r = HF_E_INVALID_ARGS;
 
-        if (reference && at == der.data + der.len && bytes_equal(string_bytes(reference->description), bytes_str(DESCRIPTION))) {
+        if (reference && at == der.data + der.len && bytes_equal(string_bytes(reference->description), bytes_str(DESCRIPTION)) &&
+                        is_uuid(string_bytes(reference->uuid))) {
                 Bytes spki = string_bytes(reference->spki);
 
                 r = buffer_append(ret, spki.data, spki.len);

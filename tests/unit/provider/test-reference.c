@@ -97,6 +97,10 @@ static void test_another_description_uuid_type_or_tail_is_no_reference(void **st
         refuse("EC", DESCRIPTION, "d5ac72a9-e16a-4464-ba0b-bd5945c7635", "");
         refuse("EC", DESCRIPTION, "d5ac72a9-e16a-4464-ba0b-bd5945c7635/", "");
         refuse("EC", DESCRIPTION, "D5AC72A9-E16A-4464-BA0B-BD5945C7635B", "");
+        refuse("EC", DESCRIPTION, "d5ac72a9e16a4464ba0bbd5945c7635b", "");
+        refuse("EC", DESCRIPTION, "d5ac72a9e16a4464ba0bbd5945c7635b0123", "");
+        refuse("EC", DESCRIPTION, "------------------------------------", "");
+        refuse("EC", DESCRIPTION, "d5ac72a-9e16a-4464-ba0b-bd5945c7635b", "");
         refuse("EC", DESCRIPTION, UUID, "\x05");
         refuse("X25519", DESCRIPTION, UUID, "");
 }
@@ -125,6 +129,7 @@ static void test_a_reference_with_any_bit_turned_is_refused_or_still_one(void **
                 k = parse(der, len);
                 if (k) {
                         assert_int_equal(strspn(k->uuid, "0123456789abcdef-"), 36);
+                        assert_true(k->uuid[8] == '-' && k->uuid[13] == '-' && k->uuid[18] == '-' && k->uuid[23] == '-');
                         taken++;
                 }
                 key_unref(k);
