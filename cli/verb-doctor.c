@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* doctor: what holdfastd finds about itself, behind what can be seen only from here: whether it can be
- * reached. */
+ * reached, and whether programs that use OpenSSL find what is theirs. */
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/tls-files.h"
+#include "x509/pkey.h"
 
 static const Column finding_columns[] = {
                 {"severity", "SEVERITY", COLUMN_TEXT},
@@ -53,6 +57,24 @@ static int connect_direct(HfConnection **ret)
         return r;
 }
 
+/* What programs with OpenSSL need, by OPENSSL_MODULES where that is set. */
+static void check_provider(json_t *findings)
+{
+        char why[FINDING_DETAIL_SIZE], detail[FINDING_DETAIL_SIZE + 64];
+        int r = cert_key_try_provider(why);
+
+        if (r >= 0)
+                find(findings, r ? "warning" : "ok", "openssl-provider", r ? why : "OpenSSL loads holdfast.so.",
+                                r ? "put holdfast.so of this build into the directory that `openssl version -m` names, or name "
+                                    "its directory in OPENSSL_MODULES; `ldd holdfast.so` says which library is missing"
+                                  : "");
+        if (access(tls_openssl_conf(), R_OK) == 0)
+                return;
+        snprintf(detail, sizeof(detail), "%.128s, by which programs load it: %s", tls_openssl_conf(), strerror(errno));
+        find(findings, "warning", "openssl-configuration", detail,
+                        "install provider/openssl.cnf of Holdfast there, or name another one in HOLDFAST_OPENSSL_CONF");
+}
+
 static bool has_errors(const json_t *findings)
 {
         const json_t *item;
@@ -83,6 +105,7 @@ static int run_doctor(Cli *cli)
                 r = show_list(cli, findings, finding_columns);
                 return r ? r : EXIT_CODE_NO_DAEMON;
         }
+        check_provider(findings);
         cli->options.bus = cli->options.bus || !direct;
         r = cli_try(cli, CALL_MANAGER("Check", &args, .idempotent = true, .timeout = CALL_LONG), &reply);
         if (r > 0) { /* what is seen from here is worth showing all the same */

@@ -52,7 +52,8 @@ int module_load_key(Bytes reference, EVP_PKEY **ret)
 
         if (!in)
                 return failure_set(HF_ERROR_INTERNAL, "OpenSSL cannot load its module holdfast.so. Nothing was done; is it where "
-                                                      "`openssl version -m` says, and of this machine's kind?");
+                                                      "`openssl version -m` says, and of this machine's kind? `holdfast doctor` "
+                                                      "says what is missing.");
         d = OSSL_DECODER_CTX_new_for_pkey(&key, "PEM", NULL, NULL, EVP_PKEY_KEYPAIR, in, "provider=holdfast");
         ERR_set_mark();
         if (!d || OSSL_DECODER_from_data(d, &at, &len) != 1 || !key) {

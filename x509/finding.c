@@ -106,7 +106,9 @@ static const Row rows[_FINDING_MAX] = {
                         "The clocks differ, so nobody can judge validity: the peer's time is {time}, the time here is {other}.",
                         "Synchronise the clock of this machine, or of the peer if that one is wrong.", NULL},
         [FINDING_KEY_UNUSABLE] = {"key-unusable", FINDING_CLASS_CONNECTION, "The own key could not be used: {detail}.",
-                        "See `holdfast status`, and `holdfast policy explain` for what this user may do with the key.", NULL},
+                        "See `holdfast status`, `holdfast policy explain` for what this user may do with the key, and `holdfast "
+                        "doctor` for whether OpenSSL has its module.",
+                        NULL},
         [FINDING_ALTERED] = {"altered", FINDING_CLASS_TRUST, "The file is not what was signed: {detail}.",
                         "Get file and signature anew from whoever made them.", NULL},
 };

@@ -6,6 +6,7 @@
 #include <openssl/pem.h>
 #include <openssl/provider.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/error.h"
 
@@ -37,17 +38,49 @@ static int unusable(FindingList *findings, const char *detail)
         return HF_E_INVALID_ARGS;
 }
 
+/* "filename(FILE): FILE: what the linker says": the last part has all. */
+static void why_not_loaded(char ret[static FINDING_DETAIL_SIZE])
+{
+        const char *data = NULL, *end;
+        int flags = 0;
+
+        (void)ERR_peek_error_all(NULL, NULL, NULL, &data, &flags);
+        end = data && flags & ERR_TXT_STRING ? strstr(data, "): ") : NULL;
+        snprintf(ret, FINDING_DETAIL_SIZE, "OpenSSL cannot load holdfast.so%s%.*s", end ? ": " : "",
+                        FINDING_DETAIL_SIZE - 40, end ? end + 3 : "");
+        ERR_clear_error();
+}
+
+static int load_providers(CertKey *key, char ret_why[static FINDING_DETAIL_SIZE])
+{
+        ERR_clear_error();
+        key->context = OSSL_LIB_CTX_new();
+        if (!key->context)
+                return -ENOMEM;
+        key->usual = OSSL_PROVIDER_load(key->context, "default");
+        key->holdfast = OSSL_PROVIDER_load(key->context, "holdfast");
+        if (key->usual && key->holdfast)
+                return 0;
+        why_not_loaded(ret_why);
+        return HF_E_INVALID_ARGS;
+}
+
+int cert_key_try_provider(char ret_why[static FINDING_DETAIL_SIZE])
+{
+        _cleanup_cert_key_ CertKey key = {.context = NULL};
+
+        return load_providers(&key, ret_why);
+}
+
 int cert_key_load(Bytes reference, FindingList *findings, CertKey *ret)
 {
-        _cleanup_cert_key_ CertKey key = {.context = OSSL_LIB_CTX_new()};
+        _cleanup_cert_key_ CertKey key = {.context = NULL};
+        char why[FINDING_DETAIL_SIZE];
         BIO *in;
+        int r = load_providers(&key, why);
 
-        if (!key.context)
-                return -ENOMEM;
-        key.usual = OSSL_PROVIDER_load(key.context, "default");
-        key.holdfast = OSSL_PROVIDER_load(key.context, "holdfast");
-        if (!key.usual || !key.holdfast)
-                return unusable(findings, "OpenSSL does not find its module holdfast.so");
+        if (r)
+                return r < 0 ? r : unusable(findings, why);
         in = BIO_new_mem_buf(reference.data, (int)reference.len);
         if (!in)
                 return -ENOMEM;

@@ -26,5 +26,8 @@ int cert_key_load(Bytes reference, FindingList *findings, CertKey *ret);
 void cert_key_clear(CertKey *key);
 #define _cleanup_cert_key_ __attribute__((cleanup(cert_key_clear)))
 
+/* Can it be loaded? 0, HF_E_INVALID_ARGS and why not, in OpenSSL's and the linker's words, -ENOMEM. */
+int cert_key_try_provider(char ret_why[static FINDING_DETAIL_SIZE]);
+
 /* If holdfast.so has put a failure into this thread's error queue: adds key-unusable with its sentence; and empties the queue. */
 void cert_key_findings(FindingList *findings);

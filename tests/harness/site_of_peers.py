@@ -57,9 +57,10 @@ class Site:
         modules = pathlib.Path(self.stack.program("provider/holdfast.so")).parent
         return f"HOLDFAST_TLS={self.tls}", f"OPENSSL_MODULES={modules}", "SSL_CERT_FILE=/dev/null", "SSL_CERT_DIR=/dev/null"
 
-    def holdfast(self, *words, prefix=(), **options):
+    def holdfast(self, *words, prefix=(), modules=None, **options):
         """The command as Alice, who trusts nobody but whom an identity trusts."""
-        command = [*prefix, "env", *self.environment, self.stack.program("cli/holdfast"), *words]
+        command = [*prefix, "env", *self.environment, *([f"OPENSSL_MODULES={modules}"] if modules else []),
+                   self.stack.program("cli/holdfast"), *words]
         return self.stack.run(command, uid=ALICE if ROOT else None, check=False, **options)
 
     def check(self, name, address=None, *words, prefix=(), **options):

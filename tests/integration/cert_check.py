@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import pathlib
 import socket
 import subprocess
 import tempfile
@@ -16,9 +17,9 @@ import threading
 import case
 from certificates import DAY, NOW, Authority
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from party import free_port, need
+from party import block, free_port, need, reference
 from site_of_peers import site
-from stack import ADMIN, need_root
+from stack import ADMIN, SOURCE, need_root
 
 
 MUTUAL = ("-Verify", "3", "-verify_return_error")
@@ -108,6 +109,13 @@ def test_what_is_wrong_with_our_own_files_needs_no_peer():
         s.expect("malformed", 10, "broken")
         s.identity("reference", files={"key.pem": b"no reference"})
         s.expect("malformed", 10, "reference", says="key.pem is not a key reference")
+        good = reference(s.stack, "device-p256").read_text()
+        der = block(good)
+        at = der.index(b"\x0c\x24") + 2
+        plain = der[:at] + der[at:at + 36].replace(b"-", b"") + b"0000" + der[at + 36:]
+        s.identity("dashes", files={"key.pem": (good[:good.index("BEGIN") + 5] + " HOLDFAST KEY REFERENCE-----\n" +
+                                                base64.encodebytes(plain).decode() + "-----END HOLDFAST KEY REFERENCE-----\n").encode()})
+        s.expect("malformed", 10, "dashes", says="key.pem is not a key reference")
         s.identity("stray", files={"chain.pem": Authority("stranger").pem})
         s.expect("untrusted", 8, "stray")
         done = s.expect("files-missing", 10, "nobody", None, "--json")
@@ -212,6 +220,28 @@ def test_a_key_that_may_not_sign_is_told_in_the_daemons_words():
                 s.expect("key-unusable", 1, "device", address, says="disabled")
                 s.stack.cli("key", "enable", "device-p256")
                 s.expect(None, 0, "device", address)
+
+
+def test_a_provider_that_is_missing_or_broken_is_told_and_the_doctor_says_what_to_do():
+    with site() as s:
+        s.identity("device")
+        modules, real = s.dir / "modules", pathlib.Path(s.stack.program("provider/holdfast.so"))
+        modules.mkdir()
+
+        def doctor(directory, conf="/nowhere.cnf"):
+            done = s.holdfast("--json", "doctor", prefix=("env", f"HOLDFAST_OPENSSL_CONF={conf}"), modules=directory)
+            return {f["code"]: (f["severity"], f["detail"], f["remedy"]) for f in json.loads(done.stdout)}
+        with s.openssl("-tls1_3", *MUTUAL) as address:
+            for content, why in (None, "No such file"), (b"no library", "file too short"):
+                if content:
+                    (modules / "holdfast.so").write_bytes(content)
+                done = s.expect("key-unusable", 1, "device", address, says="OpenSSL cannot load holdfast.so: ", modules=modules)
+                assert why.encode() in done.stderr and b"holdfast doctor" in done.stderr, done
+                severity, detail, remedy = doctor(modules)["openssl-provider"]
+                assert severity == "warning" and why in detail and "OPENSSL_MODULES" in remedy, (detail, remedy)
+        found = doctor(real.parent)
+        assert found["openssl-provider"][0] == "ok" and "/nowhere.cnf" in found["openssl-configuration"][1], found
+        assert "openssl-configuration" not in doctor(real.parent, SOURCE / "provider/openssl.cnf")
 
 
 def test_who_may_not_sign_is_told_in_a_whole_sentence_of_the_daemon():
