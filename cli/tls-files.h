@@ -10,6 +10,8 @@
  */
 #include "cli/cli.h"
 
+#define TLS_AUTHORITY "ca@" /* in front of a CA's name: the directory with what it publishes */
+
 const char *tls_directory(void);
 const char *tls_openssl_conf(void);
 /* "DIR/NAME/FILE"; a NULL file gives "DIR/NAME". *ret is to be freed. 0 or -ENOMEM. */

@@ -38,7 +38,8 @@ static int run_exec(Cli *cli)
 
 static int run_watch(Cli *cli)
 {
-        int r = tls_check_name(cli, cli->args[0]);
+        const char *name = cli->args[0];
+        int r = tls_check_name(cli, strncmp(name, TLS_AUTHORITY, strlen(TLS_AUTHORITY)) ? name : name + strlen(TLS_AUTHORITY));
 
         return r ? r : watch_identity(cli, cli->args[0], cli->args + 1);
 }
@@ -47,6 +48,6 @@ const Verb verbs_run[] = {
                 {NULL, "exec", "NAME -- COMMAND [ARGUMENT]...", 2, INT_MAX, "",
                                 "Run a program that finds the certificate and key reference of an identity", run_exec},
                 {NULL, "watch", "NAME -- COMMAND [ARGUMENT]...", 2, INT_MAX, "once seen",
-                                "Run a command each time the certificate of an identity changes", run_watch},
+                                "Run a command each time the files of an identity, or the lists of ca@NAME, change", run_watch},
                 {NULL, NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

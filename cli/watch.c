@@ -27,7 +27,7 @@ typedef struct Watch {
         Cli *cli;
         const char *name;
         char **command;
-        char *path; /* DIR/NAME */
+        char *path; /* DIR/NAME, or DIR/ca@NAME/crl.pem */
         char last[GENERATION_SIZE];
         sigset_t before; /* for the command */
         int signals;
@@ -40,7 +40,8 @@ static void watch_deinit(Watch *w)
         safe_close(w->signals); /* and they stay blocked: a second SIGTERM finds us ending already */
 }
 
-/* What the link says and which directory that is; "" while there is nothing. */
+/* What the link says and which directory that is, or which file of a CA; "" while there is nothing. A file may have the
+ * number of one that was there before, but not its time. */
 static void read_generation(const Watch *w, char ret[static GENERATION_SIZE])
 {
         char target[PATH_MAX] = "";
@@ -51,7 +52,11 @@ static void read_generation(const Watch *w, char ret[static GENERATION_SIZE])
                 return;
         if (readlink(w->path, target, sizeof(target) - 1) < 0)
                 target[0] = '\0';
-        snprintf(ret, GENERATION_SIZE, "%s %lu", target, (unsigned long)st.st_ino);
+        if (S_ISDIR(st.st_mode))
+                snprintf(ret, GENERATION_SIZE, "%s %lu", target, (unsigned long)st.st_ino);
+        else
+                snprintf(ret, GENERATION_SIZE, "%lld.%09ld %lu", (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
+                                (unsigned long)st.st_ino);
 }
 
 static int read_seen(Watch *w)
@@ -208,7 +213,7 @@ static int watch_init(Watch *w)
         w->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
         if (w->signals < 0)
                 return cli_fail_file(w->cli, "signalfd", errno);
-        if (tls_path(w->name, NULL, &w->path))
+        if (tls_path(w->name, strncmp(w->name, TLS_AUTHORITY, strlen(TLS_AUTHORITY)) ? NULL : "crl.pem", &w->path))
                 return cli_fail_file(w->cli, w->name, ENOMEM);
         if (w->cli->options.seen)
                 return read_seen(w);

@@ -14,7 +14,7 @@ import time
 import case
 from ca import create, issue, list_number, make_request, published, revoke, running
 from party import Party, free_port, need, serving
-from stack import ALICE, ROOT, wait_for
+from stack import ALICE, ROOT, SOURCE, wait_for
 
 WITHIN = 5  # seconds from `ca revoke` to the refusal
 
@@ -167,6 +167,51 @@ def test_lists_outlive_a_restart_and_are_put_right_at_the_opening():
         s.stack.restart()
         s.stack.wait_state("ready")
         assert (s.tls / "web/crl.pem").read_bytes() == before
+
+
+# Carrying lists out
+
+
+def hook(s, *words):
+    """What the unit runs, with the administrator's program."""
+    unit = (SOURCE / "units/holdfast-crl-publish@.service").read_text()
+    command = re.search(r"^ExecStart=@bindir@/holdfast (watch .*)$", unit, re.M)[1].replace("%i", "intermediate")
+    command = command.replace("%S/holdfast-crl-publish/intermediate", str(s.dir / "seen")).replace("/etc/holdfast/crl-publish", str(s.dir / "hook"))
+    return ["env", f"HOLDFAST_TLS={s.tls}", s.stack.program("cli/holdfast"), *command.split(), *words]
+
+
+def test_a_hook_carries_each_new_list_out_and_the_one_that_nobody_watched():
+    with site() as s:
+        out, program = s.dir / "out", s.dir / "hook"
+        program.write_text(f'#!/bin/sh -e\ncp "$HOLDFAST_CRL" {out}.new\nmv {out}.new {out}-$1\n')
+        program.chmod(0o755)
+        carried = s.dir / "out-intermediate"
+        made = [issue(s.admin, make_request(s.dir / f"{name}.csr"), name=name)["serial"].upper() for name in ("one", "two")]
+        known = lambda: dict(lists_in(carried))["Devices"]
+        with s.party.running(*hook(s), log=s.dir / "hook.log"):
+            wait_for(carried.exists, "the list that was there before")
+            assert known() == set()
+            s.stack.cli("ca", "revoke", "one", "--yes")
+            wait_for(lambda: known() == {made[0]}, "the hook after a revocation")
+            assert carried.read_bytes() == published(s.stack, "crl.pem").read_bytes()
+        s.stack.cli("ca", "revoke", "two", "--yes")
+        assert known() == {made[0]}
+        with s.party.running(*hook(s), log=s.dir / "hook.log"):
+            wait_for(lambda: known() == set(made), "what nobody watched")
+
+
+def test_a_hook_that_fails_is_told_and_runs_with_the_next_list():
+    with site() as s:
+        program, tries = s.dir / "hook", s.dir / "tries"
+        program.write_text(f'#!/bin/sh\necho "$1" >> {tries}\nexit 7\n')
+        program.chmod(0o755)
+        issue(s.admin, make_request(s.dir / "x.csr"), name="x")
+        with s.party.running(*hook(s), log=s.dir / "hook.log"):
+            wait_for(tries.exists, "the first try")
+            wait_for(lambda: "ended with 7" in (s.dir / "hook.log").read_text(), "what the watch says")
+            s.stack.cli("ca", "revoke", "x", "--yes")
+            wait_for(lambda: tries.read_text() == "intermediate\n" * 2, "the second try")
+        assert not (s.dir / "seen").exists()
 
 
 # Stock servers
