@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "ca/certificate.h"
 
+#include <inttypes.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "ca/description.h"
+#include "ca/places.h"
 #include "ca/subject.h"
 #include "ca/tbs.h"
 #include "crypto/fetched.h"
@@ -114,6 +116,9 @@ static int choose_time(const CaCertificateParams *p, CaProblem *problem, CaSumma
 
         if (days > CA_DAYS_MAX)
                 return ca_refuse(problem, "a certificate lives for %d days at most", CA_DAYS_MAX);
+        if (p->profile->max_days && days > p->profile->max_days)
+                return ca_refuse(problem, "profile %s gives %" PRIu32 " days at most (max-days)", p->profile->name,
+                                p->profile->max_days);
         if (p->issuer && (p->now >= p->issuer->not_after || p->now + CA_BACKDATE_USEC < p->issuer->not_before))
                 return ca_refuse(problem, "the certificate of the issuer is not valid now");
         if (p->issuer && from < p->issuer->not_before)
@@ -217,6 +222,8 @@ static int add_extensions(const CaCertificateParams *p, KeyAlgorithm a, GENERAL_
                 r = tbs_add_extension(list, NID_subject_alt_name, names, no_subject);
         if (!r && p->profile->no_check)
                 r = add_no_check(list);
+        if (!r)
+                r = places_add(p, list);
         return r ? r : description_add(&p->device, list);
 }
 

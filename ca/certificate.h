@@ -29,6 +29,7 @@ typedef struct CaCertificateParams {
         uint32_t days;                /* 0: the profile's */
         int path_length;              /* of a new CA; -1: the profile's, or one less than its issuer's */
         const CaIssuer *issuer;       /* NULL: signs itself */
+        const char *authority;        /* its name here, for the profile's URLs */
         Scheme scheme;                /* of the key that will sign */
 } CaCertificateParams;
 

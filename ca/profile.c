@@ -122,7 +122,7 @@ static int set_no_check(Reader *r, const Value *v, size_t n)
         return take_yes(r, v, n, &r->profile->no_check);
 }
 
-static int set_days(Reader *r, const Value *v, size_t n)
+static int take_days(Reader *r, const Value *v, size_t n, uint32_t *ret)
 {
         long days;
         int result = take_number(r, v, n, CA_DAYS_MAX, &days);
@@ -130,8 +130,48 @@ static int set_days(Reader *r, const Value *v, size_t n)
         if (!result && days == 0)
                 result = fail(r, v->text, "a certificate lives for a day at least");
         if (!result)
-                r->profile->days = (uint32_t)days;
+                *ret = (uint32_t)days;
         return result;
+}
+
+static int set_days(Reader *r, const Value *v, size_t n)
+{
+        return take_days(r, v, n, &r->profile->days);
+}
+
+static int set_max_days(Reader *r, const Value *v, size_t n)
+{
+        return take_days(r, v, n, &r->profile->max_days);
+}
+
+/* Printable ASCII without what RFC 3986 leaves out, so that whoever follows it reads what we have read. */
+static int take_url(Reader *r, const Value *v, size_t n, CaUrl url)
+{
+        bool http = v->len > strlen("http://") && strncmp(v->text, "http://", strlen("http://")) == 0;
+        bool https = v->len > strlen("https://") && strncmp(v->text, "https://", strlen("https://")) == 0;
+
+        if (n != 1 || v->len > CA_URL_MAX || (!http && !https))
+                return fail(r, v->text, "one URL of http or https is wanted, of at most %d characters", CA_URL_MAX);
+        for (size_t i = 0; i < v->len; i++)
+                if (v->text[i] <= ' ' || v->text[i] > '~' || strchr("\"<>\\^`|", v->text[i]))
+                        return fail(r, v->text + i, "this character cannot be in a URL");
+        memcpy(r->profile->urls[url], v->text, v->len);
+        return 0;
+}
+
+static int set_ocsp_url(Reader *r, const Value *v, size_t n)
+{
+        return take_url(r, v, n, CA_URL_OCSP);
+}
+
+static int set_issuer_url(Reader *r, const Value *v, size_t n)
+{
+        return take_url(r, v, n, CA_URL_ISSUER);
+}
+
+static int set_crl_url(Reader *r, const Value *v, size_t n)
+{
+        return take_url(r, v, n, CA_URL_CRL);
 }
 
 static int set_path_length(Reader *r, const Value *v, size_t n)
@@ -224,7 +264,8 @@ static const struct {
 } settings[] = {
         {"authority", set_authority}, {"path-length", set_path_length}, {"days", set_days}, {"keys", set_keys},
         {"subject", set_subject}, {"names", set_names}, {"named", set_named}, {"domains", set_domains}, {"usage", set_usage},
-        {"extended", set_extended}, {"no-check", set_no_check},
+        {"extended", set_extended}, {"no-check", set_no_check}, {"max-days", set_max_days}, {"ocsp-url", set_ocsp_url},
+        {"issuer-url", set_issuer_url}, {"crl-url", set_crl_url},
 };
 
 static int split(const Reader *r, const char *p, const char *end, Value ret[static VALUES_MAX], size_t *ret_n)
@@ -289,6 +330,8 @@ static int check_whole(const Reader *r)
 
         if (!p->days || !p->keys || !p->usage)
                 return fail(r, r->start, "days, keys and usage are wanted");
+        if (p->max_days && p->days > p->max_days)
+                return fail(r, r->start, "days is more than max-days");
         if (p->authority != !!((p->usage | p->usage_rsa) & signs))
                 return fail(r, r->start, "keyCertSign and authority go together");
         if (!p->authority && p->path_length >= 0)

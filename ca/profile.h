@@ -20,6 +20,7 @@
 #define CA_DOMAINS_MAX 16
 #define CA_DOMAIN_MAX 253
 #define CA_DAYS_MAX 36500
+#define CA_URL_MAX 255 /* bytes */
 
 /* Parts of a subject, in the order in which they stand in it. */
 typedef enum CaPart {
@@ -60,12 +61,21 @@ typedef enum CaExtended {
         _CA_EXTENDED_MAX,
 } CaExtended;
 
+/* What a certificate says of where to ask about it (RFC 5280 sections 4.2.1.13 and 4.2.2.1). */
+typedef enum CaUrl {
+        CA_URL_OCSP,
+        CA_URL_ISSUER, /* the certificate of its issuer, DER */
+        CA_URL_CRL,
+        _CA_URL_MAX,
+} CaUrl;
+
 typedef struct CaProfile {
         char name[NAME_SIZE];
         bool authority;         /* basicConstraints CA:TRUE */
         bool no_check;          /* id-pkix-ocsp-nocheck */
         int path_length;        /* of an authority; -1: unbounded */
         uint32_t days;
+        uint32_t max_days;      /* that may be asked for; 0: any number */
         uint32_t keys;          /* bits (1u << KeyAlgorithm) */
         uint32_t parts;         /* bits (1u << CaPart) that a subject may have */
         uint32_t required;      /* and those it must have */
@@ -74,6 +84,7 @@ typedef struct CaProfile {
         uint32_t usage;         /* bits (1u << CaUsage) */
         uint32_t usage_rsa;     /* those that only an RSA key gets */
         uint32_t extended;      /* bits (1u << CaExtended) */
+        char urls[_CA_URL_MAX][CA_URL_MAX + 1]; /* "": none; "{ca}" in one stands for the name of the CA */
         size_t n_domains;       /* DNS names end in one of these; 0: any */
         char domains[CA_DOMAINS_MAX][CA_DOMAIN_MAX + 1];
 } CaProfile;

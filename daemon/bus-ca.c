@@ -157,7 +157,7 @@ static int prepare(CaTask *t, Bytes request_text, const CaProfile *profile, cons
 {
         _cleanup_(ca_request_freep) CaRequest *request = NULL;
         CaCertificateParams p = {.profile = profile, .set = (const char *const *)o->set, .device = o->device, .now = clock_wall(),
-                        .days = o->days, .path_length = -1,
+                        .days = o->days, .path_length = -1, .authority = t->authority,
                         .names = {[CA_NAME_DNS] = (const char *const *)o->dns, [CA_NAME_IP] = (const char *const *)o->ip,
                                         [CA_NAME_URI] = (const char *const *)o->uri,
                                         [CA_NAME_EMAIL] = (const char *const *)o->email}};
@@ -288,7 +288,8 @@ static int prepare_renewal(CaTask *t, const CaRequest *before, const CaRequest *
 {
         const AuthorityEntry *a = registry_authority(t->op->daemon->vault.registry, t->authority);
         CaCertificateParams p = {.request = before, .device = ca_request_device(before), .now = clock_wall(), .days = t->days,
-                        .path_length = -1, .scheme = scheme_usual(t->op->key->algorithm, PURPOSE_ISSUE)};
+                        .path_length = -1, .authority = t->authority,
+                        .scheme = scheme_usual(t->op->key->algorithm, PURPOSE_ISSUE)};
         CaProfile profile;
         CaSummary summary;
         int r;

@@ -38,7 +38,7 @@ static int prepare(Making *m, const CaProfile *profile, const CaIssuer *issuer, 
         CaTask *t = m->task;
         CaCertificateParams p = {.profile = profile, .spki = key_attributes_public(&t->attributes),
                         .set = (const char *const *)m->set, .now = clock_wall(), .days = m->days, .path_length = m->path_length,
-                        .issuer = issuer, .scheme = scheme};
+                        .issuer = issuer, .authority = t->authority, .scheme = scheme};
         CaSummary summary;
         int r;
 

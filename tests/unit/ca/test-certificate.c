@@ -114,6 +114,64 @@ static void test_a_device_carries_its_names_and_description(void **state)
                              "3014800470756D70810572657620438205322E342E31'", CA_DEVICE_OID), 0);
 }
 
+static void test_a_certificate_names_the_places_of_its_profile(void **state)
+{
+        _cleanup_authority_ Authority root = make_authority(NULL, KEY_P256, "root", -1);
+        _cleanup_buffer_ Buffer der = BUFFER_INIT(CA_CERTIFICATE_MAX), own = BUFFER_INIT(CA_CERTIFICATE_MAX);
+        CaProfile device = profile("device"), self = profile("root");
+        const char *const set[] = {"CN=pump-7", NULL};
+        CaProblem problem = {};
+        PrivKey *key = make(KEY_P256);
+        Public public;
+        char url[1024];
+
+        (void)state;
+        strcpy(device.urls[CA_URL_OCSP], "http://ocsp.example/{ca}");
+        strcpy(device.urls[CA_URL_ISSUER], "https://pki.example/{ca}/{ca}.cer");
+        strcpy(device.urls[CA_URL_CRL], "http://pki.example/a.crl?{c}");
+        assert_int_equal(issue(&root, NULL, &(CaCertificateParams){.profile = &device, .spki = public_of(key, &public), .set = set,
+                                                     .path_length = -1, .authority = "site-4"}, &problem, &der), 0);
+        put_certificate("leaf.pem", &der);
+        assert_int_equal(run("openssl x509 -in leaf.pem -noout -ocsp_uri | grep -qx http://ocsp.example/site-4"), 0);
+        assert_int_equal(run("openssl x509 -in leaf.pem -noout -ext authorityInfoAccess | "
+                             "grep -q 'CA Issuers - URI:https://pki.example/site-4/site-4.cer$'"), 0);
+        assert_int_equal(run("openssl x509 -in leaf.pem -noout -ext crlDistributionPoints | "
+                             "grep -q 'URI:http://pki.example/a.crl?{c}$'"), 0);
+        assert_int_equal(run("certtool -i --infile leaf.pem | grep -q 'Access Method: 1.3.6.1.5.5.7.48.1 '"), 0);
+        assert_int_equal(run("openssl verify -x509_strict -CAfile root.pem leaf.pem > out"), 0);
+        /* As long as any may be, each place taken by the longest name. */
+        snprintf(url, sizeof(url), "http://%.*s", 248, "{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}"
+                        "{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}"
+                        "{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}{ca}");
+        strcpy(device.urls[CA_URL_CRL], url);
+        buffer_clear(&der);
+        assert_int_equal(issue(&root, NULL, &(CaCertificateParams){.profile = &device, .spki = public_of(key, &public), .set = set,
+                                                     .path_length = -1,
+                                                     .authority = "a-name-of-sixty-four-characters-is-the-longest-one-that-there-is"},
+                                         &problem, &der), 0);
+        strcpy(self.urls[CA_URL_CRL], "http://x");
+        strcpy(self.urls[CA_URL_OCSP], "http://x");
+        assert_int_equal(issue(NULL, key, &(CaCertificateParams){.profile = &self, .spki = public_of(key, &public), .set = set,
+                                                     .path_length = -1, .scheme = scheme_usual(KEY_P256, PURPOSE_ISSUE)},
+                                         &problem, &own), 0);
+        put_certificate("self.pem", &own);
+        assert_int_not_equal(run("openssl x509 -in self.pem -noout -text | grep -q http"), 0);
+        privkey_free(key);
+}
+
+static void test_no_more_days_are_given_than_the_profile_has(void **state)
+{
+        _cleanup_authority_ Authority root = make_authority(NULL, KEY_P256, "root", -1);
+        CaProblem problem = {};
+
+        (void)state;
+        assert_int_equal(make_request("-newkey ec -pkeyopt ec_paramgen_curve:P-256 -subj /CN=o"), 0);
+        if (issue_request(&root, "ocsp", &(CaCertificateParams){.path_length = -1, .days = 90}, &problem))
+                fail_msg("%s", problem.text);
+        assert_refused(&root, "ocsp", &(CaCertificateParams){.path_length = -1, .days = 91}, "profile ocsp gives 90 days at most (max-days)");
+        assert_int_equal(issue_request(&root, "device", &(CaCertificateParams){.path_length = -1, .days = 3000}, &problem), 0);
+}
+
 /* What follows a certificate is made from that alone. */
 static void test_a_certificate_gives_all_that_its_successor_needs(void **state)
 {
@@ -380,6 +438,8 @@ int main(void)
                 cmocka_unit_test(test_judges_accept_a_chain_of_every_ca_algorithm),
                 cmocka_unit_test(test_each_profile_serves_its_purpose_and_no_other),
                 cmocka_unit_test(test_a_device_carries_its_names_and_description),
+                cmocka_unit_test(test_a_certificate_names_the_places_of_its_profile),
+                cmocka_unit_test(test_no_more_days_are_given_than_the_profile_has),
                 cmocka_unit_test(test_a_certificate_gives_all_that_its_successor_needs),
                 cmocka_unit_test(test_the_key_usage_of_an_ec_key_has_no_encipherment),
                 cmocka_unit_test(test_parts_of_the_subject_are_set_replaced_and_removed),

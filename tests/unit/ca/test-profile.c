@@ -28,6 +28,9 @@ static void test_the_shipped_profiles_are_what_they_are_said_to_be(void **state)
         assert_int_equal(profile("code-signing").extended, 1u << CA_EXTENDED_CODE_SIGNING);
         assert_int_equal(ocsp.extended, 1u << CA_EXTENDED_OCSP_SIGNING);
         assert_true(ocsp.no_check);
+        assert_int_equal(ocsp.max_days, 90); /* nobody asks whether it is revoked */
+        assert_int_equal(device.max_days, 0);
+        assert_string_equal(device.urls[CA_URL_OCSP], "");
         assert_true(root.authority);
         assert_int_equal(root.days, 3650);
         assert_int_equal(profile("intermediate").days, 1825);
@@ -61,6 +64,16 @@ static void test_a_mistake_is_named_with_line_and_column(void **state)
                 {"days=1\nkeys=p256\nusage=keyCertSign\n", "p.conf:4:1: keyCertSign and authority go together"},
                 {GOOD "path-length=0\n", "p.conf:5:1: path-length is for authorities"},
                 {GOOD "named=yes\n", "p.conf:5:1: named wants names"},
+                {GOOD "max-days=0\n", "p.conf:4:10: a certificate lives for a day at least"},
+                {"days=9\nmax-days=8\nkeys=p256\nusage=digitalSignature\n", "p.conf:5:1: days is more than max-days"},
+                {GOOD "ocsp-url=ldap://x\n", "p.conf:4:10: one URL of http or https is wanted, of at most 255 characters"},
+                {GOOD "crl-url=http://\n", "p.conf:4:9: one URL of http or https is wanted, of at most 255 characters"},
+                {GOOD "crl-url=https://\n", "p.conf:4:9: one URL of http or https is wanted, of at most 255 characters"},
+                {GOOD "crl-url=http:/", "p.conf:4:9: one URL of http or https is wanted, of at most 255 characters"},
+                {GOOD "crl-url=http://a http://b\n", "p.conf:4:9: one URL of http or https is wanted, of at most 255 characters"},
+                {GOOD "issuer-url=http://a/<b\n", "p.conf:4:21: this character cannot be in a URL"},
+                {GOOD "issuer-url=http://a/\x7f\n", "p.conf:4:21: this character cannot be in a URL"},
+                {GOOD "issuer-url=http://\303\244\n", "p.conf:4:19: this character cannot be in a URL"},
         };
         CaProfile p = {.days = 77};
 
@@ -76,7 +89,7 @@ static void test_a_mistake_is_named_with_line_and_column(void **state)
 
 static void test_no_bytes_make_the_reader_stumble(void **state)
 {
-        char text[] = GOOD "names=dns, ip\nsubject=CN!,OU\nextended=serverAuth\n# end";
+        char text[] = GOOD "names=dns, ip\nsubject=CN!,OU\nextended=serverAuth\nmax-days=9\ncrl-url=http://x\n# end";
         CaProblem problem;
         CaProfile p;
 
