@@ -224,6 +224,45 @@ static int respond(Responder *r)
         return sign(r, answers);
 }
 
+static int hex_digit(char c)
+{
+        return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* "%2F" is a slash; what is no such escape stays. In place. */
+static size_t unescape(char *text, size_t len)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < len; i++) {
+                bool escape = text[i] == '%' && i + 2 < len && hex_digit(text[i + 1]) >= 0 && hex_digit(text[i + 2]) >= 0;
+
+                text[n++] = escape ? (char)(hex_digit(text[i + 1]) << 4 | hex_digit(text[i + 2])) : text[i];
+                i += escape ? 2 : 0;
+        }
+        return n;
+}
+
+/* The path of a GET (RFC 6960 appendix A.1), with the slash before it or without: base64, whose characters may be escaped. DER of
+ * a request begins with '0', its base64 with 'M'. What is neither is left for the parser to refuse. */
+static int decode_get(Buffer *request)
+{
+        _cleanup_buffer_ Buffer der = BUFFER_INIT(CA_OCSP_REQUEST_MAX);
+        char *text = (char *)request->data;
+        size_t len = request->len, skip = len && text[0] == '/', n = 0;
+        int r;
+
+        if (len == skip || text[skip] != 'M')
+                return 0;
+        len = unescape(text + skip, len - skip);
+        r = buffer_reserve(&der, len);
+        if (r || base64_decode(text + skip, len, der.data, der.allocated, &n))
+                return r;
+        memcpy(request->data, der.data, n);
+        request->len = n;
+        return 0;
+}
+
 int ca_ocsp_run(Cli *cli)
 {
         _cleanup_(responder_clear) Responder r = {.cli = cli, .signer = cli->options.signer, .hours = HOURS_USUAL};
@@ -241,7 +280,9 @@ int ca_ocsp_run(Cli *cli)
                 e = read_issuer(&r);
         if (e)
                 return e;
-        e = ca_ocsp_request_read(buffer_bytes(&request), &r.request);
+        e = decode_get(&request);
+        if (!e)
+                e = ca_ocsp_request_read(buffer_bytes(&request), &r.request);
         if (e == HF_E_LIMIT_EXCEEDED)
                 return refuse(cli, CA_OCSP_UNAUTHORIZED,
                                 "The request asks for more than 32 certificates; the answer is `unauthorized`.");

@@ -4,6 +4,7 @@
 Answers about single certificates (ca ocsp): what the registry says, signed by a delegated signer whose key is in Holdfast, judged by
 `openssl ocsp` as a client; who may not answer; what is answered to requests that are none.
 """
+import base64
 import contextlib
 import json
 import os
@@ -12,9 +13,10 @@ import re
 import subprocess
 import sys
 import textwrap
+from urllib.parse import quote
 
 import case
-from ca import authority, create, issue, make_request, published, revoke, running, show
+from ca import authority, create, issue, make_request, published, revoke, running, show, verdict
 from judge import exported, lines
 from stack import MALLORY, SOURCE, default_rules
 
@@ -180,6 +182,39 @@ def test_standard_input_and_output_are_enough_for_a_server():
         assert f"{device}: good" in s.verdict(done.stdout, "-cert", device) and not done.stderr
 
 
+def test_a_request_in_the_path_of_a_get_is_read_in_every_usual_form():
+    with site() as s:
+        device = s.device("pump-7")
+        text = base64.b64encode(s.request("-cert", device).read_bytes()).decode()
+        lower = re.sub("%..", lambda escape: escape.group().lower(), quote(text, safe=""))
+        for path in (text, "/" + text, quote(text, safe=""), "/" + lower):
+            done = s.answer("-", input=path.encode())
+            assert "Response verify OK" in s.verdict(done.stdout) and f"{device}: good" in s.verdict(done.stdout, "-cert", device), path
+        for odd in ("/", "M", "/" + text[:-5], text + "=", text.replace("M", "%4", 1), "M%", "/M%2", "//" + text):
+            assert "malformedrequest" in error(s.answer("-", input=odd.encode()).stdout), odd
+
+
+def test_certificates_name_the_responder_and_the_list_of_their_profile():
+    with site(signer=False) as s:
+        plain_profile = (SOURCE / "ca/profiles/device.conf").read_text()
+        guide = (SOURCE / "docs/ca.md").read_text()
+        urls = textwrap.dedent(re.search(r"(    \S+-url = .*\n)+", guide).group())
+        (s.dir / "profiles/device.conf").write_text(plain_profile + urls)
+        device = s.device("pump-7", profile="device")
+        text = openssl("x509", "-in", device, "-noout", "-text").stdout.decode()
+        for place in ("OCSP - URI:http://ocsp.example/intermediate", "CA Issuers - URI:http://pki.example/intermediate.cer",
+                      "URI:http://pki.example/intermediate.crl"):
+            assert place in text, text
+        assert verdict(s.stack, device, "-purpose", "sslclient").returncode == 0
+        s.stack.cli("ca", "renew", "pump-7", "-o", device)
+        assert openssl("x509", "-in", device, "-noout", "-ocsp_uri").stdout == b"http://ocsp.example/intermediate\n"
+        (s.dir / "profiles/device.conf").write_text(plain_profile + "max-days = 400\n")
+        done = s.stack.cli("ca", "renew", "pump-7", "--days", "401", check=False)
+        assert b"profile device gives 400 days at most" in done.stderr and done.returncode != 0, done
+        s.stack.cli("ca", "renew", "pump-7", "--days", "400", "-o", device)
+        assert openssl("x509", "-in", device, "-noout", "-ocsp_uri").stdout == b""
+
+
 def test_an_http_server_with_the_script_of_the_guide_answers_openssl():
     guide = (SOURCE / "docs/ca.md").read_text()
     script = textwrap.dedent(re.search(r"\n    #!/bin/sh\n(    .*\n)+", guide).group()).strip()
@@ -202,6 +237,15 @@ def test_an_http_server_with_the_script_of_the_guide_answers_openssl():
             assert b"Response verify OK" in said.stderr and f"{device}: good".encode() in said.stdout, said
             revoke(s.admin, "pump-7", "keyCompromise")
             assert f"{device}: revoked".encode() in openssl(*words).stdout
+            other, path = s.device("pump-8"), "//"
+            for n in range(9, 99):  # that server makes one slash of two
+                if "//" not in path:
+                    break
+                other = s.device(f"pump-{n}")
+                path = base64.b64encode(s.request("-cert", other, nonce=False).read_bytes()).decode()
+            got = subprocess.run(["curl", "-sSf", "--max-time", "20", f"http://127.0.0.1:{port}/cgi-bin/ocsp/{quote(path, safe='')}"],
+                                 capture_output=True, check=True).stdout
+            assert f"{other}: good" in s.verdict(got, "-cert", other)
         finally:
             server.kill()
             server.wait()
