@@ -66,10 +66,18 @@ static int check_key(const CaCertificateParams *p, CaProblem *problem, KeyAlgori
         return r;
 }
 
+/* RFC 5280 section 3.2 */
+static bool is_self_issued(const CaCertificateParams *p)
+{
+        return p->like && (!p->issuer || bytes_equal(buffer_bytes(&p->issuer->subject), buffer_bytes(&p->like->subject)));
+}
+
 static int check_authority(const CaCertificateParams *p, CaProblem *problem)
 {
         if (p->request && ca_request_wants_authority(p->request) && !p->profile->authority)
                 return ca_refuse(problem, "the request asks for CA:TRUE, which profile %s never gives", p->profile->name);
+        if (is_self_issued(p))
+                return 0; /* between two keys of one CA it does not count */
         if (p->profile->authority && p->issuer && p->issuer->path_length == 0)
                 return ca_refuse(problem, "the issuer's path length is 0: it may not have a CA below it");
         if (p->path_length >= 0 && !p->profile->authority)
@@ -82,7 +90,10 @@ static int check_authority(const CaCertificateParams *p, CaProblem *problem)
 
 static int path_length(const CaCertificateParams *p)
 {
-        int length = p->path_length >= 0 ? p->path_length : p->profile->path_length;
+        int length = p->path_length >= 0 ? p->path_length : p->like ? p->like->path_length : p->profile->path_length;
+
+        if (is_self_issued(p))
+                return length;
 
         if (p->issuer && p->issuer->path_length >= 0 && (length < 0 || length >= p->issuer->path_length))
                 length = p->issuer->path_length - 1;
@@ -125,6 +136,8 @@ static int choose_time(const CaCertificateParams *p, CaProblem *problem, CaSumma
                 from = p->issuer->not_before;
         if (p->issuer && to > p->issuer->not_after)
                 to = p->issuer->not_after;
+        if (p->until && to > p->until)
+                to = p->until;
         summary->not_before = from / USEC_PER_SEC * USEC_PER_SEC;
         summary->not_after = to / USEC_PER_SEC * USEC_PER_SEC;
         return 0;
@@ -263,6 +276,13 @@ static int fill(const CaCertificateParams *p, KeyAlgorithm a, X509_NAME *subject
         return r ? r : add_extensions(p, a, names, X509_NAME_entry_count(subject) == 0, &t->extensions);
 }
 
+static int take_name(const CaIssuer *like, X509_NAME **ret)
+{
+        const uint8_t *der = like->subject.data;
+
+        return d2i_X509_NAME(ret, &der, (long)like->subject.len) ? 0 : -ENOMEM;
+}
+
 static int prepare(const CaCertificateParams *p, CaProblem *problem, CaSummary *summary, Buffer *ret)
 {
         _cleanup_(general_names_freep) GENERAL_NAMES *names = NULL;
@@ -281,7 +301,7 @@ static int prepare(const CaCertificateParams *p, CaProblem *problem, CaSummary *
         if (!r)
                 r = choose_time(p, problem, summary);
         if (!r)
-                r = subject_make(p, problem, summary, subject);
+                r = p->like ? take_name(p->like, &subject) : subject_make(p, problem, summary, subject);
         if (!r)
                 r = subject_make_names(p, problem, summary, &names);
         if (!r && !names && X509_NAME_entry_count(subject) == 0)

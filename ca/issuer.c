@@ -110,3 +110,29 @@ int ca_issuer_read(Bytes der, CaProblem *problem, CaIssuer **ret)
                 *ret = TAKE_PTR(i);
         return r;
 }
+
+int ca_issuer_follow(const CaIssuer *before, Bytes spki, uint64_t not_before, uint64_t not_after, CaIssuer **ret)
+{
+        _cleanup_(ca_issuer_freep) CaIssuer *i = calloc(1, sizeof(*i));
+        uint8_t fingerprint[32];
+        int r;
+
+        if (!i)
+                return -ENOMEM;
+        i->der = i->subject = i->spki = i->key_id = BUFFER_INIT(CA_CERTIFICATE_MAX);
+        i->not_before = not_before;
+        i->not_after = not_after;
+        i->path_length = before->path_length;
+        i->self_signed = i->signs_lists = true;
+        pubkey_fingerprint(spki, fingerprint);
+        r = pubkey_algorithm(spki, &i->algorithm);
+        if (!r)
+                r = buffer_append(&i->subject, before->subject.data, before->subject.len);
+        if (!r)
+                r = buffer_append(&i->spki, spki.data, spki.len);
+        if (!r)
+                r = buffer_append(&i->key_id, fingerprint, sizeof(fingerprint));
+        if (!r)
+                *ret = TAKE_PTR(i);
+        return r;
+}

@@ -24,5 +24,7 @@ typedef struct CaIssuer {
 
 /* A certificate of an authority in DER. HF_E_REQUEST_REFUSED: it is none, or may not sign certificates. */
 int ca_issuer_read(Bytes der, CaProblem *problem, CaIssuer **ret);
+/* As it will be known that follows another one under its name, with a key of its own and no certificate yet. -ENOMEM. */
+int ca_issuer_follow(const CaIssuer *before, Bytes spki, uint64_t not_before, uint64_t not_after, CaIssuer **ret);
 CaIssuer *ca_issuer_free(CaIssuer *i);
 DEFINE_CLEANUP(CaIssuer, ca_issuer_free)

@@ -75,7 +75,7 @@ static int check_parent(Operation *op, const char *name)
         r = operation_authorise(op, &(Question){.operation = POLICY_OP_CA_ISSUE, .profile = "intermediate"});
         if (r)
                 return r;
-        r = ca_check_issuer(v->registry, parent, &problem);
+        r = ca_check_issuer(v->registry, ca_newest(v->registry, name), &problem);
         if (!problem.text[0])
                 return r;
         operation_fail_because(op, r, "Not made: %s. Nothing was kept.", problem.text);
@@ -97,6 +97,7 @@ static int create(Operation *op, const char *name, CaKind kind, const CreateOpti
 {
         const AuthorityEntry *there = registry_authority(op->daemon->vault.registry, name);
         const char *parent = kind == CA_ROOT || o->outside ? name : o->parent;
+        const AuthorityEntry *above = kind == CA_ROOT || o->outside ? NULL : ca_newest(op->daemon->vault.registry, parent);
         CaTask *t;
         int r;
 
@@ -108,7 +109,7 @@ static int create(Operation *op, const char *name, CaKind kind, const CreateOpti
         if (!r && kind == CA_INTERMEDIATE && !o->outside)
                 r = check_parent(op, parent);
         if (!r)
-                r = ca_task_new(op, parent, &t);
+                r = ca_task_new(op, above ? above->row.name : parent, &t);
         if (r)
                 return r;
         strcpy(t->child, name);

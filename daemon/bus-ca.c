@@ -31,6 +31,14 @@ static AuthorityEntry *authority_of(const Operation *op)
         return registry_authority(op->daemon->vault.registry, op->key_text);
 }
 
+/* Who issues where this CA is asked to. */
+static const char *issuer_of(const Operation *op)
+{
+        const AuthorityEntry *a = ca_newest(op->daemon->vault.registry, op->key_text);
+
+        return a ? a->row.name : op->key_text;
+}
+
 static int fail_with(Operation *op, int r, const CaProblem *problem)
 {
         if (!problem->text[0])
@@ -153,6 +161,13 @@ static int find_key(const Operation *op, const char *name, KeyEntry **ret)
         return 0;
 }
 
+static Scheme signing_scheme(const Daemon *d, const AuthorityEntry *a)
+{
+        const KeyEntry *key = a ? catalogue_find_uuid(d->vault.catalogue, &a->row.key) : NULL;
+
+        return key ? scheme_usual(key->algorithm, PURPOSE_ISSUE) : _SCHEME_INVALID;
+}
+
 static int prepare(CaTask *t, Bytes request_text, const CaProfile *profile, const IssueOptions *o, CaProblem *problem)
 {
         _cleanup_(ca_request_freep) CaRequest *request = NULL;
@@ -161,11 +176,12 @@ static int prepare(CaTask *t, Bytes request_text, const CaProfile *profile, cons
                         .names = {[CA_NAME_DNS] = (const char *const *)o->dns, [CA_NAME_IP] = (const char *const *)o->ip,
                                         [CA_NAME_URI] = (const char *const *)o->uri,
                                         [CA_NAME_EMAIL] = (const char *const *)o->email}};
+        const AuthorityEntry *a = registry_authority(t->op->daemon->vault.registry, t->authority);
         KeyEntry *key = NULL;
         CaSummary summary;
         int r;
 
-        r = ca_authority_issuer_kept(t->op->daemon, authority_of(t->op), &p.issuer);
+        r = ca_authority_issuer_kept(t->op->daemon, a, &p.issuer);
         if (!r && request_text.len)
                 r = ca_request_read(request_text, problem, &request);
         else if (!r)
@@ -174,7 +190,7 @@ static int prepare(CaTask *t, Bytes request_text, const CaProfile *profile, cons
                 return r;
         p.spki = key ? key_entry_public(key) : BYTES_NULL;
         p.request = request;
-        p.scheme = scheme_usual(t->op->key->algorithm, PURPOSE_ISSUE);
+        p.scheme = signing_scheme(t->op->daemon, a);
         ca_serial_new(p.serial);
         r = ca_certificate_prepare(&p, problem, &summary, &t->tbs);
         return r ? r : fill_row(t, &p, &summary, o);
@@ -190,7 +206,7 @@ static int issue(Operation *op, Bytes request, const char *name, const IssueOpti
 
         r = ca_profile_load(op->daemon, name, &problem, &profile);
         if (!r)
-                r = ca_task_new(op, op->key_text, &t);
+                r = ca_task_new(op, issuer_of(op), &t);
         if (!r)
                 r = hash_request(op, request, name, o, t->row.request);
         if (r)
@@ -201,7 +217,7 @@ static int issue(Operation *op, Bytes request, const char *name, const IssueOpti
                 ca_issue_resume(t, e);
                 return 0;
         }
-        r = ca_check_issuer(op->daemon->vault.registry, authority_of(op), &problem);
+        r = ca_check_issuer(op->daemon->vault.registry, registry_authority(op->daemon->vault.registry, t->authority), &problem);
         if (!r && profile.authority) {
                 (void)ca_refuse(&problem, "profile %s makes a CA; that is for holdfast ca init", name);
                 r = HF_E_REQUEST_REFUSED;
@@ -240,9 +256,9 @@ static int handle_issue(Operation *op)
 
 /* ---- renewing ---- */
 
-static bool is_issued_by(const CertificateEntry *e, const char *authority)
+static bool is_issued_by(const Registry *registry, const CertificateEntry *e, const char *authority)
 {
-        return strcmp(e->row.authority, authority) == 0 && e->row.status != STORE_CERTIFICATE_PENDING;
+        return ca_covers(registry, authority, e->row.authority) && e->row.status != STORE_CERTIFICATE_PENDING;
 }
 
 static CertificateEntry *find_issued(const Operation *op, const char *which)
@@ -251,7 +267,7 @@ static CertificateEntry *find_issued(const Operation *op, const char *which)
         CertificateEntry *e = registry_find(registry, which);
 
         /* A later one of that name, of another CA or not finished, does not hide it. */
-        for (size_t i = e ? e->at : 0; e && !is_issued_by(e, op->key_text); i--) {
+        for (size_t i = e ? e->at : 0; e && !is_issued_by(registry, e, op->key_text); i--) {
                 if (i == 0)
                         return NULL;
                 if (strcmp(registry_at(registry, i - 1)->row.name, which) == 0)
@@ -288,8 +304,12 @@ static int prepare_renewal(CaTask *t, const CaRequest *before, const CaRequest *
 {
         const AuthorityEntry *a = registry_authority(t->op->daemon->vault.registry, t->authority);
         CaCertificateParams p = {.request = before, .device = ca_request_device(before), .now = clock_wall(), .days = t->days,
+<<<<<<< HEAD
                         .path_length = -1, .authority = t->authority,
                         .scheme = scheme_usual(t->op->key->algorithm, PURPOSE_ISSUE)};
+=======
+                        .path_length = -1, .scheme = signing_scheme(t->op->daemon, a)};
+>>>>>>> 685d18d (ca rollover: another CA in the place of one, beside it)
         CaProfile profile;
         CaSummary summary;
         int r;
@@ -329,6 +349,8 @@ static int renew(CaTask *t, CaProblem *problem)
         if (sd_bus_message_rewind(t->op->call, true) < 0 || sd_bus_message_skip(t->op->call, "s") < 0 ||
                         sd_bus_message_read_array(t->op->call, 'y', &data, &len) < 0)
                 return HF_E_INTERNAL;
+        snprintf(t->authority, sizeof(t->authority), "%s", issuer_of(t->op)); /* the one before may be of the CA before */
+        strcpy(t->row.authority, t->authority);
         r = hash_renewal(t, t->days, BYTES(data, len), hash);
         if (!r)
                 r = ca_request_from_certificate(buffer_bytes(&t->der), problem, &before);
@@ -372,7 +394,7 @@ static int begin_renewal(Operation *op, const CertificateEntry *e, Bytes request
         int r = o->key ? find_key(op, o->key, &holder) : 0;
 
         if (!r)
-                r = ca_task_new(op, op->key_text, &t);
+                r = ca_task_new(op, issuer_of(op), &t);
         if (r)
                 return r;
         t->reply = show;
@@ -478,7 +500,7 @@ static bool is_wanted(const Operation *op, const CertificateEntry *e, const char
 {
         const char *its = certificate_status(&e->row, now);
 
-        if (strcmp(e->row.authority, op->key_text) || !certificate_is_listed(&e->row, now))
+        if (!ca_covers(op->daemon->vault.registry, op->key_text, e->row.authority) || !certificate_is_listed(&e->row, now))
                 return false;
         if (!status)
                 return true;
@@ -590,9 +612,9 @@ static int handle_revoke(Operation *op)
         e = find_issued(op, which);
         if (!e)
                 return HF_E_NO_SUCH_CERTIFICATE;
-        r = ca_check_signer(authority_of(op));
+        r = ca_check_signer(registry_authority(op->daemon->vault.registry, e->row.authority));
         if (!r)
-                r = ca_task_new(op, op->key_text, &t);
+                r = ca_task_new(op, e->row.authority, &t);
         if (r)
                 return r;
         memcpy(t->row.serial, e->row.serial, sizeof(t->row.serial));
@@ -638,6 +660,7 @@ const Method authority_methods[] = {
                 {A, "Revoke", "ssa{sv}", "", 0, METHOD_AUTHORITY, POLICY_OP_CA_REVOKE, handle_revoke},
                 {A, "CreateCsr", "a{sv}", "ay", 0, METHOD_AUTHORITY, POLICY_OP_CA_INIT, ca_handle_csr},
                 {A, "Import", "aya{sv}", "a{sv}", 0, METHOD_AUTHORITY, POLICY_OP_CA_INIT, ca_handle_import},
+                {A, "Rollover", "a{sv}", "a{sv}", 0, METHOD_AUTHORITY, POLICY_OP_CA_INIT, ca_handle_rollover},
                 {A, "Enable", "a{sv}", "", 0, METHOD_AUTHORITY, POLICY_OP_CA_ENABLE, handle_enable},
                 {0},
 };

@@ -100,6 +100,14 @@ void ca_issue_read(CaTask *t, const CertificateEntry *e, void (*then)(CaTask *t,
 
 /* ---- the second change: the certificate ---- */
 
+int ca_chain_below(const AuthorityEntry *by, Buffer *ret)
+{
+        int r = buffer_append(ret, by->row.certificate.data, by->row.certificate.len);
+
+        /* What a root has there is for others: its cross certificates. */
+        return r || by->row.kind == CA_ROOT ? r : buffer_append(ret, by->row.chain.data, by->row.chain.len);
+}
+
 /* An authority here whose own certificate this is: it signs from now on, and the root that signed it goes to rest. */
 static int complete_authority(CaTask *t, const AuthorityEntry *by)
 {
@@ -111,11 +119,8 @@ static int complete_authority(CaTask *t, const AuthorityEntry *by)
 
         if (!child)
                 return HF_E_INTERNAL;
-        if (child != by) {
-                r = buffer_append(&chain, by->row.certificate.data, by->row.certificate.len);
-                if (!r)
-                        r = buffer_append(&chain, by->row.chain.data, by->row.chain.len);
-        }
+        if (child != by)
+                r = ca_chain_below(by, &chain);
         row = child->row;
         row.certificate = buffer_bytes(&t->der);
         row.chain = buffer_bytes(&chain);
@@ -138,7 +143,7 @@ static const CertificateEntry *find_superseded(const CaTask *t, const Registry *
                 const CertificateEntry *later = registry_at(registry, i);
 
                 if ((later->row.status == STORE_CERTIFICATE_ACTIVE || later->row.status == STORE_CERTIFICATE_REVOKED) &&
-                                strcmp(later->row.authority, before->row.authority) == 0 &&
+                                ca_covers(registry, before->row.authority, later->row.authority) &&
                                 strcmp(later->row.name, before->row.name) == 0)
                         e = later;
         }

@@ -13,6 +13,7 @@
 #include "ca/crl.h"
 
 #define LEVELS_MAX 10 /* a path length of 8 at most, the root and what has none */
+#define RELATED_MAX 32
 #define PUBLISHED_MAX (8 * (CA_CRL_MAX / 64))
 #define NUMBER_SIZE 24
 #define NUMBER_MAX (UINT64_MAX >> 2) /* no clock says as much: it is none of ours */
@@ -20,15 +21,15 @@
 
 typedef struct Related {
         char name[NAME_SIZE];
-        char above[LEVELS_MAX][NAME_SIZE]; /* itself first */
+        char above[RELATED_MAX][NAME_SIZE]; /* itself first */
         size_t n;
+        Buffer anchors, chain;
 } Related;
 
 struct CaPublication {
         char directory[CONFIG_TEXT_MAX];
         char name[NAME_SIZE];
         uint64_t number;
-        Buffer anchor, chain;
         Related related[AUTHORITIES_MAX]; /* this CA and all that are below it */
         size_t n;
 };
@@ -64,32 +65,30 @@ static Bytes take_certificate(Bytes *chain)
         return one;
 }
 
-int ca_pem_chain(const AuthorityEntry *a, bool root, Buffer *ret)
+static int append_all(Bytes rest, bool but_last, Buffer *ret)
 {
-        Bytes one = a->row.certificate, rest = a->row.chain;
+        Bytes one;
         int r = 0;
 
-        while (!r && one.len) {
-                Bytes next = take_certificate(&rest);
-                bool last = next.len == 0;
-
-                if (!last || root || (a->row.kind == CA_INTERMEDIATE && one.data == a->row.certificate.data))
+        while (!r && (one = take_certificate(&rest)).len)
+                if (!but_last || rest.len)
                         r = ca_pem_append("CERTIFICATE", one, ret);
-                one = next;
-        }
         return r;
 }
 
-/* The last one: what everybody has to trust. */
-static int append_anchor(const AuthorityEntry *a, Buffer *ret)
+int ca_pem_chain(const Registry *registry, const AuthorityEntry *a, Buffer *ret)
 {
-        Bytes anchor = a->row.certificate, rest = a->row.chain, next;
+        const AuthorityEntry *top = ca_top(registry, a);
+        int r = 0;
 
-        while ((next = take_certificate(&rest)).len)
-                anchor = next;
-        return ca_pem_append("CERTIFICATE", anchor, ret);
+        if (a->row.kind == CA_INTERMEDIATE && a->row.certificate.len)
+                r = ca_pem_append("CERTIFICATE", a->row.certificate, ret);
+        if (!r && a->row.kind == CA_INTERMEDIATE)
+                r = append_all(a->row.chain, true, ret);
+        return r || top->row.kind != CA_ROOT ? r : append_all(top->row.chain, false, ret);
 }
 
+<<<<<<< HEAD
 int ca_is_trusted(const AuthorityEntry *a, Bytes anchors, bool *ret)
 {
         Bytes one = a->row.certificate, rest = a->row.chain;
@@ -108,12 +107,66 @@ int ca_is_trusted(const AuthorityEntry *a, Bytes anchors, bool *ret)
 }
 
 static void relate(const Daemon *d, const AuthorityEntry *a, Related *ret)
+=======
+/* All CAs, and for each who came last in its line. */
+typedef struct Lines {
+        const Registry *registry;
+        size_t n;
+        const AuthorityEntry *all[AUTHORITIES_MAX], *newest[AUTHORITIES_MAX];
+} Lines;
+
+static void lines_find(const Registry *registry, Lines *ret)
+{
+        AuthorityEntry *a;
+
+        ret->registry = registry;
+        for (ret->n = 0; (a = registry_authority_at(registry, ret->n)); ret->n++) {
+                ret->all[ret->n] = a;
+                ret->newest[ret->n] = ca_newest(registry, a->row.name);
+        }
+}
+
+/* Number i of them and this one: does one follow the other, whichever was first? */
+static bool is_in_line(const Lines *lines, const AuthorityEntry *a, size_t i)
+{
+        size_t at = 0;
+
+        if (lines->all[i] == a || !lines->all[i]->row.certificate.len)
+                return false;
+        while (at < lines->n && lines->all[at] != a)
+                at++;
+        return at < lines->n && lines->newest[at] == lines->newest[i];
+}
+
+/* What everybody has to trust: the root, the last of the chain; and while roots follow each other, the others as well. */
+static int append_anchors(const Lines *lines, const AuthorityEntry *a, Buffer *ret)
+{
+        const AuthorityEntry *top = ca_top(lines->registry, a);
+        Bytes anchor = top->row.certificate, rest = top->row.chain, next;
+        int r;
+
+        while (top->row.kind != CA_ROOT && (next = take_certificate(&rest)).len)
+                anchor = next;
+        r = ca_pem_append("CERTIFICATE", anchor, ret);
+        for (size_t i = 0; !r && top->row.kind == CA_ROOT && i < lines->n; i++)
+                if (is_in_line(lines, top, i))
+                        r = ca_pem_append("CERTIFICATE", lines->all[i]->row.certificate, ret);
+        return r;
+}
+
+/* Itself, those above it, and who follows one of them or was before it: their certificates are shown to the same servers. */
+static void relate(const Lines *lines, const AuthorityEntry *a, Related *ret)
+>>>>>>> 685d18d (ca rollover: another CA in the place of one, beside it)
 {
         snprintf(ret->name, sizeof(ret->name), "%s", a->row.name);
         ret->n = 0;
-        while (a && ret->n < LEVELS_MAX) {
-                snprintf(ret->above[ret->n++], NAME_SIZE, "%s", a->row.name);
-                a = a->row.parent[0] ? registry_authority(d->vault.registry, a->row.parent) : NULL;
+        for (size_t level = 0; a && level < LEVELS_MAX; level++) {
+                if (ret->n < RELATED_MAX)
+                        snprintf(ret->above[ret->n++], NAME_SIZE, "%s", a->row.name);
+                for (size_t i = 0; ret->n < RELATED_MAX && i < lines->n; i++)
+                        if (is_in_line(lines, a, i))
+                                snprintf(ret->above[ret->n++], NAME_SIZE, "%s", lines->all[i]->row.name);
+                a = a->row.parent[0] ? registry_authority(lines->registry, a->row.parent) : NULL;
         }
 }
 
@@ -128,21 +181,27 @@ static bool is_related(const Related *r, const char *name)
 int ca_publication_new(const Daemon *d, const AuthorityEntry *a, uint64_t number, CaPublication **ret)
 {
         _cleanup_(ca_publication_freep) CaPublication *p = calloc(1, sizeof(*p));
-        AuthorityEntry *other;
-        int r;
+        Lines lines;
+        int r = 0;
 
         if (!p)
                 return -ENOMEM;
         snprintf(p->directory, sizeof(p->directory), "%s", d->config.tls_directory);
         snprintf(p->name, sizeof(p->name), "%s", a->row.name);
         p->number = number;
-        p->anchor = p->chain = BUFFER_INIT(2 * STORE_CHAIN_MAX);
-        r = append_anchor(a, &p->anchor);
-        if (!r)
-                r = ca_pem_chain(a, false, &p->chain);
-        for (size_t i = 0; !r && (other = registry_authority_at(d->vault.registry, i)); i++) {
-                relate(d, other, &p->related[p->n]);
-                p->n += other->row.certificate.len && is_related(&p->related[p->n], a->row.name);
+        lines_find(d->vault.registry, &lines);
+        for (size_t i = 0; !r && i < lines.n; i++) {
+                const AuthorityEntry *other = lines.all[i];
+                Related *related = &p->related[p->n];
+
+                relate(&lines, other, related);
+                if (!other->row.certificate.len || !is_related(related, a->row.name))
+                        continue;
+                p->n++;
+                related->anchors = related->chain = BUFFER_INIT(2 * STORE_CHAIN_MAX);
+                r = append_anchors(&lines, other, &related->anchors);
+                if (!r)
+                        r = ca_pem_chain(d->vault.registry, other, &related->chain);
         }
         if (!r)
                 *ret = TAKE_PTR(p);
@@ -153,8 +212,10 @@ CaPublication *ca_publication_free(CaPublication *p)
 {
         if (!p)
                 return NULL;
-        buffer_deinit(&p->anchor);
-        buffer_deinit(&p->chain);
+        for (size_t i = 0; i < AUTHORITIES_MAX; i++) {
+                buffer_deinit(&p->related[i].anchors);
+                buffer_deinit(&p->related[i].chain);
+        }
         free(p);
         return NULL;
 }
@@ -194,7 +255,7 @@ static bool is_newer(const CaPublication *p)
         return true;
 }
 
-/* The lists of one CA and of all above it, behind each other. */
+/* Whom to trust, the chain, and the lists of one CA and of all above it behind each other. */
 static int write_all(int tls_fd, const Related *r)
 {
         _cleanup_close_ int own = open_authority(tls_fd, r->name, false);
@@ -210,6 +271,10 @@ static int write_all(int tls_fd, const Related *r)
                 if (result == -ENOENT)
                         result = 0;
         }
+        if (!result)
+                result = io_write_file(own, "ca.pem", buffer_bytes(&r->anchors), 0644);
+        if (!result)
+                result = io_write_file(own, "chain.pem", buffer_bytes(&r->chain), 0644);
         return result ? result : io_write_file(own, "crl.pem", buffer_bytes(&all), 0644);
 }
 
@@ -236,6 +301,7 @@ int ca_publish(CaPublication *p, Bytes crl)
         fd = open_authority(tls_fd, p->name, true);
         r = fd < 0 ? fd : ca_pem_append("X509 CRL", crl, &pem);
         if (!r)
+<<<<<<< HEAD
                 r = write_number(fd, "highest", p->number);
         if (!r)
                 r = io_write_file(fd, "ca.pem", buffer_bytes(&p->anchor), 0644);
@@ -243,6 +309,9 @@ int ca_publish(CaPublication *p, Bytes crl)
                 r = io_write_file(fd, "chain.pem", buffer_bytes(&p->chain), 0644);
         if (!r)
                 r = io_write_file(fd, CA_OWN_LIST, buffer_bytes(&pem), 0644);
+=======
+                r = io_write_file(fd, "own.crl.pem", buffer_bytes(&pem), 0644);
+>>>>>>> 685d18d (ca rollover: another CA in the place of one, beside it)
         for (size_t i = 0; !r && i < p->n; i++)
                 r = write_all(tls_fd, &p->related[i]);
         return r ? r : write_number(fd, "number", p->number);

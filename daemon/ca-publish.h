@@ -4,7 +4,7 @@
 /*
  * What a CA publishes
  *
- *        TLS/ca@NAME/ca.pem       the root its certificates lead to
+ *        TLS/ca@NAME/ca.pem       the root its certificates lead to, and those in the line of that
  *                    chain.pem    the CA itself and those above it but the root
  *                    own.crl.pem  its own revocation list
  *                    crl.pem      that, and the lists of all above it that are here: what servers are given
@@ -21,8 +21,9 @@ typedef struct CaPublication CaPublication;
 
 /* Appends a PEM block. */
 int ca_pem_append(const char *kind, Bytes der, Buffer *ret);
-/* Appends the CA's certificate and those above it; the last of them, a root, only with `root`. */
-int ca_pem_chain(const AuthorityEntry *a, bool root, Buffer *ret);
+/* Appends the CA's certificate and those above it but the root, and the cross certificates of that: who trusts the root that
+ * follows it, or the one before it, comes there too. */
+int ca_pem_chain(const Registry *registry, const AuthorityEntry *a, Buffer *ret);
 
 /* Is this CA, or one above it, among these anchors? They are PEM as ca_pem_append() writes it. -ENOMEM. */
 int ca_is_trusted(const AuthorityEntry *a, Bytes anchors, bool *ret);

@@ -27,6 +27,7 @@ static void task_free(void *data)
         key_entry_unref(t->holder);
         ca_issuer_free(t->issuer);
         ca_publication_free(t->publication);
+        ca_rollover_free(t->rollover);
         free(t->revoked);
         free(t);
 }
@@ -192,6 +193,7 @@ static const char *authority_state(const AuthorityEntry *a)
 static int append_fields(const Daemon *d, sd_bus_message *m, const AuthorityEntry *a)
 {
         const KeyEntry *key = catalogue_find_uuid(d->vault.catalogue, &a->row.key);
+        const AuthorityEntry *next = ca_successor(d->vault.registry, a->row.name);
         char directory[CONFIG_TEXT_MAX + NAME_SIZE + 8] = "";
         int r;
 
@@ -204,6 +206,8 @@ static int append_fields(const Daemon *d, sd_bus_message *m, const AuthorityEntr
                 r = reply_append_string(m, "parent", a->row.parent);
         if (r >= 0)
                 r = reply_append_string(m, "state", authority_state(a));
+        if (r >= 0 && next)
+                r = reply_append_string(m, "successor", next->row.name);
         if (r >= 0 && key)
                 r = reply_append_string(m, "algorithm", key_algorithm_info(key->algorithm)->name);
         if (r >= 0 && key)
@@ -262,7 +266,7 @@ static int append_der(const Daemon *d, sd_bus_message *m, const StoreCertificate
 
         if (r < 0 || !a)
                 return r;
-        if (ca_pem_append("CERTIFICATE", buffer_bytes(der), &chain) || ca_pem_chain(a, false, &chain))
+        if (ca_pem_append("CERTIFICATE", buffer_bytes(der), &chain) || ca_pem_chain(d->vault.registry, a, &chain))
                 return -ENOMEM;
         return reply_append_bytes(m, "chain", buffer_bytes(&chain));
 }

@@ -63,6 +63,7 @@ struct CaTask {
         Scheme scheme;
         uint64_t until; /* ca.enable */
         struct CaPublication *publication;
+        struct CaRollover *rollover;
         void (*then)(CaTask *t, int result); /* ca_issue_read() */
         uint32_t days;                       /* of a renewal */
         KeyEntry *holder;                    /* the key here that it is for; NULL: that of the request, or the one before */
@@ -118,6 +119,29 @@ typedef struct CaInit {
         int path_length;
 } CaInit;
 int ca_init_begin(const CaInit *init);
+
+/* Appends the chain of what this CA signs: its certificate and those above it, DER. */
+int ca_chain_below(const AuthorityEntry *by, Buffer *ret);
+
+/* ---- ca-line.c ---- */
+
+typedef enum CaLinePart { CA_LINE_NEW, CA_LINE_OLD_WITH_NEW, CA_LINE_NEW_WITH_OLD } CaLinePart;
+
+/* What a certificate of the roll-over of this CA is asked for as. */
+void ca_line_request(const char *name, CaLinePart part, uint8_t ret[static 32]);
+/* The CA that followed this one; NULL: none did. */
+AuthorityEntry *ca_successor(const Registry *registry, const char *name);
+/* The last of those, or the CA itself; it is what issues where this one is asked to. NULL: there is no such CA. */
+AuthorityEntry *ca_newest(const Registry *registry, const char *name);
+/* Is the other one this CA, or did it follow it? Who may ask the one about certificates may ask for those of the other. */
+bool ca_covers(const Registry *registry, const char *name, const char *other);
+/* The CA here that is above all above it; itself where there is none. */
+const AuthorityEntry *ca_top(const Registry *registry, const AuthorityEntry *a);
+
+/* ---- ca-rollover.c ---- */
+
+int ca_handle_rollover(Operation *op);
+struct CaRollover *ca_rollover_free(struct CaRollover *r);
 
 /* ---- ca-outside.c ---- */
 

@@ -68,7 +68,7 @@ CertificateEntry *registry_find(const Registry *r, const char *text);
 /* What one change does. */
 typedef struct RegistryChange {
         AuthorityEntry *authorities[2];
-        CertificateEntry *certificates[2];
+        CertificateEntry *certificates[3];
         size_t n_authorities, n_certificates;
 } RegistryChange;
 

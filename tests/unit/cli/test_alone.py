@@ -38,7 +38,7 @@ def test_usage_errors_exit_with_2_and_say_so_once():
                  ["slot", "add", "tpm2-derived"], ["cert", "set", "k"], ["cert", "remove"], ["key", "attest", "k"], ["key", "attest", "k", "--nonce", "abc"],
                  ["attest", "verify", "/dev/null"], ["attest", "verify", "/dev/null", "--nonce", "00", "--nonce-file", "x"],
                  ["exec", "k"], ["exec", "../k", "--", "true"], ["watch", "k"], ["watch", "../k", "--", "true"],
-                 ["ca", "init"], ["ca", "init", "leaf"], ["ca", "init", "root", "--csr", "-"], ["ca", "import", "k"], ["ca", "issue"], ["ca", "issue", "--key", "k", "--days", "0"],
+                 ["ca", "init"], ["ca", "init", "leaf"], ["ca", "init", "root", "--csr", "-"], ["ca", "import", "k"], ["ca", "rollover"], ["ca", "issue"], ["ca", "issue", "--key", "k", "--days", "0"],
                  ["ca", "list", "--ca", "../k"], ["ca", "ocsp", "/dev/null"],
                  ["ca", "ocsp", "/dev/null", "--signer", "s", "--hours", "0"], ["ca", "package", "k"], ["ca", "diagnose", "k"],
                  ["ca", "diagnose", "k", "--connect", "h:x"], ["ca", "renew", "k", "r", "--rekey"], ["setup", "nginx"], ["setup", "lighttpd", "k"], ["setup", "curl", "../k"]):
@@ -53,7 +53,7 @@ def test_without_a_daemon_every_verb_that_needs_one_exits_with_7():
     arguments = {"key create": ["k"], "key import": ["k", "/dev/null"], "cert set": ["k", "--chain", "/dev/null"], "cert remove": ["k"], "cert show": ["k"],
                  "random": ["1"], "slot add": ["credential"],
                  "slot change": ["1"], "slot reseal": ["1"], "key attest": ["k", "--nonce", "00"], "slot remove": ["1"], "policy explain": ["sign"],
-                 "policy grant": ["k", "r"], "ca init": ["root"], "ca import": ["k", "/dev/null"], "ca issue": ["--key", "k"], "ca status": ["k"], "ca renew": ["k"],
+                 "policy grant": ["k", "r"], "ca init": ["root"], "ca import": ["k", "/dev/null"], "ca rollover": ["k"], "ca issue": ["--key", "k"], "ca status": ["k"], "ca renew": ["k"],
                  "ca revoke": ["k"], "ca ocsp": ["/dev/null", "--signer", "k"], "ca package": ["k", "/tmp/none"],
                  "ca diagnose": ["k", "--connect", "localhost:1"], "setup": ["curl", "k"], "backup": ["/tmp/none"],
                  "restore": ["/dev/null"], "init": ["--unattended"], "rekey": ["--unattended"],
