@@ -304,12 +304,7 @@ static int prepare_renewal(CaTask *t, const CaRequest *before, const CaRequest *
 {
         const AuthorityEntry *a = registry_authority(t->op->daemon->vault.registry, t->authority);
         CaCertificateParams p = {.request = before, .device = ca_request_device(before), .now = clock_wall(), .days = t->days,
-<<<<<<< HEAD
-                        .path_length = -1, .authority = t->authority,
-                        .scheme = scheme_usual(t->op->key->algorithm, PURPOSE_ISSUE)};
-=======
-                        .path_length = -1, .scheme = signing_scheme(t->op->daemon, a)};
->>>>>>> 685d18d (ca rollover: another CA in the place of one, beside it)
+                        .path_length = -1, .authority = t->authority, .scheme = signing_scheme(t->op->daemon, a)};
         CaProfile profile;
         CaSummary summary;
         int r;

@@ -88,7 +88,6 @@ int ca_pem_chain(const Registry *registry, const AuthorityEntry *a, Buffer *ret)
         return r || top->row.kind != CA_ROOT ? r : append_all(top->row.chain, false, ret);
 }
 
-<<<<<<< HEAD
 int ca_is_trusted(const AuthorityEntry *a, Bytes anchors, bool *ret)
 {
         Bytes one = a->row.certificate, rest = a->row.chain;
@@ -106,8 +105,6 @@ int ca_is_trusted(const AuthorityEntry *a, Bytes anchors, bool *ret)
         return r;
 }
 
-static void relate(const Daemon *d, const AuthorityEntry *a, Related *ret)
-=======
 /* All CAs, and for each who came last in its line. */
 typedef struct Lines {
         const Registry *registry;
@@ -156,7 +153,6 @@ static int append_anchors(const Lines *lines, const AuthorityEntry *a, Buffer *r
 
 /* Itself, those above it, and who follows one of them or was before it: their certificates are shown to the same servers. */
 static void relate(const Lines *lines, const AuthorityEntry *a, Related *ret)
->>>>>>> 685d18d (ca rollover: another CA in the place of one, beside it)
 {
         snprintf(ret->name, sizeof(ret->name), "%s", a->row.name);
         ret->n = 0;
@@ -301,17 +297,9 @@ int ca_publish(CaPublication *p, Bytes crl)
         fd = open_authority(tls_fd, p->name, true);
         r = fd < 0 ? fd : ca_pem_append("X509 CRL", crl, &pem);
         if (!r)
-<<<<<<< HEAD
                 r = write_number(fd, "highest", p->number);
         if (!r)
-                r = io_write_file(fd, "ca.pem", buffer_bytes(&p->anchor), 0644);
-        if (!r)
-                r = io_write_file(fd, "chain.pem", buffer_bytes(&p->chain), 0644);
-        if (!r)
                 r = io_write_file(fd, CA_OWN_LIST, buffer_bytes(&pem), 0644);
-=======
-                r = io_write_file(fd, "own.crl.pem", buffer_bytes(&pem), 0644);
->>>>>>> 685d18d (ca rollover: another CA in the place of one, beside it)
         for (size_t i = 0; !r && i < p->n; i++)
                 r = write_all(tls_fd, &p->related[i]);
         return r ? r : write_number(fd, "number", p->number);
