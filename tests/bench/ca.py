@@ -8,8 +8,10 @@ installed certificate, a revocation; then pages and searches in a registry of HO
 otherwise, which takes a minute or two). Nothing is judged: machines differ.
 """
 import concurrent.futures
+import json
 import os
 import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
@@ -18,7 +20,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
 from ca import authority, create, issue, make_request, revoke, running, show  # noqa: E402
 from peer import variants  # noqa: E402
-from stack import ADMIN  # noqa: E402
+from stack import ADMIN, BUILD  # noqa: E402
 
 SECONDS = float(os.environ.get("HOLDFAST_BENCH_SECONDS", "3"))
 CERTIFICATES = int(os.environ.get("HOLDFAST_BENCH_CERTIFICATES", "100000"))
@@ -33,19 +35,11 @@ def bare(algorithm):
 
 
 def rate(stack, request, ca, clients):
-    end = time.monotonic() + SECONDS
-
-    def work(number):
-        count = 0
-        with stack.peer(ADMIN) as peer:
-            while time.monotonic() < end:
-                issue(peer, request, ca=ca, name=f"{clients}-{number}-{count}")
-                count += 1
-        return count
-    began = time.monotonic()
-    with concurrent.futures.ThreadPoolExecutor(clients) as pool:
-        made = sum(pool.map(work, range(clients)))
-    return made / (time.monotonic() - began)
+    source, program = BUILD / "tests/bench/bench-issue", stack.dir / "bin/bench-issue"
+    if not program.exists():
+        shutil.copy(source, program)
+    done = json.loads(stack.run([program, "-t", SECONDS, ca, request, clients], ADMIN).stdout)
+    return done["count"] / done["seconds"]
 
 
 def timed(function, *args, **options):
@@ -96,10 +90,11 @@ def registry(stack, admin, request):
 
 def main():
     with running(made=False) as (stack, admin):
-        request = make_request(stack.dir / "r.csr")
+        file = stack.dir / "r.csr"
+        request = make_request(file)
         for algorithm in SPEED:
             create(admin, f"root-{algorithm}", f"inter-{algorithm}", algorithm)
-            alone, many = (rate(stack, request, f"inter-{algorithm}", n) for n in (1, CLIENTS))
+            alone, many = (rate(stack, file, f"inter-{algorithm}", n) for n in (1, CLIENTS))
             print(f"{algorithm:8} issued: {alone:6.0f} /s by one client, {many:6.0f} /s by {CLIENTS}; "
                   f"openssl signs {bare(algorithm):8.0f} /s", flush=True)
         made = issue(admin, request, ca="inter-p256", name="size")
