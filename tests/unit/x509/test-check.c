@@ -173,6 +173,101 @@ static void test_the_report_answers_each_question(void **state)
                 assert_int_equal(report.lines[q].state, VERIFY_FAIL);
 }
 
+/* ---- inside a handshake ---- */
+
+/* As libssl has it when it asks: `own` is what the program itself trusts. Returns the verdict, and the error left for the alert. */
+static const char *peer_verdict(const CertCheck *check, X509 *own, int *ret_error)
+{
+        X509_STORE *store = X509_STORE_new();
+        X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+        FindingList findings = {.n = 0};
+
+        if (own)
+                assert_int_equal(X509_STORE_add_cert(store, own), 1);
+        assert_int_equal(X509_STORE_CTX_init(ctx, store, cert_chain_at(check->chain, 0), NULL), 1);
+        assert_int_equal(cert_check_peer(check, ctx, &findings), 0);
+        *ret_error = X509_STORE_CTX_get_error(ctx);
+        X509_STORE_CTX_free(ctx);
+        X509_STORE_free(store);
+        return finding_word(findings.n ? findings.items[0].kind : FINDING_NONE);
+}
+
+static void test_a_peer_is_judged_by_the_anchors_given_and_else_by_those_of_the_program(void **state)
+{
+        _cleanup_made_ Made root = make_certificate(&(Making){.name = "root", .ca = true});
+        _cleanup_made_ Made other = make_certificate(&(Making){.name = "other", .ca = true});
+        _cleanup_made_ Made leaf = make_certificate(&(Making){.name = "leaf", .issuer = root.x, .issuer_key = root.key});
+        _cleanup_(cert_chain_unrefp) CertChain *chain = chain_of(leaf.x, NULL);
+        _cleanup_(cert_anchors_unrefp) CertAnchors *good = anchors_of(root.x), *bad = anchors_of(other.x);
+        int error;
+
+        (void)state;
+        assert_string_equal(peer_verdict(&(CertCheck){.chain = chain, .anchors = good}, NULL, &error), "none");
+        assert_int_equal(error, X509_V_OK);
+        assert_string_equal(peer_verdict(&(CertCheck){.chain = chain, .anchors = good}, other.x, &error), "none");
+        assert_string_equal(peer_verdict(&(CertCheck){.chain = chain, .anchors = bad}, root.x, &error), "untrusted");
+        assert_int_not_equal(error, X509_V_OK);
+        assert_string_equal(peer_verdict(&(CertCheck){.chain = chain}, root.x, &error), "none");
+        assert_int_equal(error, X509_V_OK);
+        assert_string_equal(peer_verdict(&(CertCheck){.chain = chain}, NULL, &error), "untrusted");
+        assert_int_equal(error, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY);
+}
+
+static void test_what_openssl_does_not_look_at_still_leaves_an_error_for_the_alert(void **state)
+{
+        _cleanup_made_ Made root = make_certificate(&(Making){.name = "root", .ca = true});
+        _cleanup_made_ Made leaf = make_certificate(&(Making){.name = "leaf", .issuer = root.x, .issuer_key = root.key,
+                        .names = "DNS:a.test", .usage = "serverAuth"});
+        _cleanup_(cert_chain_unrefp) CertChain *chain = chain_of(leaf.x, NULL);
+        _cleanup_(cert_anchors_unrefp) CertAnchors *anchors = anchors_of(root.x);
+        const CertPins pins = {.n = 1};
+        CertCheck check = {.chain = chain, .anchors = anchors, .host = "a.test", .usage = CERT_USAGE_SERVER};
+        int error;
+
+        (void)state;
+        assert_string_equal(peer_verdict(&check, NULL, &error), "none");
+        check.host = "b.test";
+        assert_string_equal(peer_verdict(&check, NULL, &error), "host-mismatch");
+        assert_int_equal(error, X509_V_ERR_HOSTNAME_MISMATCH);
+        check.host = "a.test";
+        check.pins = &pins;
+        assert_string_equal(peer_verdict(&check, NULL, &error), "pin-mismatch");
+        assert_int_equal(error, X509_V_ERR_CERT_REJECTED);
+        check.pins = NULL;
+        check.usage = CERT_USAGE_CLIENT;
+        assert_string_equal(peer_verdict(&check, NULL, &error), "wrong-usage");
+        assert_int_not_equal(error, X509_V_OK);
+        check.usage = CERT_USAGE_SERVER;
+        check.time = cert_chain_not_after(chain) + DAY;
+        assert_string_equal(peer_verdict(&check, NULL, &error), "expired");
+        assert_int_equal(error, X509_V_ERR_CERT_HAS_EXPIRED);
+}
+
+static void test_a_window_ends_where_any_certificate_of_the_chain_begins_or_ends(void **state)
+{
+        _cleanup_made_ Made root = make_certificate(&(Making){.name = "root", .ca = true, .since = -90, .until = 90});
+        _cleanup_made_ Made middle = make_certificate(&(Making){
+                        .name = "middle", .issuer = root.x, .issuer_key = root.key, .ca = true, .since = -20, .until = 5});
+        _cleanup_made_ Made leaf = make_certificate(
+                        &(Making){.name = "leaf", .issuer = middle.x, .issuer_key = middle.key, .since = -10, .until = 20});
+        _cleanup_(cert_chain_unrefp) CertChain *chain = chain_of(leaf.x, middle.x), *upper = chain_of(middle.x, NULL);
+        /* in order: the middle begins, the leaf begins, the middle ends, the leaf ends */
+        const uint64_t ends[] = {0, cert_chain_not_before(upper), cert_chain_not_before(chain), cert_chain_not_after(upper),
+                        cert_chain_not_after(chain), UINT64_MAX};
+        uint64_t from, until;
+
+        (void)state;
+        for (size_t i = 0; i + 1 < sizeof(ends) / sizeof(ends[0]); i++) {
+                const uint64_t last = ends[i + 1] == UINT64_MAX ? ends[i] + 400 * DAY : ends[i + 1] - 1, in[] = {ends[i], last};
+
+                assert_true(ends[i] < ends[i + 1]);
+                for (size_t k = 0; k < 2; k++) { /* its first microsecond and its last one */
+                        cert_chain_window(chain, in[k], &from, &until);
+                        assert_true(from == ends[i] && until == ends[i + 1]);
+                }
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -184,6 +279,9 @@ int main(void)
                         cmocka_unit_test(test_hosts_are_those_of_the_alternative_names),
                         cmocka_unit_test(test_weak_keys_are_refused_by_name),
                         cmocka_unit_test(test_the_report_answers_each_question),
+                        cmocka_unit_test(test_a_peer_is_judged_by_the_anchors_given_and_else_by_those_of_the_program),
+                        cmocka_unit_test(test_what_openssl_does_not_look_at_still_leaves_an_error_for_the_alert),
+                        cmocka_unit_test(test_a_window_ends_where_any_certificate_of_the_chain_begins_or_ends),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
