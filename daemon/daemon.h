@@ -65,6 +65,7 @@ struct Daemon {
         /* daemon/connection.c */
         Listener *listeners[DAEMON_LISTENERS_MAX];
         size_t n_listeners;
+        int listen_results[CONFIG_LIST_MAX]; /* of config.listen: why there is none, or 0 */
         Connection *connections, *waiting_connections;
         size_t n_connections;
         SystemBus *system_bus;

@@ -430,12 +430,29 @@ static int check_bus(Daemon *d, sd_bus_message *m)
                         "the name on the system bus could not be had");
 }
 
+static int check_listening(Daemon *d, sd_bus_message *m)
+{
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < d->config.n_listen; i++) {
+                int why = d->listen_results[i];
+
+                if (!why)
+                        continue;
+                r = ADD(m, "error", "listen",
+                                "mend listen= in holdfast.conf, or what is at that path, then systemctl restart holdfastd",
+                                "there is no direct socket %s: %s", d->config.listen[i],
+                                why < 0 ? strerror(-why) : errors_sentence(why));
+        }
+        return r;
+}
+
 int doctor_append_findings(Daemon *d, sd_bus_message *m)
 {
         static int (*const checks[])(Daemon *, sd_bus_message *) = {check_store, check_signer, check_files,
                         check_identities, check_authorities, check_tpm,
                         check_anchor, check_slots, check_backup, check_recovery, check_space,
-                        check_policy, check_bus};
+                        check_policy, check_bus, check_listening};
         int r = sd_bus_message_open_container(m, 'a', "a{sv}");
 
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(checks); i++)

@@ -272,6 +272,22 @@ static int add_signals(Daemon *d)
         return r;
 }
 
+/* A path that is wrong costs that socket and no other: who lost his chroot's must not end everybody's service. */
+static int open_configured(Daemon *d)
+{
+        int last = 0;
+
+        for (size_t i = 0; i < d->config.n_listen; i++) {
+                int r = listener_new_path(d, d->config.listen[i]);
+
+                if (r)
+                        log_error("cannot listen on %s: %s", d->config.listen[i], r < 0 ? strerror(-r) : hf_error_name(r));
+                d->listen_results[i] = r;
+                last = r ? r : last;
+        }
+        return d->n_listeners > 0 ? 0 : last;
+}
+
 static int open_sockets(Daemon *d)
 {
         int n = sd_listen_fds(true), r = 0;
@@ -281,12 +297,7 @@ static int open_sockets(Daemon *d)
                         r = listener_new(d, SD_LISTEN_FDS_START + i);
         if (r)
                 log_error("cannot listen on a direct socket that was handed over: %s", hf_error_name(r));
-        for (size_t i = 0; !r && i < d->config.n_listen; i++) {
-                r = listener_new_path(d, d->config.listen[i]);
-                if (r)
-                        log_error("cannot listen on %s: %s", d->config.listen[i], r < 0 ? strerror(-r) : hf_error_name(r));
-        }
-        return r;
+        return r ? r : open_configured(d);
 }
 
 static int open_state(Daemon *d)

@@ -56,6 +56,16 @@ def test_a_mode_that_lets_others_in_is_found_for_every_file_and_mended_by_the_co
             expect_mended(stack, path, oct(mode))
 
 
+def test_a_socket_that_cannot_be_made_is_named_and_the_others_serve():
+    with Stack(bus=False, daemon_args=["--listen=/proc/nowhere/bus", "--listen=/etc/passwd"]) as stack:
+        stack.init()
+        assert stack.cli("key", "create", "device")
+        assert stack.log_path.read_text().count("cannot listen on /") == 2
+        found = [f for f in json.loads(stack.cli("--json", "doctor", check=False).stdout) if f["code"] == "listen"]
+        assert [f["severity"] for f in found] == ["error"] * 2 and "listen= in holdfast.conf" in found[0]["remedy"], found
+        assert "/proc/nowhere/bus: No such file or directory" in found[0]["detail"] and "/etc/passwd: " in found[1]["detail"], found
+
+
 def test_callers_who_cannot_connect_are_noticed():
     with Stack() as stack:
         stack.init()
