@@ -79,11 +79,24 @@ static int keymgmt_get_params(void *keydata, OSSL_PARAM params[])
         return k->pkey && EVP_PKEY_get_params(k->pkey, params);
 }
 
+/* A key of ours does not change; to be told that its public half is written along, as `openssl ec` does, is no change. */
+static bool changes_nothing(const OSSL_PARAM params[])
+{
+        int value = 0;
+
+        for (; params && params->key; params++)
+                if (strcmp(params->key, OSSL_PKEY_PARAM_EC_INCLUDE_PUBLIC) != 0 || !OSSL_PARAM_get_int(params, &value) || !value)
+                        return false;
+        return true;
+}
+
 static int keymgmt_set_params(void *keydata, const OSSL_PARAM params[])
 {
         Key *k = keydata;
 
-        if (k->ours || !k->pkey || EVP_PKEY_set_params(k->pkey, (OSSL_PARAM *)params) != 1)
+        if (k->ours)
+                return changes_nothing(params);
+        if (!k->pkey || EVP_PKEY_set_params(k->pkey, (OSSL_PARAM *)params) != 1)
                 return 0;
         key_set(k, k->pkey);
         return 1;

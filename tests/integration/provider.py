@@ -47,6 +47,16 @@ def test_a_reference_to_another_keys_uuid_does_nothing_and_says_why():
         assert sign(p, reference(stack, "device-p256")).returncode == 0
 
 
+def test_the_older_commands_of_openssl_read_and_write_references_too():
+    with party("p256", "rsa3072") as (stack, p):
+        for command, key in ("ec", "device-p256"), ("rsa", "device-rsa3072"):
+            pem = reference(stack, key)
+            assert p.run("openssl", command, "-in", pem, "-pubout").stdout == stack.cli("key", "public", key).stdout
+            assert b"PRIVATE KEY" not in p.run("openssl", command, "-in", pem, check=False).stdout
+        refused = p.run("openssl", "ec", "-in", reference(stack, "device-p256"), "-no_public", check=False)
+        assert refused.returncode and not refused.stdout, refused
+
+
 def test_who_may_not_sign_is_told_about_signing_and_not_about_looking():
     if not ROOT:
         raise case.Skip("needs several users, so root")
