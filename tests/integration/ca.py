@@ -341,6 +341,19 @@ def issue_alone(stack, request, name):
         return issue(peer, request, name=name)
 
 
+def test_the_same_words_twice_among_what_waits_get_one_certificate():
+    with running() as (stack, admin):
+        request, names = make_request(stack.dir / "r.csr"), [f"n{i}" for i in range(40)]
+
+        def work(number):
+            with stack.peer(ADMIN) as peer:  # each name by two at about the same time, while others keep the store busy
+                return [issue(peer, request, name=f"{number // 2}-{name}")["serial"] for name in names]
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            made = list(pool.map(work, range(8)))
+        assert made[0::2] == made[1::2]
+        assert len(listed(admin)) == 4 * len(names)
+
+
 def test_what_follows_a_certificate_keeps_its_identity_and_supersedes_it():
     with running() as (stack, admin):
         leaf = stack.dir / "leaf.pem"
