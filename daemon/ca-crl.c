@@ -163,9 +163,13 @@ static int begin_list(CaTask *t)
 
 /* ---- numbered ---- */
 
-static uint64_t life_of(const StoreAuthorityRow *row)
+/* A list cannot be made to hold once it has run out, and servers refuse everybody without it as well: so lists that are not to
+ * run out have to say so from the first. They are made anew as often as others. */
+static uint64_t life_of(const Daemon *d, const StoreAuthorityRow *row)
 {
-        return row->kind == CA_ROOT ? CA_ROOT_CRL_LIFE : CA_CRL_LIFE;
+        return d->config.ignore_stale_lists ? CA_CRL_LIFE_LONG
+               : row->kind == CA_ROOT       ? CA_ROOT_CRL_LIFE
+                                            : CA_CRL_LIFE;
 }
 
 /* A list's number is the time in microseconds, or one more than the last, as the store has it or as servers have been given: it
@@ -197,7 +201,7 @@ static int write_number(Change *c, AuditLine *line)
                 last = row.crl_number;
         t->number = now > last ? now : last + 1;
         t->this_update = now;
-        t->next_update = now + life_of(&row);
+        t->next_update = now + life_of(c->daemon, &row);
         row.crl_number = t->number;
         row.crl_due = t->next_update;
         audit_line_u64(line, "number", t->number);
@@ -233,10 +237,49 @@ void ca_crl_begin(CaTask *t, const char *event)
 
 static bool is_due(const Daemon *d, const AuthorityEntry *a, uint64_t now)
 {
+        uint64_t life = life_of(d, &a->row);
+
         if (!a->row.certificate.len || !ca_is_awake(a, now))
                 return false;
-        /* Soon over; or of a time that is still to come, since the clock was put back; or not where servers read it. */
-        return now + CA_CRL_AGAIN >= a->row.crl_due || a->row.crl_due - now > life_of(&a->row) || !ca_is_published(d, a);
+        /* A day old; or of a time that is still to come, since the clock was put back or lists were to hold longer; or not where
+         * servers read it. */
+        return now + life >= a->row.crl_due + CA_CRL_AGAIN || a->row.crl_due > now + life || !ca_is_published(d, a);
+}
+
+bool ca_crl_trouble(const StoreAuthorityRow *row, bool published, uint64_t now, char ret[static CA_CRL_WORDS_SIZE])
+{
+        uint64_t left = row->crl_due > now ? row->crl_due - now : 0, hours = left / (3600 * USEC_PER_SEC);
+
+        if (left == 0)
+                snprintf(ret, CA_CRL_WORDS_SIZE, "is over: servers that read it refuse everybody");
+        else if (!published)
+                snprintf(ret, CA_CRL_WORDS_SIZE, "is not where servers read it: servers that read it refuse everybody");
+        else if (left < (row->kind == CA_ROOT ? CA_ROOT_CRL_SOON : CA_CRL_SOON))
+                snprintf(ret, CA_CRL_WORDS_SIZE, "runs out in %u %s: then servers that read it refuse everybody",
+                                (unsigned)(hours < 48 ? hours : hours / 24), hours < 48 ? "h" : "days");
+        else
+                return false;
+        return true;
+}
+
+/* Once a day, and before it is too late. */
+static void warn(Daemon *d)
+{
+        uint64_t now = clock_wall();
+        char words[CA_CRL_WORDS_SIZE];
+        const AuthorityEntry *a;
+        bool awake;
+
+        if (d->ca_warned && clock_monotonic() - d->ca_warned < CA_CRL_AGAIN)
+                return;
+        for (size_t i = 0; (a = registry_authority_at(d->vault.registry, i)); i++) {
+                if (!a->row.certificate.len || !ca_crl_trouble(&a->row, ca_is_published(d, a), now, words))
+                        continue;
+                awake = ca_is_awake(a, now);
+                log_warning("the revocation list of %s %s%s%s", a->row.name, words, awake ? "" : "; holdfast ca enable ",
+                                awake ? "" : a->row.name);
+                d->ca_warned = clock_monotonic();
+        }
 }
 
 static void renew(Daemon *d, const AuthorityEntry *a)
@@ -259,8 +302,10 @@ static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
 
         (void)source;
         (void)usec;
-        if (d->vault.state == VAULT_READY)
+        if (d->vault.state == VAULT_READY) {
                 identity_lists_refresh(d, NULL, NULL); /* what could not be written at its time */
+                warn(d);
+        }
         ca_consider(d);
         return 0;
 }

@@ -20,8 +20,11 @@
 
 #define CA_METADATA_MAX STORE_METADATA_MAX
 #define CA_CRL_LIFE (48 * 3600 * USEC_PER_SEC)       /* of an intermediate's list ... */
-#define CA_CRL_AGAIN (24 * 3600 * USEC_PER_SEC)      /* ... which is made anew so long before its end */
+#define CA_CRL_AGAIN (24 * 3600 * USEC_PER_SEC)      /* ... which is made anew when it is so old */
 #define CA_ROOT_CRL_LIFE (400 * 86400 * USEC_PER_SEC)
+#define CA_CRL_LIFE_LONG (3650 * 86400 * USEC_PER_SEC) /* of each, where servers are not to notice a stale one */
+#define CA_CRL_SOON (12 * 3600 * USEC_PER_SEC)       /* what is left when an intermediate's list is a trouble ... */
+#define CA_ROOT_CRL_SOON (30 * 86400 * USEC_PER_SEC) /* ... and a root's */
 
 typedef enum CaKind { CA_ROOT = 1, CA_INTERMEDIATE = 2 } CaKind;
 
@@ -153,5 +156,8 @@ int ca_handle_import(Operation *op);
 /* A change with the next number of the authority's list, and what t->extra does; then the list is signed and published,
  * then `t->reply` answers. */
 void ca_crl_begin(CaTask *t, const char *event);
+/* What is wrong with an authority's list, in words behind "the revocation list of NAME": lost, over, soon over. False: none. */
+#define CA_CRL_WORDS_SIZE 128
+bool ca_crl_trouble(const StoreAuthorityRow *row, bool published, uint64_t now, char ret[static CA_CRL_WORDS_SIZE]);
 /* Lists that are due, now and from then on each ten minutes. */
 void ca_consider(Daemon *d);

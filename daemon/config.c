@@ -19,6 +19,7 @@ typedef enum ValueType {
         VALUE_TEXT,
         VALUE_BOOL,   /* yes, no */
         VALUE_BUS,    /* system, none */
+        VALUE_STALE,  /* ignore, fail */
         VALUE_LISTEN, /* one more path; empty: none of those before */
         VALUE_NUMBER, /* with K, M, G for 1024, 1024^2, 1024^3 */
 } ValueType;
@@ -53,6 +54,7 @@ static const ConfigKey keys[] = {
                                 UINT32_MAX - 1},
                 {"import", VALUE_BOOL, offsetof(Config, import), 0, 0, 0},
                 {"bus", VALUE_BUS, offsetof(Config, system_bus), 0, 0, 0},
+                {"crl-stale", VALUE_STALE, offsetof(Config, ignore_stale_lists), 0, 0, 0},
                 NUMBER("checkpoint-lines", checkpoint_lines, 1, 1024),
                 NUMBER("checkpoint-seconds", checkpoint_seconds, 1, 86400),
                 NUMBER("anchor-interval", anchor_interval, 1, 30 * 86400),
@@ -121,6 +123,14 @@ static int add_listen(Config *c, const char *value)
         return 0;
 }
 
+static int set_either(bool *field, const char *value, const char *yes, const char *no)
+{
+        if (strcmp(value, yes) && strcmp(value, no))
+                return HF_E_INVALID_ARGS;
+        *field = strcmp(value, yes) == 0;
+        return 0;
+}
+
 static int set_value(Config *c, const ConfigKey *k, const char *value)
 {
         uint8_t *field = (uint8_t *)c + k->offset;
@@ -134,15 +144,11 @@ static int set_value(Config *c, const ConfigKey *k, const char *value)
                 strcpy((char *)field, value);
                 return 0;
         case VALUE_BOOL:
-        case VALUE_BUS: {
-                const char *yes = k->type == VALUE_BOOL ? "yes" : "system",
-                           *no = k->type == VALUE_BOOL ? "no" : "none";
-
-                if (strcmp(value, yes) && strcmp(value, no))
-                        return HF_E_INVALID_ARGS;
-                *(bool *)field = strcmp(value, yes) == 0;
-                return 0;
-        }
+                return set_either((bool *)field, value, "yes", "no");
+        case VALUE_BUS:
+                return set_either((bool *)field, value, "system", "none");
+        case VALUE_STALE:
+                return set_either((bool *)field, value, "ignore", "fail");
         case VALUE_LISTEN:
                 return add_listen(c, value);
         case VALUE_NUMBER:

@@ -31,6 +31,7 @@ typedef struct Config {
         uint32_t policy_owner;
         bool import;
         bool system_bus;
+        bool ignore_stale_lists; /* crl-stale */
         uint64_t checkpoint_lines;
         uint64_t checkpoint_seconds;
         uint64_t anchor_interval; /* seconds */

@@ -105,6 +105,7 @@ struct Daemon {
         struct SealWaiter *seal_waiters;
 
         sd_event_source *ca_timer; /* daemon/ca-crl.c */
+        uint64_t ca_warned;        /* when the journal was last told of lists that run out; monotonic */
         struct CaIssuer *ca_issuer; /* daemon/ca.c: the last one that was asked for */
 
         Anchor anchor;

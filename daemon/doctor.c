@@ -259,18 +259,15 @@ static int check_authorities(Daemon *d, sd_bus_message *m)
 {
         uint64_t now = clock_wall();
         const AuthorityEntry *a;
-        char command[NAME_SIZE + 32];
+        char command[NAME_SIZE + 32], words[CA_CRL_WORDS_SIZE];
         int r = 0;
 
         for (size_t i = 0; r >= 0 && d->vault.registry && (a = registry_authority_at(d->vault.registry, i)); i++) {
-                bool over = now >= a->row.crl_due;
-
-                if (!a->row.certificate.len || (!over && ca_is_published(d, a)))
+                if (!a->row.certificate.len || !ca_crl_trouble(&a->row, ca_is_published(d, a), now, words))
                         continue;
                 snprintf(command, sizeof(command), "holdfast ca enable %s", a->row.name);
                 r = ADD(m, "warning", "crl", ca_is_awake(a, now) ? "" : command,
-                                "the revocation list of %s is %s: servers that read it refuse everybody", a->row.name,
-                                over ? "over" : "not where servers read it");
+                                "the revocation list of %s %s", a->row.name, words);
         }
         return r;
 }

@@ -5,6 +5,7 @@ crl.pem beside ca.pem: what is in it and when it changes; and stock nginx and mo
 and reloaded by `holdfast watch`, refuse a client soon after it was revoked, while the others go on.
 """
 import contextlib
+import datetime
 import json
 import os
 import re
@@ -167,6 +168,33 @@ def test_lists_outlive_a_restart_and_are_put_right_at_the_opening():
         s.stack.restart()
         s.stack.wait_state("ready")
         assert (s.tls / "web/crl.pem").read_bytes() == before
+
+
+# Stale lists
+
+
+def days(path):
+    """How long it holds."""
+    dates = [datetime.datetime.strptime(subprocess.run(["openssl", "crl", "-in", path, "-noout", which], capture_output=True, text=True,
+                                                       check=True).stdout.split("=")[1].strip(), "%b %d %H:%M:%S %Y %Z")
+             for which in ("-lastupdate", "-nextupdate")]
+    return (dates[1] - dates[0]) / datetime.timedelta(days=1)
+
+
+def test_lists_that_are_not_to_run_out_hold_for_ten_years_and_follow_the_setting():
+    with site() as s:
+        own, web = published(s.stack, "own.crl.pem"), s.tls / "web/crl.pem"
+        assert days(own) == 2 and days(published(s.stack, "own.crl.pem", "root")) == 400
+        for setting, life in ("ignore", 3650), ("fail", 2):
+            s.stack.daemon_args = [f"--crl-stale={setting}"]
+            s.stack.restart()
+            s.stack.wait_state("ready")
+            wait_for(lambda: days(own) == life, f"the list with {setting}")
+            wait_for(lambda: own.read_text() in web.read_text(), "the identity to have it")
+            if setting == "ignore":  # awake for an hour, it follows by itself then
+                assert days(published(s.stack, "own.crl.pem", "root")) == 400
+                s.stack.cli("ca", "enable", "root")
+            wait_for(lambda: days(published(s.stack, "own.crl.pem", "root")) == (400 if life == 2 else life), "the root's")
 
 
 # Carrying lists out

@@ -34,6 +34,27 @@ static void test_an_enabled_root_signs_for_an_hour(void **state)
         assert_false(ca_is_awake(&a, UINT64_MAX));
 }
 
+static bool troubles(CaKind kind, uint64_t left, bool published, const char *words)
+{
+        const StoreAuthorityRow row = {.kind = kind, .crl_due = NOW + left};
+        char said[CA_CRL_WORDS_SIZE] = "";
+
+        return ca_crl_trouble(&row, published, NOW, said) && strstr(said, words);
+}
+
+#define HOUR (3600 * USEC_PER_SEC)
+
+static void test_a_list_is_a_trouble_before_it_runs_out_and_one_made_in_time_is_none(void **state)
+{
+        (void)state;
+        assert_false(troubles(CA_INTERMEDIATE, 24 * HOUR, true, ""));
+        assert_true(troubles(CA_INTERMEDIATE, 11 * HOUR, true, "runs out in 11 h"));
+        assert_false(troubles(CA_ROOT, 31 * 24 * HOUR, true, ""));
+        assert_true(troubles(CA_ROOT, 29 * 24 * HOUR, true, "runs out in 29 days"));
+        assert_true(troubles(CA_ROOT, 0, true, "is over"));
+        assert_true(troubles(CA_INTERMEDIATE, 40 * HOUR, false, "not where servers read it"));
+}
+
 static void test_a_clock_that_is_put_back_wakes_no_root(void **state)
 {
         const AuthorityEntry a = enabled_root();
@@ -99,6 +120,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup(test_an_enabled_root_signs_for_an_hour, reset),
+                cmocka_unit_test_setup(test_a_list_is_a_trouble_before_it_runs_out_and_one_made_in_time_is_none, reset),
                 cmocka_unit_test_setup(test_a_clock_that_is_put_back_wakes_no_root, reset),
                 cmocka_unit_test_setup(test_a_clock_that_is_put_back_within_the_hour_does_not_lengthen_it, reset),
                 cmocka_unit_test_setup(test_the_end_of_the_hour_stays_when_the_row_changes_otherwise, reset),
