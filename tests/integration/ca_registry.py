@@ -4,15 +4,33 @@
 The small print of a registry: what follows a certificate with a key of its own, what a hold leaves, how long superseded ones are
 listed, by which words a certificate is found, how long one may live.
 """
+import contextlib
+import datetime
 import json
 import os
+import pathlib
 import subprocess
 import threading
 
 import case
-from ca import authority, issue, listed, make_request, published, revoke, running, show, verdict
+from ca import authority, issue, list_number, listed, make_request, published, revoke, running, show, verdict
+from judge import exported, lines
 from peer import plain, refusal, variants
+from stack import ADMIN, wait_for
 
+LOADER = next(p for p in map(str, pathlib.Path("/lib64").glob("ld-linux*.so.*")))
+SKEW = """#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+static int (*real)(clockid_t id, struct timespec *ts);
+static __attribute__((constructor)) void begin(void) { real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime"); }
+int clock_gettime(clockid_t id, struct timespec *ts)
+{
+        int r = real(id, ts);
+        ts->tv_sec += id == CLOCK_REALTIME ? DAYS * 86400 : 0;
+        return r;
+}
+"""
 PIN = "sha256//" + "A" * 43 + "="
 
 
@@ -174,6 +192,61 @@ def test_serial_and_fingerprint_are_taken_as_other_programs_print_them():
         revoke(admin, spaced.upper())
         assert show(admin, made["fingerprint"].upper())["status"] == "revoked"
         assert stack.cli("ca", "status", spaced[:-1], check=False).returncode == 3
+
+
+# Other times
+
+
+@contextlib.contextmanager
+def later(stack, days):
+    """The same store in a holdfastd whose wall clock is ahead. It refuses LD_PRELOAD, so the loader is asked by its own name."""
+    program, skew = stack.dir / "bin/daemon/holdfastd", stack.dir / f"skew{days}.so"
+    real = program.with_suffix(".real")
+    subprocess.run(["cc", "-shared", "-fPIC", "-O2", f"-DDAYS={days}", "-x", "c", "-o", skew, "-"], input=SKEW.encode(), check=True)
+    stack.stop()
+    program.rename(real)
+    program.write_text(f"#!/bin/sh\nexec {LOADER} --preload {skew} {real} \"$@\"\n")
+    program.chmod(0o755)
+    try:
+        stack.start()
+        stack.wait_state("ready")
+        with stack.peer(ADMIN) as admin:
+            yield admin
+    finally:
+        stack.stop()
+        real.rename(program)
+
+
+def over(path):
+    """Whether a list has run out three days from now, and its number."""
+    text = openssl("crl", "-in", path, "-noout", "-nextupdate", "-crlnumber").decode()
+    end = openssl("crl", "-in", path, "-noout", "-nextupdate", "-dateopt", "iso_8601").decode().strip().split("=")[1]
+    return datetime.datetime.fromisoformat(end.rstrip("Z")) < datetime.datetime.utcnow() + datetime.timedelta(days=3), text
+
+
+# N16
+def test_a_list_that_ran_out_while_the_service_was_down_is_made_anew_at_its_start():
+    with running() as (stack, _):
+        path = published(stack, "own.crl.pem")
+        before = over(path)
+        assert before[0]
+        with later(stack, 3) as admin:
+            wait_for(lambda: not over(path)[0], "the list to be made anew")
+            assert list_number(path) == plain(authority(admin, "intermediate", "Describe"))["crl-number"]
+
+
+def test_a_superseded_certificate_is_listed_for_90_days_and_found_for_ever():
+    with running() as (stack, admin):
+        first = issue(admin, make_request(stack.dir / "r.csr"), name="pump")
+        second = plain(authority(admin, "intermediate", "Renew", "saya{sv}", "pump", b"", variants({"days": 400})))
+        with later(stack, 89) as admin:
+            assert [c["status"] for c in listed(admin)] == ["superseded", "active"]
+        with later(stack, 91) as admin:
+            assert [c["serial"] for c in listed(admin)] == [second["serial"]] and listed(admin, status="superseded") == []
+            for which in (first["serial"], first["fingerprint"]):
+                assert show(admin, which)["status"] == "superseded"
+            assert any(e.get("supersedes") == first["serial"] for e in lines(exported(admin)))
+            assert stack.cli("ca", "list", "all").stdout.count(b"pump") == 1
 
 
 if __name__ == "__main__":

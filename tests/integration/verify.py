@@ -228,6 +228,8 @@ def bad_revocation(root, inter, kind):
                   word="revoked")
     yield one_bad(f"{kind} on hold", leaf, [inter], root, crls=[inter.crl(leaf, reason=x509.ReasonFlags.certificate_hold), *also],
                   word="revoked")
+    yield Case(f"{kind} taken off a list again", True, leaf, [inter], [root], crls=[inter.crl(leaf, reason=x509.ReasonFlags.remove_from_crl), *also],
+               gnutls=False, why="removeFromCRL belongs into delta lists; certtool does not look at reasons")
     yield one_bad(f"{kind} intermediate revoked", leaf, [inter], root, crls=[inter.crl(), root.crl(inter)], word="revoked")
     passive = "certtool takes the lists as they are: whether one is missing, stale or signed by its issuer is not asked"
     yield one_bad(f"{kind} list missing", leaf, [inter], root, crls=also, gnutls=True, why=passive, word="no-crl")
@@ -335,6 +337,11 @@ def hostile(d):
     yield Case("without an end (RFC 5280, 4.1.2.5)", True, root.issue(days=(late - NOW).days), [], [root])
     yield Case("until 2107", True, root.issue(days=365 * 81), [], [root])
     yield one_bad("from before 1970", root.issue(since=-365 * 60, days=-365 * 57), [], root, word="expired")
+    made = root.issue()
+    end = made.x509.not_valid_after.strftime("%y%m%d%H%M%SZ").encode()
+    yield one_bad("until a leap second", made.changed(end, end[:-3] + b"60Z", root), [], root, gnutls=True,
+                  why="certtool counts the sixtieth second, openssl refuses it")
+    yield one_bad("a UTCTime that says it is a GeneralizedTime", made.changed(b"\x17\x0d" + end, b"\x18\x0d" + end, root), [], root)
     dns = [f"{i}.fleet.test" for i in range(2000)]
     bomb = root.under("bomb", constraints=x509.NameConstraints([x509.DNSName(f"{i}.example") for i in range(2000)], None))
     yield one_bad("2,000 names under 2,000 constraints", bomb.issue(dns=dns), [bomb], root)
