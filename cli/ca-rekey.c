@@ -82,6 +82,24 @@ static int call_identity(Rekey *k, const char *name, json_t **ret)
                                                .idempotent = true}, ret);
 }
 
+/* Does it stand on a key of this name? One that is retired is called by its UUID. */
+static int is_on_name(Rekey *k, const json_t *identity, bool *ret)
+{
+        _cleanup_json_ json_t *reply = NULL;
+        const char *key = text(identity, "key");
+        CallArgs args = {0};
+        int r;
+
+        if (strcmp(key, text(identity, "key-uuid")) == 0) {
+                r = cli_call(k->cli, CALL_KEY(key, "Describe", &args, .idempotent = true), &reply);
+                if (r)
+                        return r;
+                key = text(json_array_get(reply, 0), "name");
+        }
+        *ret = strcmp(key, text(k->key, "name")) == 0;
+        return 0;
+}
+
 /* Its certificate is of this CA, and of the same name in the registry. */
 static int add_identity(Rekey *k, const char *name)
 {
@@ -117,8 +135,10 @@ static int find_identities(Rekey *k)
                 r = cli_call(k->cli, CALL_MANAGER("ListIdentities", &args, .idempotent = true), &reply);
                 for (size_t i = 0; !r && i < json_array_size(json_array_get(reply, 0)); i++) {
                         const json_t *identity = json_array_get(json_array_get(reply, 0), i);
+                        bool found = false;
 
-                        if (strcmp(text(identity, "key"), text(k->key, "name")) == 0)
+                        r = is_on_name(k, identity, &found);
+                        if (!r && found)
                                 r = add_identity(k, text(identity, "name"));
                 }
                 if (r)
