@@ -292,6 +292,7 @@ static int prepare_part(CaTask *t, CaLinePart which, const CaCertificateParams *
         ca_serial_new(params.serial);
         params.now = clock_wall();
         params.path_length = -1;
+        params.authority = signer;
         result = ca_certificate_prepare(&params, problem, &summary, &p->tbs);
         if (result)
                 return result;
