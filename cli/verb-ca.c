@@ -79,6 +79,15 @@ static int tell_name(Cli *cli, const char *name)
 
 /* ---- making ---- */
 
+static void add_names(const Options *o, CallArgs *args)
+{
+        args_strings(args, "set", &o->set);
+        args_strings(args, "dns", &o->dns);
+        args_strings(args, "ip", &o->ip);
+        args_strings(args, "uri", &o->uri);
+        args_strings(args, "email", &o->email);
+}
+
 static int write_request(Cli *cli, const char *name)
 {
         _cleanup_buffer_ Buffer pem = BUFFER_INIT(REQUEST_MAX), der = BUFFER_INIT(REQUEST_MAX);
@@ -87,7 +96,7 @@ static int write_request(Cli *cli, const char *name)
         CallArgs args = {0};
         int r;
 
-        args_strings(&args, "set", &o->set);
+        add_names(o, &args);
         r = ca_call(cli, name, "CreateCsr", &args, &reply);
         if (r)
                 return r;
@@ -141,7 +150,7 @@ static int run_init(Cli *cli)
         args_string(&args, "parent", strcmp(kind, "root") ? o->parent : NULL);
         args_string(&args, "algorithm", o->algorithm);
         args_string(&args, "protection", o->protection);
-        args_strings(&args, "set", &o->set);
+        add_names(o, &args);
         if (!ca_add_number(cli, &args, "days", o->days, 1, 36500) ||
                         !ca_add_number(cli, &args, "path-length", o->path_length, 0, 8))
                 return EXIT_CODE_USAGE;
@@ -218,11 +227,7 @@ static int add_issue_options(Cli *cli, CallArgs *args)
 
         args_string(args, "key", o->key);
         args_string(args, "name", o->name);
-        args_strings(args, "set", &o->set);
-        args_strings(args, "dns", &o->dns);
-        args_strings(args, "ip", &o->ip);
-        args_strings(args, "uri", &o->uri);
-        args_strings(args, "email", &o->email);
+        add_names(o, args);
         args_string(args, "device-id", o->device_id);
         args_string(args, "device-label", o->device_label);
         args_string(args, "device-type", o->device_type);
@@ -463,7 +468,7 @@ static int run_revoke(Cli *cli)
 }
 
 const Verb verbs_ca[] = {
-                {"ca", "init", "KIND", 1, 1, "name parent algorithm protection set days path-length csr",
+                {"ca", "init", "KIND", 1, 1, "name parent algorithm protection set dns ip uri email days path-length csr",
                                 "Make a CA: root or intermediate", run_init},
                 {"ca", "import", "NAME CHAIN", 2, 2, "", "Take the certificate of a CA whose root is elsewhere", run_import},
                 {"ca", "rollover", "NAME", 1, 1, "days", "Another CA in the place of one, beside it", run_rollover},

@@ -20,7 +20,7 @@ static int read_text(Operation *op, const char **ret)
 
 typedef struct CreateOptions {
         const char *parent, *algorithm, *protection;
-        char **set;
+        char **set, **names[_CA_NAME_KIND_MAX];
         uint32_t days, path_length;
         bool outside;
 } CreateOptions;
@@ -30,6 +30,10 @@ static const OptionSpec create_options[] = {
                 {"algorithm", OPTION_STRING, offsetof(CreateOptions, algorithm)},
                 {"protection", OPTION_STRING, offsetof(CreateOptions, protection)},
                 {"set", OPTION_STRINGS, offsetof(CreateOptions, set)},
+                {"dns", OPTION_STRINGS, offsetof(CreateOptions, names[CA_NAME_DNS])},
+                {"ip", OPTION_STRINGS, offsetof(CreateOptions, names[CA_NAME_IP])},
+                {"uri", OPTION_STRINGS, offsetof(CreateOptions, names[CA_NAME_URI])},
+                {"email", OPTION_STRINGS, offsetof(CreateOptions, names[CA_NAME_EMAIL])},
                 {"days", OPTION_U32, offsetof(CreateOptions, days)},
                 {"path-length", OPTION_U32, offsetof(CreateOptions, path_length)},
                 {"outside", OPTION_BOOL, offsetof(CreateOptions, outside)},
@@ -39,6 +43,8 @@ static const OptionSpec create_options[] = {
 static void create_options_deinit(CreateOptions *o)
 {
         options_strings_free(&o->set);
+        for (CaNameKind kind = 0; kind < _CA_NAME_KIND_MAX; kind++)
+                options_strings_free(&o->names[kind]);
 }
 
 static int fill_attributes(const Operation *op, const char *name, const CreateOptions *o, KeyAttributes *a)
@@ -120,6 +126,7 @@ static int create(Operation *op, const char *name, CaKind kind, const CreateOpti
         if (r)
                 return r;
         return ca_init_begin(&(CaInit){.task = t, .set = o->set, .days = o->days,
+                        .names = {o->names[0], o->names[1], o->names[2], o->names[3]},
                         .path_length = o->path_length == UINT32_MAX ? -1 : (int)o->path_length});
 }
 

@@ -13,6 +13,7 @@
 typedef struct Making {
         CaTask *task;
         char *set[CA_SETS_MAX + 1];
+        char *names[_CA_NAME_KIND_MAX][CSR_NAMES_MAX + 1];
         uint32_t days;
         int path_length;
 } Making;
@@ -21,7 +22,22 @@ static void making_free(Making *m)
 {
         for (size_t i = 0; i < CA_SETS_MAX; i++)
                 free(m->set[i]);
+        for (size_t i = 0; i < ELEMENTSOF(m->names) * ELEMENTSOF(m->names[0]); i++)
+                free(m->names[i / ELEMENTSOF(m->names[0])][i % ELEMENTSOF(m->names[0])]);
         free(m);
+}
+
+/* The call is gone when the key is there. `list` NULL: none. */
+static int copy_list(char **list, char **ret, size_t max)
+{
+        for (size_t i = 0; list && list[i]; i++) {
+                if (i == max)
+                        return HF_E_LIMIT_EXCEEDED;
+                ret[i] = strdup(list[i]);
+                if (!ret[i])
+                        return -ENOMEM;
+        }
+        return 0;
 }
 
 int ca_reply_child(CaTask *t, sd_bus_message *reply)
@@ -42,6 +58,8 @@ static int prepare(Making *m, const CaProfile *profile, const CaIssuer *issuer, 
         CaSummary summary;
         int r;
 
+        for (CaNameKind kind = 0; kind < _CA_NAME_KIND_MAX; kind++)
+                p.names[kind] = (const char *const *)m->names[kind];
         ca_serial_new(p.serial);
         r = ca_certificate_prepare(&p, problem, &summary, &t->tbs);
         if (r)
@@ -154,10 +172,9 @@ int ca_init_begin(const CaInit *init)
         m->task = t;
         m->days = init->days;
         m->path_length = init->path_length;
-        for (size_t i = 0; !r && init->set && init->set[i]; i++) {
-                m->set[i] = i < CA_SETS_MAX ? strdup(init->set[i]) : NULL;
-                r = i >= CA_SETS_MAX ? HF_E_LIMIT_EXCEEDED : m->set[i] ? 0 : -ENOMEM;
-        }
+        r = copy_list(init->set, m->set, CA_SETS_MAX);
+        for (CaNameKind kind = 0; !r && kind < _CA_NAME_KIND_MAX; kind++)
+                r = copy_list(init->names[kind], m->names[kind], CSR_NAMES_MAX);
         t->newcomer = true;
         memcpy(t->keys_hash, v->keys_hash, sizeof(t->keys_hash));
         if (!r)

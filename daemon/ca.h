@@ -117,7 +117,7 @@ void ca_issue_resume(CaTask *t, const CertificateEntry *e);
 /* t->child, t->kind, t->attributes, t->row are there: makes the key, and then issues. */
 typedef struct CaInit {
         CaTask *task;
-        char **set;
+        char **set, **names[_CA_NAME_KIND_MAX];
         uint32_t days;
         int path_length;
 } CaInit;

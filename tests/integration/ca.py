@@ -173,6 +173,24 @@ def test_three_levels_where_the_path_length_allows():
         assert said.name == "RequestRefused" and "path length is 0" in said.sentence
 
 
+def test_a_ca_has_the_alternative_names_it_was_given():
+    with running(made=False) as (stack, admin):
+        names = ("--dns", "ca.example", "--ip", "192.0.2.1", "--uri", "https://ca.example", "--email", "ca@example.org")
+        stack.cli("ca", "init", "root", "--set", "CN=Root", "--email", "root@example.org")
+        stack.cli("ca", "init", "intermediate", "--set", "CN=Devices", *names)
+        text = subprocess.run(["openssl", "x509", "-in", published(stack, "chain.pem"), "-noout", "-ext", "subjectAltName"], capture_output=True, text=True).stdout
+        for word in ("DNS:ca.example", "IP Address:192.0.2.1", "URI:https://ca.example", "email:ca@example.org"):
+            assert word in text, text
+        leaf = stack.dir / "leaf.pem"
+        leaf.write_bytes(issue(admin, make_request(stack.dir / "r.csr"))["chain"])
+        assert verdict(stack, leaf).returncode == 0
+        for bad in ({"ip": ["300.1.1.1"]}, {"dns": ["a b"]}, {"uri": ["urn:holdfast:deviceId:x"]}):
+            said = refusal(admin.manager, "CreateAuthority", "ssa{sv}", "bad", "root", variants({"set": ["CN=x"], **bad}))
+            assert said.name == "RequestRefused", (bad, said)
+        assert refusal(admin.manager, "CreateAuthority", "ssa{sv}", "bad", "root", variants({"set": ["CN=x"], "dns": ["a.example"] * 65})).name == "LimitExceeded"
+        assert "bad" not in [k["name"] for k in admin.keys()]
+
+
 def test_a_key_here_gets_a_certificate_without_a_request():
     with running() as (stack, admin):
         admin.create("web", "p256")

@@ -153,6 +153,9 @@ def test_certificates_that_do_not_hold_are_refused_by_name_and_the_ca_goes_on_wa
         assert below.name == "CaNotInitialised" and "waits" in below.sentence, below
         assert refusal(csr, admin, set=["GN=x"]).name == "RequestRefused"
         assert refusal(csr, admin).name == "RequestRefused"  # no CN
+        assert refusal(csr, admin, set=["CN=x"], ip=["300.1"]).name == "RequestRefused"
+        named = openssl("req", "-noout", "-text", input=csr(admin, set=["CN=x"], uri=["https://ca.example"])).decode()
+        assert "URI:https://ca.example" in named
         for options in ({"set": ["CN=x"]}, {"days": 4}, {"path-length": 0}):
             assert refusal(admin.manager, "CreateAuthority", "ssa{sv}", "y", "intermediate", variants({"outside": True, **options})).name == "InvalidArgs"
         assert refusal(admin.manager, "CreateAuthority", "ssa{sv}", "y", "root", variants({"outside": True})).name == "InvalidArgs"
