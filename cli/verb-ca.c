@@ -112,6 +112,15 @@ static int write_request(Cli *cli, const char *name)
         return r;
 }
 
+/* Of a key in the TPM nobody need have known which it would be. */
+static void tell_algorithm(Cli *cli, const json_t *authority)
+{
+        const char *algorithm = json_string_value(json_object_get(authority, "algorithm"));
+
+        if (!cli->options.algorithm && algorithm && strcmp(algorithm, "p256") == 0)
+                cli_talk(cli, "Its key is a P-256 one: the TPM of this machine makes no P-384 keys.");
+}
+
 /* The key is made once; the request is signed as often as it is asked for. */
 static int run_init_outside(Cli *cli, const char *name)
 {
@@ -128,7 +137,10 @@ static int run_init_outside(Cli *cli, const char *name)
         args_string(&args, "algorithm", o->algorithm);
         args_string(&args, "protection", o->protection);
         r = cli_call(cli, CALL_MANAGER("CreateAuthority", &args, .timeout = CALL_LONG), &reply);
-        return r ? r : write_request(cli, name);
+        if (r)
+                return r;
+        tell_algorithm(cli, json_array_get(reply, 0));
+        return write_request(cli, name);
 }
 
 static int run_init(Cli *cli)
@@ -160,6 +172,7 @@ static int run_init(Cli *cli)
                 return r;
         cli_talk(cli, strcmp(kind, "root") ? "The CA is made; it issues with `holdfast ca issue`."
                                            : "The root is made. It goes to rest when it has signed its first intermediate.");
+        tell_algorithm(cli, json_array_get(reply, 0));
         return show_object(cli, json_array_get(reply, 0), authority_fields);
 }
 

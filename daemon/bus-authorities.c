@@ -9,6 +9,7 @@
 #include "daemon/bus.h"
 #include "daemon/ca.h"
 #include "daemon/lost.h"
+#include "daemon/tpm-state.h"
 #include "keystore/lifecycle.h"
 
 static const OptionSpec no_options[] = {{0}};
@@ -130,10 +131,18 @@ static int create(Operation *op, const char *name, CaKind kind, const CreateOpti
                         .path_length = o->path_length == UINT32_MAX ? -1 : (int)o->path_length});
 }
 
+/* P-384, or P-256 where the TPM that is to make it has no P-384. */
+static const char *default_algorithm(const Daemon *d, const char *protection)
+{
+        bool lacks = strcmp(protection, "tpm") == 0 && tpm_is_ready(d) && !(d->tpm.state.algorithms & 1u << TPM_P384);
+
+        return lacks ? "p256" : "p384";
+}
+
 int ca_handle_create(Operation *op)
 {
         __attribute__((cleanup(create_options_deinit))) CreateOptions o = {
-                        .parent = "root", .algorithm = "p384", .protection = "software", .path_length = UINT32_MAX};
+                        .parent = "root", .protection = "software", .path_length = UINT32_MAX};
         const char *name, *kind;
         int r = read_text(op, &name);
 
@@ -147,6 +156,8 @@ int ca_handle_create(Operation *op)
                 return HF_E_INVALID_NAME;
         if ((strcmp(kind, "root") && strcmp(kind, "intermediate")) || (o.path_length != UINT32_MAX && o.path_length > 8))
                 return HF_E_INVALID_ARGS;
+        if (!o.algorithm)
+                o.algorithm = default_algorithm(op->daemon, o.protection);
         /* What stands in its certificate is said in the request, and by whom that goes to. */
         if (o.outside && (strcmp(kind, "root") == 0 || o.set || o.days || o.path_length != UINT32_MAX))
                 return HF_E_INVALID_ARGS;

@@ -33,7 +33,7 @@ CODES = {"NV_Increment": 0x134, "Clear": 0x126, "Create": 0x153, "CreatePrimary"
          "Load": 0x157, "RSA_Decrypt": 0x159, "Sign": 0x15D, "Unseal": 0x15E, "ContextLoad": 0x161, "ContextSave": 0x162,
          "FlushContext": 0x165, "StartAuthSession": 0x176, "GetCapability": 0x17A, "GetRandom": 0x17B, "Startup": 0x144,
          "Shutdown": 0x145, "ReadClock": 0x181, "PCR_Read": 0x17E, "PCR_Extend": 0x182, "NV_Read": 0x14E,
-         "NV_DefineSpace": 0x12A, "Certify": 0x148, "PolicyPCR": 0x17F, "ReadPublic": 0x173}
+         "NV_DefineSpace": 0x12A, "Certify": 0x148, "TestParms": 0x18A, "PolicyPCR": 0x17F, "ReadPublic": 0x173}
 
 
 def code_of(command):
