@@ -166,7 +166,8 @@ static const ErrorRow rows[_HF_E_MAX] = {
                 "There is no CA of this name, or you may not know of it. Nothing was done. Make one: `holdfast ca init root "
                 "--set CN=...`, then `holdfast ca init intermediate --set CN=...`."},
         [HF_E_CA_EXISTS] = {NAME(CaExists), EXIT_CODE_FAILED,
-                "There is a CA of this name already. Nothing was changed; see it: `holdfast ca show --ca NAME`."},
+                "There is a CA of this name already. Nothing was changed; see it: `holdfast ca show --ca NAME`. Another in its "
+                "place, which those that it issued outlive: `holdfast ca rollover NAME`."},
         [HF_E_CA_AT_REST] = {NAME(CaAtRest), EXIT_CODE_NOT_PERMITTED,
                 "This root is at rest: it signs nothing until somebody wakes it. Nothing was issued. For an hour: `holdfast ca "
                 "enable NAME`."},

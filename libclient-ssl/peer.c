@@ -73,6 +73,12 @@ static Expected expected_host(const Role *role, const SSL *ssl, X509_STORE_CTX *
         return e;
 }
 
+/* crl.pem has the lists of the CAs here. Another CA's is as good as without it, unless the program wants a list of each. */
+static bool wants_all_lists(X509_STORE_CTX *ctx)
+{
+        return X509_VERIFY_PARAM_get_flags(X509_STORE_CTX_get0_param(ctx)) & X509_V_FLAG_CRL_CHECK;
+}
+
 static int check(const Role *role, const SSL *ssl, X509_STORE_CTX *ctx, const Snapshot *s)
 {
         _cleanup_(cert_chain_unrefp) CertChain *chain = NULL;
@@ -89,6 +95,7 @@ static int check(const Role *role, const SSL *ssl, X509_STORE_CTX *ctx, const Sn
         if (r == 0)
                 r = cert_check_peer(&(CertCheck){.chain = chain, .whose = FINDING_OF_PEER,
                                                     .anchors = s->files.anchors, .pins = &s->files.pins,
+                                                    .crls = s->files.crls, .ignore_missing_crl = !wants_all_lists(ctx),
                                                     .usage = role->server ? CERT_USAGE_CLIENT : CERT_USAGE_SERVER,
                                                     .host = expected.host},
                                 ctx, &findings);

@@ -65,15 +65,26 @@ static bool add_certificate(EVP_MD_CTX *c, X509 *x)
         return X509_digest(x, EVP_sha256(), hash, &len) == 1 && EVP_DigestUpdate(c, hash, len) == 1;
 }
 
+static bool add_list(EVP_MD_CTX *c, X509_CRL *crl)
+{
+        uint8_t hash[EVP_MAX_MD_SIZE];
+        unsigned len = 0;
+
+        return X509_CRL_digest(crl, EVP_sha256(), hash, &len) == 1 && EVP_DigestUpdate(c, hash, len) == 1;
+}
+
 static bool make_digest(Snapshot *s)
 {
         _cleanup_(digest_freep) EVP_MD_CTX *c = EVP_MD_CTX_new();
         STACK_OF(X509) *anchors = s->files.anchors ? cert_anchors_stack(s->files.anchors) : NULL;
+        STACK_OF(X509_CRL) *crls = s->files.crls ? cert_crls_stack(s->files.crls) : NULL;
         const CertPins *pins = &s->files.pins;
         bool made = c && EVP_DigestInit_ex2(c, EVP_sha256(), NULL) == 1;
 
         for (int i = 0; made && i < sk_X509_num(anchors); i++)
                 made = add_certificate(c, sk_X509_value(anchors, i));
+        for (int i = 0; made && i < sk_X509_CRL_num(crls); i++)
+                made = add_list(c, sk_X509_CRL_value(crls, i));
         return made && EVP_DigestUpdate(c, pins->hashes, pins->n * sizeof(pins->hashes[0])) == 1 &&
                EVP_DigestFinal_ex(c, s->digest, NULL) == 1;
 }

@@ -136,7 +136,8 @@ static int on_step(int ok, X509_STORE_CTX *ctx)
 
         if (ok || !run) /* none: the path of a list's issuer, which the caller complains about */
                 return ok;
-        if (error == X509_V_ERR_CRL_HAS_EXPIRED && run->check->ignore_stale_crl)
+        if ((error == X509_V_ERR_CRL_HAS_EXPIRED && run->check->ignore_stale_crl) ||
+                        (error == X509_V_ERR_UNABLE_TO_GET_CRL && run->check->ignore_missing_crl))
                 return 1;
         if (error == X509_V_ERR_OUT_OF_MEM)
                 return 0;

@@ -28,7 +28,7 @@ typedef struct CertCheck {
         /* NULL: nobody is asked to vouch. What was given is held against itself, from the top of the chain down. */
         const CertAnchors *anchors;
         const CertCrls *crls; /* NULL: revocation is not looked at; else each certificate below the anchor needs a list */
-        bool ignore_stale_crl;
+        bool ignore_stale_crl, ignore_missing_crl;
         const CertPins *pins;   /* NULL or empty: any key */
         Bytes public_key;       /* SubjectPublicKeyInfo the leaf has to be for; empty: any */
         CertUsage usage;

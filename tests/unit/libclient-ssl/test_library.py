@@ -320,6 +320,20 @@ def test_a_revoked_server_is_refused_by_a_context_with_a_list():
                 assert visit(port).startswith("no-crl ")
 
 
+def test_who_is_in_the_identitys_list_is_refused_and_resumes_nothing_while_other_cas_need_no_list():
+    with deployment() as d, d.server("p256") as (port, line):
+        session, peer = d.dir / "session", d.peer()
+        served = Certificate(x509.load_pem_x509_certificate(peer[0].read_bytes()).public_bytes(serialization.Encoding.DER), None)
+        d.identity(crl=d.ca.crl().pem)
+        assert "200 ok" in d.stock_client(port, "-sess_out", session, identity=peer) and line().endswith("peer")
+        d.identity(crl=d.ca.crl(served).pem)
+        assert "200 ok" not in d.stock_client(port, "-sess_in", session, identity=peer)
+        assert line().startswith("revoked CertificateUnusable ")
+        d.identity(crl=d.ca.crl().pem, trust=d.ca.pem + d.other_ca.pem)
+        assert "200 ok" in d.stock_client(port, identity=peer) and line().endswith("peer")
+        assert "200 ok" in d.stock_client(port, identity=d.peer(issuer=d.other_ca)) and line().endswith("peer")
+
+
 # Certificates that change
 
 
