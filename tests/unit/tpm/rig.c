@@ -23,6 +23,7 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 
 #define PATIENCE_MS 20000
@@ -282,6 +283,14 @@ unsigned rig_handles(Rig *rig, const char *which)
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
         return n;
+}
+
+void rig_handles_come_to(Rig *rig, const char *which, unsigned n)
+{
+        uint64_t until = clock_monotonic() + 10 * USEC_PER_SEC;
+
+        while (rig_handles(rig, which) != n)
+                assert_true(clock_monotonic() < until);
 }
 
 int rig_ask(Rig *rig, uint16_t type, Bytes body)

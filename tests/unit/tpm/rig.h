@@ -45,6 +45,8 @@ void rig_accept(Rig *rig);
 bool rig_tool(Rig *rig, const char *command) __attribute__((warn_unused_result));
 /* How many of these handles there are: "handles-transient", "handles-loaded-session". */
 unsigned rig_handles(Rig *rig, const char *which);
+/* So many there are, if not at once: what was used a moment ago stays loaded for a moment. */
+void rig_handles_come_to(Rig *rig, const char *which, unsigned n);
 
 /* Sends and waits. The result, and -EPIPE when the program is gone. */
 int rig_ask(Rig *rig, uint16_t type, Bytes body);
