@@ -40,7 +40,7 @@ static int check_copy(VaultJob *j, Store *copy)
 
         r = catalogue_new(j->keys_max, &after);
         if (!r)
-                r = keystore_load(copy, after, NULL, NULL, NULL);
+                r = keystore_load(copy, after, NULL, NULL, NULL, NULL);
         if (r)
                 return vault_job_because(j, r, "the migrated copy cannot be read: %s",
                                 store_reason(copy)[0] ? store_reason(copy) : hf_error_name(r));

@@ -42,6 +42,7 @@ static void forget_rows(VaultJob *j)
 {
         j->identities = identities_free(j->identities);
         j->registry = registry_free(j->registry);
+        j->lists = lists_free(j->lists);
         j->uses = uses_free(j->uses);
         j->catalogue = catalogue_free(j->catalogue);
 }
@@ -293,9 +294,9 @@ int vault_job_load(VaultJob *j)
 
         forget_rows(j);
         (void)((r = catalogue_new(j->keys_max, &j->catalogue)) || (r = uses_new(&j->uses)) ||
-                (r = identities_new(&j->identities)) || (r = registry_new(&j->registry)));
+                (r = identities_new(&j->identities)) || (r = registry_new(&j->registry)) || (r = lists_new(&j->lists)));
         if (!r)
-                r = keystore_load(j->store, j->catalogue, j->uses, j->identities, j->registry);
+                r = keystore_load(j->store, j->catalogue, j->uses, j->identities, j->registry, j->lists);
         if (!r)
                 r = get_meta_u64(j->store, META_EPOCH, &j->epoch);
         if (!r)

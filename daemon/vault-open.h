@@ -53,6 +53,7 @@ typedef struct VaultJob {
         Uses *uses;
         Identities *identities;
         Registry *registry;
+        Lists *lists;
         Buffer slots;
         uint8_t slots_hash[32];
         uint64_t epoch;

@@ -151,6 +151,7 @@ void vault_close(Daemon *d)
         v->store = store_close(v->store);
         v->identities = identities_free(v->identities);
         v->registry = registry_free(v->registry);
+        v->lists = lists_free(v->lists);
         v->uses = uses_free(v->uses);
         v->catalogue = catalogue_free(v->catalogue);
         v->keys = secret_free(v->keys);
@@ -187,6 +188,7 @@ static void take_over(Daemon *d, VaultJob *j)
         v->uses = TAKE_PTR(j->uses);
         v->identities = TAKE_PTR(j->identities);
         v->registry = TAKE_PTR(j->registry);
+        v->lists = TAKE_PTR(j->lists);
         v->store_id = j->keys.store_id;
         v->epoch = j->epoch;
         v->last_backup = j->last_backup;

@@ -53,6 +53,7 @@ typedef struct Vault {
         Uses *uses;
         Identities *identities;
         Registry *registry;
+        Lists *lists;
         Uuid store_id;
         uint8_t checkpoint_public[32];
         uint64_t epoch;

@@ -21,6 +21,7 @@ typedef struct Load {
         Uses *uses;
         Identities *identities;
         Registry *registry;
+        Lists *lists;
 } Load;
 
 static int load_key(void *userdata, const StoreKeyRow *row)
@@ -81,11 +82,20 @@ static int load_certificate(void *userdata, const StoreCertificateRow *row)
         return load->registry ? registry_load_certificate(load->registry, row) : 0;
 }
 
-int keystore_load(Store *store, Catalogue *catalogue, Uses *uses, Identities *identities, Registry *registry)
+static int load_list(void *userdata, const StoreListRow *row)
+{
+        Load *load = userdata;
+
+        return load->lists ? lists_load(load->lists, row) : 0;
+}
+
+int keystore_load(Store *store, Catalogue *catalogue, Uses *uses, Identities *identities, Registry *registry,
+                Lists *lists)
 {
         static const StoreVisitor visitor = {.meta = load_meta, .key = load_key, .uses = load_uses, .identity = load_identity,
-                        .authority = load_authority, .certificate = load_certificate};
-        Load load = {.catalogue = catalogue, .uses = uses, .identities = identities, .registry = registry};
+                        .authority = load_authority, .certificate = load_certificate, .list = load_list};
+        Load load = {.catalogue = catalogue, .uses = uses, .identities = identities, .registry = registry,
+                        .lists = lists};
 
         return store_scan(store, &visitor, &load);
 }

@@ -12,6 +12,7 @@
  */
 #include "keystore/catalogue.h"
 #include "keystore/identity.h"
+#include "keystore/lists.h"
 #include "keystore/registry.h"
 #include "keystore/uses.h"
 #include "store/store.h"
@@ -30,7 +31,8 @@ void keystore_change_deinit(KeystoreChange *change);
 #define _cleanup_keystore_change_ __attribute__((cleanup(keystore_change_deinit)))
 
 /* Fills them from the store: its one scan. All must be empty. Each may be NULL. */
-int keystore_load(Store *store, Catalogue *catalogue, Uses *uses, Identities *identities, Registry *registry);
+int keystore_load(Store *store, Catalogue *catalogue, Uses *uses, Identities *identities, Registry *registry,
+                Lists *lists);
 /*
  * Writes the row of a new key (attributes->version 1, name free) or of the next version of one that is there
  * (version one more, same UUID, algorithm, purpose, protection and public key; not frozen before).

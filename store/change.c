@@ -363,6 +363,27 @@ int store_put_certificate(Store *s, const StoreCertificateRow *row)
         return certificate_is_valid(row) ? put_row(s, TABLE_CERTIFICATES, cells) : HF_E_INVALID_ARGS;
 }
 
+int store_put_list(Store *s, const StoreListRow *row)
+{
+        Cell cells[STORE_CELLS_MAX + 1] = {
+                        cell_text(row->place),
+                        cell_integer(row->version),
+                        cell_blob(row->number),
+                        cell_integer(row->this_update),
+                        cell_integer(row->next_update),
+                        cell_integer(row->taken),
+                        cell_blob(row->chain),
+                        cell_blob(row->list),
+        };
+
+        assert(row->version > 0);
+        if (!place_text_is_valid(row->place) || row->number.len > STORE_LIST_NUMBER_MAX || row->this_update > INT64_MAX ||
+                        row->next_update > INT64_MAX || row->taken > INT64_MAX || row->chain.len > STORE_CHAIN_MAX ||
+                        row->list.len == 0 || row->list.len > STORE_LIST_MAX)
+                return HF_E_INVALID_ARGS;
+        return put_row(s, TABLE_LISTS, cells);
+}
+
 static bool meta_key_is_valid(const char *key)
 {
         return name_is_valid(key) && strlen(key) <= STORE_META_KEY_MAX;
@@ -423,6 +444,11 @@ int store_get_certificate(Store *s, const uint8_t serial[static STORE_SERIAL_SIZ
         return get_column(s, TABLE_CERTIFICATES, cell_blob(BYTES(serial, STORE_SERIAL_SIZE)), 15, ret);
 }
 
+int store_get_list(Store *s, const char *place, Buffer *ret)
+{
+        return get_column(s, TABLE_LISTS, cell_text(place), 7, ret);
+}
+
 /* The row of a table whose id is one text. */
 static int delete_row(Store *s, TableId table, const char *text)
 {
@@ -452,6 +478,11 @@ int store_delete_meta(Store *s, const char *key)
 int store_delete_identity(Store *s, const char *name)
 {
         return delete_row(s, TABLE_IDENTITIES, name);
+}
+
+int store_delete_list(Store *s, const char *place)
+{
+        return delete_row(s, TABLE_LISTS, place);
 }
 
 /* The tags of a key's uses rows, each checked, summed up. */

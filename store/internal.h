@@ -12,13 +12,15 @@
 #define STORE_APPLICATION_ID 0x48464b31 /* "HFK1" */
 #define STORE_PAGE_SIZE 4096
 #define STORE_CELLS_MAX 16 /* without the tag */
-#define STORE_ROW_MAX (2 * STORE_CHAIN_MAX + 8192) /* canonical encoding of one row */
+#define STORE_ROW_MAX (STORE_LIST_MAX + STORE_CHAIN_MAX + 8192) /* canonical encoding of one row */
+
+#define STORE_ROW_KEPT (1024 * 1024) /* of memory to encode rows in */
 
 #define META_ID "store.id"
 #define META_SEQ "seq"
 
 typedef enum TableId { TABLE_META, TABLE_KEYS, TABLE_USES, TABLE_IDENTITIES, TABLE_AUTHORITIES, TABLE_CERTIFICATES,
-        _TABLE_MAX } TableId;
+        TABLE_LISTS, _TABLE_MAX } TableId;
 
 typedef struct TableInfo {
         const char *name;
@@ -104,6 +106,8 @@ typedef struct CertificateTexts {
         char name[STORE_TEXT_MAX + 1], domain[STORE_TEXT_MAX + 1], text[STORE_TEXT_MAX + 1], metadata[STORE_METADATA_MAX + 1];
 } CertificateTexts;
 int row_decode_certificate(const Cell *cells, CertificateTexts *texts, StoreCertificateRow *ret);
+bool place_text_is_valid(const char *text);
+int row_decode_list(const Cell *cells, StoreListRow *ret);
 /* Says which row is not as we wrote it; HF_E_STORE_DAMAGED. */
 int row_damaged(Store *s, const char *table, const Cell *cells, size_t n, const char *what);
 

@@ -101,6 +101,15 @@ static int visit_certificate(Scan *scan, const Cell *cells)
         return scan->visitor && scan->visitor->certificate ? scan->visitor->certificate(scan->userdata, &row) : 0;
 }
 
+static int visit_list(Scan *scan, const Cell *cells)
+{
+        StoreListRow row;
+
+        if (row_decode_list(cells, &row))
+                return row_damaged(scan->s, "lists", cells, store_tables[TABLE_LISTS].n_columns, "not in its form");
+        return scan->visitor && scan->visitor->list ? scan->visitor->list(scan->userdata, &row) : 0;
+}
+
 static int visit(Scan *scan, TableId id, const Cell *cells)
 {
         switch (id) {
@@ -116,6 +125,8 @@ static int visit(Scan *scan, TableId id, const Cell *cells)
                 return visit_authority(scan, cells);
         case TABLE_CERTIFICATES:
                 return visit_certificate(scan, cells);
+        case TABLE_LISTS:
+                return visit_list(scan, cells);
         case _TABLE_MAX:
                 return 0;
         }

@@ -27,7 +27,7 @@
 
 #define STORE_FILE "store.db"
 #define STORE_LOCK_FILE "lock"
-#define STORE_SCHEMA 3 /* the newest schema this program knows */
+#define STORE_SCHEMA 4 /* the newest schema this program knows */
 #define STORE_DIGEST_SIZE 32
 #define STORE_META_KEY_MAX 64
 #define STORE_META_VALUE_MAX 4096
@@ -39,6 +39,9 @@
 #define STORE_SERIAL_SIZE 16
 #define STORE_TEXT_MAX 256 /* bytes of a text about a certificate */
 #define STORE_METADATA_MAX 1024
+#define STORE_PLACE_SIZE (NAME_SIZE + 8) /* with NUL */
+#define STORE_LIST_MAX (64 * 1024 * 1024) /* bytes of DER */
+#define STORE_LIST_NUMBER_MAX 20
 
 typedef struct Store Store;
 typedef struct StoreBackup StoreBackup;
@@ -170,6 +173,15 @@ typedef struct StoreCertificateRow {
         Bytes certificate;       /* DER; while it is pending, what is to be signed */
 } StoreCertificateRow;
 
+typedef struct StoreListRow {
+        char place[STORE_PLACE_SIZE]; /* "ca@NAME" of a CA here, "crl@" and 32 hex digits of one elsewhere */
+        uint32_t version;
+        Bytes number; /* big-endian, without zeroes in front; empty: it has none */
+        uint64_t this_update, next_update, taken; /* microseconds since 1970 */
+        Bytes chain; /* PEM of a CA elsewhere and those above it; at most STORE_CHAIN_MAX */
+        Bytes list;  /* DER */
+} StoreListRow;
+
 #define STORE_USES_FORFEITED ((uint64_t)INT64_MAX)
 
 /* What store_scan() calls back with; a NULL function skips that table's rows (their tags are checked all the
@@ -182,6 +194,7 @@ typedef struct StoreVisitor {
         int (*identity)(void *userdata, const StoreIdentityRow *row);
         int (*authority)(void *userdata, const StoreAuthorityRow *row);
         int (*certificate)(void *userdata, const StoreCertificateRow *row); /* in the order in which they came */
+        int (*list)(void *userdata, const StoreListRow *row);
 } StoreVisitor;
 
 /*
@@ -199,6 +212,8 @@ int store_check(Store *s);
 int store_get_meta(Store *s, const char *key, Buffer *ret);
 /* Appends the DER of a certificate (or what is to be signed of a pending one), its tag checked. HF_E_NOTHING_TO_DO. */
 int store_get_certificate(Store *s, const uint8_t serial[static STORE_SERIAL_SIZE], Buffer *ret);
+/* Appends the DER of a list, its tag checked. HF_E_NOTHING_TO_DO. */
+int store_get_list(Store *s, const char *place, Buffer *ret);
 /* Seq of the last committed (or, inside a transaction, written) change. */
 uint64_t store_seq(const Store *s);
 
@@ -230,11 +245,13 @@ int store_put_uses(Store *s, const StoreUsesRow *row);
 int store_put_identity(Store *s, const StoreIdentityRow *row);
 int store_put_authority(Store *s, const StoreAuthorityRow *row);
 int store_put_certificate(Store *s, const StoreCertificateRow *row);
+int store_put_list(Store *s, const StoreListRow *row);
 int store_put_meta(Store *s, const char *key, Bytes value);
 /* HF_E_NOTHING_TO_DO if there is no such row. Deletes all uses rows of a key (those of a destroyed one). */
 int store_delete_uses(Store *s, const Uuid *key);
 int store_delete_meta(Store *s, const char *key);
 int store_delete_identity(Store *s, const char *name);
+int store_delete_list(Store *s, const char *place);
 /* meta.seq = N, the number of the log line that stands for this transaction. */
 int store_set_seq(Store *s, uint64_t seq);
 StoreOutcome store_commit(Store *s);

@@ -53,7 +53,7 @@ static void reopen(Bench *b)
         identities_free(b->all);
         assert_int_equal(store_open(b->fd, &params, NULL, &b->store), 0);
         assert_int_equal(identities_new(&b->all), 0);
-        assert_int_equal(keystore_load(b->store, NULL, NULL, b->all, NULL), 0);
+        assert_int_equal(keystore_load(b->store, NULL, NULL, b->all, NULL, NULL), 0);
 }
 
 static StoreIdentityRow make_row(const char *name, uint64_t changed, const char *chain)

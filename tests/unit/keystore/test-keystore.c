@@ -61,7 +61,7 @@ static void reopen(Bench *b)
         assert_int_equal(store_open(b->fd, &params, NULL, &b->store), 0);
         assert_int_equal(catalogue_new(0, &b->catalogue), 0);
         assert_int_equal(uses_new(&b->uses), 0);
-        assert_int_equal(keystore_load(b->store, b->catalogue, b->uses, NULL, NULL), 0);
+        assert_int_equal(keystore_load(b->store, b->catalogue, b->uses, NULL, NULL, NULL), 0);
 }
 
 static int put(Bench *b, const KeyAttributes *a)

@@ -83,7 +83,7 @@ static void load_again(Box *b)
         b->all = registry_free(b->all);
         assert_int_equal(store_open(b->fd, &params, &reason, &b->store), 0);
         assert_int_equal(registry_new(&b->all), 0);
-        assert_int_equal(keystore_load(b->store, NULL, NULL, NULL, b->all), 0);
+        assert_int_equal(keystore_load(b->store, NULL, NULL, NULL, b->all, NULL), 0);
 }
 
 static void expect(Box *b, uint32_t n)

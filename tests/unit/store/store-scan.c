@@ -69,7 +69,7 @@ static int measure(int fd, unsigned n)
         start = clock_monotonic();
         r = catalogue_new(1u << 30, &c);
         if (!r)
-                r = keystore_load(s, c, NULL, NULL, NULL);
+                r = keystore_load(s, c, NULL, NULL, NULL, NULL);
         if (r)
                 return r;
         printf("load      %8.3f s for %zu keys\n", since(start), catalogue_count(c));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Rows of private CAs: authorities, and the certificates they issued. */
+/* Rows of private CAs: authorities, the certificates they issued, and revocation lists. */
 #include "common.h"
 
 #include "base/error.h"
@@ -111,6 +111,102 @@ static void test_rows_beyond_their_bounds_are_refused(void **state)
         store_close(s);
 }
 
+static StoreListRow list(const char *place, uint32_t version, const char *der)
+{
+        StoreListRow row = {.version = version, .number = BYTES_ARRAY("\7"), .this_update = 5, .next_update = 6, .taken = 7,
+                        .list = bytes_str(der)};
+
+        strcpy(row.place, place);
+        return row;
+}
+
+static int put_list(Store *s, const StoreListRow *row)
+{
+        int r;
+
+        assert_int_equal(store_begin(s), 0);
+        r = store_put_list(s, row);
+        if (r)
+                store_rollback(s);
+        else
+                assert_int_equal(store_commit(s), STORE_COMMITTED);
+        return r;
+}
+
+#define ELSEWHERE "crl@00112233445566778899aabbccddeeff"
+
+static void test_the_last_list_of_a_ca_is_the_one_there_is(void **state)
+{
+        StoreListRow rows[] = {list("ca@root", 1, "a"), list(ELSEWHERE, 1, "b"), list("ca@root", 2, "c")};
+        Place *p = *state;
+        Store *s = place_create(p);
+        Buffer der = BUFFER_INIT(64);
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                assert_int_equal(put_list(s, &rows[i]), 0);
+        assert_int_equal(put_list(s, &rows[0]), HF_E_STORE_DAMAGED); /* an older row over a newer one */
+        store_close(s);
+        s = place_open(p);
+        assert_int_equal(store_get_list(s, "ca@root", &der), 0);
+        assert_int_equal(store_get_list(s, ELSEWHERE, &der), 0);
+        assert_true(bytes_equal(buffer_bytes(&der), bytes_str("cb")));
+        assert_int_equal(store_begin(s), 0);
+        assert_int_equal(store_delete_list(s, ELSEWHERE), 0);
+        assert_int_equal(store_commit(s), STORE_COMMITTED);
+        assert_int_equal(store_get_list(s, ELSEWHERE, &der), HF_E_NOTHING_TO_DO);
+        buffer_deinit(&der);
+        store_close(s);
+}
+
+static void test_a_list_of_many_megabytes_is_kept_and_none_larger(void **state)
+{
+        size_t size = 16 * 1024 * 1024;
+        StoreListRow row = list("ca@root", 1, "");
+        uint8_t *large = malloc(size);
+        Buffer der = BUFFER_INIT(size);
+        Place *p = *state;
+        Store *s = place_create(p);
+
+        assert_non_null(large);
+        for (size_t i = 0; i < size; i++)
+                large[i] = (uint8_t)(i * 2654435761u >> 24);
+        row.list = BYTES(large, size);
+        assert_int_equal(put_list(s, &row), 0);
+        store_close(s);
+        s = place_open(p);
+        assert_int_equal(store_check(s), 0);
+        assert_int_equal(store_get_list(s, "ca@root", &der), 0);
+        assert_true(bytes_equal(buffer_bytes(&der), row.list));
+        row.version = 2;
+        row.list.len = STORE_LIST_MAX + 1; /* not looked at */
+        assert_int_equal(put_list(s, &row), HF_E_INVALID_ARGS);
+        buffer_deinit(&der);
+        free(large);
+        store_close(s);
+}
+
+static void test_lists_in_places_that_are_none_are_refused(void **state)
+{
+        static const char *const places[] = {"", "root", "ca@", "ca@../x", "ca@a/b", "crl@", "crl@00112233445566778899aabbccddeef",
+                        "crl@00112233445566778899aabbccddeeff0", "crl@../2233445566778899aabbccddeeff", "crl@zz112233445566778899aabbccddeeff"};
+        StoreListRow rows[3];
+        Place *p = *state;
+        Store *s = place_create(p);
+
+        for (size_t i = 0; i < ELEMENTSOF(places); i++) {
+                rows[0] = list(places[i], 1, "der");
+                assert_int_equal(put_list(s, &rows[0]), HF_E_INVALID_ARGS);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                rows[i] = list("ca@root", 1, "der");
+        rows[0].number = BYTES_ARRAY("123456789012345678901");
+        rows[1].next_update = UINT64_MAX;
+        rows[2].list = BYTES_NULL;
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                assert_int_equal(put_list(s, &rows[i]), HF_E_INVALID_ARGS);
+        store_close(s);
+}
+
 #define WITH_PLACE(f) cmocka_unit_test_setup_teardown(f, place_setup, place_teardown)
 
 int main(void)
@@ -118,6 +214,9 @@ int main(void)
         const struct CMUnitTest tests[] = {
                         WITH_PLACE(test_rows_come_back_in_the_order_in_which_they_came),
                         WITH_PLACE(test_rows_beyond_their_bounds_are_refused),
+                        WITH_PLACE(test_the_last_list_of_a_ca_is_the_one_there_is),
+                        WITH_PLACE(test_a_list_of_many_megabytes_is_kept_and_none_larger),
+                        WITH_PLACE(test_lists_in_places_that_are_none_are_refused),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

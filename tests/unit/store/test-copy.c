@@ -76,11 +76,26 @@ static StoreCertificateRow sample_certificate(void)
         };
 }
 
+static StoreListRow sample_list(void)
+{
+        return (StoreListRow){
+                        .place = "crl@00112233445566778899aabbccddeeff",
+                        .version = 1,
+                        .number = BYTES_ARRAY("\1\2"),
+                        .this_update = 1700000000000000ULL,
+                        .next_update = 1800000000000000ULL,
+                        .taken = 1700000000000001ULL,
+                        .chain = bytes_str("-----BEGIN CERTIFICATE-----\n"),
+                        .list = bytes_str("list"),
+        };
+}
+
 static Store *filled(Place *p, unsigned keys)
 {
         StoreAuthorityRow authority = sample_authority();
         StoreCertificateRow certificate = sample_certificate();
         StoreIdentityRow identity = sample_identity(1);
+        StoreListRow list = sample_list();
         StoreUsesRow uses = {.key = sample_key(1).uuid, .rule = "r", .spent = 5, .version = 1};
         Store *s = place_create(p);
 
@@ -90,6 +105,7 @@ static Store *filled(Place *p, unsigned keys)
         assert_int_equal(store_put_identity(s, &identity), 0);
         assert_int_equal(store_put_authority(s, &authority), 0);
         assert_int_equal(store_put_certificate(s, &certificate), 0);
+        assert_int_equal(store_put_list(s, &list), 0);
         assert_int_equal(store_commit(s), STORE_COMMITTED);
         return s;
 }
@@ -232,7 +248,7 @@ static void test_old_store_migrates_and_the_previous_one_stays(void **state)
         /* Going back: this release again, with the copy it left. */
         store_migration_set_extra(NULL);
         assert_int_equal(check(p, "store.db", &info), HF_E_STORE_TOO_NEW);
-        assert_int_equal(check(p, "store.db.3", &info), 0);
+        assert_int_equal(check(p, "store.db.4", &info), 0);
         assert_memory_equal(info.digest, old, 32);
         assert_int_equal(info.keys, 20);
 }
@@ -334,12 +350,24 @@ static int count_certificate(void *userdata, const StoreCertificateRow *row)
         return 0;
 }
 
+static int count_list(void *userdata, const StoreListRow *row)
+{
+        const StoreListRow expected = sample_list();
+        unsigned *counts = userdata;
+
+        counts[6]++;
+        assert_string_equal(row->place, expected.place);
+        assert_true(bytes_equal(row->number, expected.number) && bytes_equal(row->list, expected.list));
+        assert_true(row->next_update == expected.next_update && bytes_equal(row->chain, expected.chain));
+        return 0;
+}
+
 /* `authorities`: rows of the CA there are. */
-static void expect_fixture(Store *s, unsigned identities, unsigned authorities)
+static void expect_fixture(Store *s, unsigned identities, unsigned authorities, unsigned lists)
 {
         static const StoreVisitor visitor = {.key = count, .identity = count_identity, .authority = count_authority,
-                        .certificate = count_certificate};
-        unsigned counts[6] = {};
+                        .certificate = count_certificate, .list = count_list};
+        unsigned counts[7] = {};
 
         assert_int_equal(store_scan(s, &visitor, counts), 0);
         assert_int_equal(store_check(s), 0);
@@ -348,10 +376,12 @@ static void expect_fixture(Store *s, unsigned identities, unsigned authorities)
         assert_int_equal(counts[3], 1);
         assert_int_equal(counts[4], identities);
         assert_int_equal(counts[5], authorities);
+        assert_int_equal(counts[6], lists);
 }
 
 /* The store that a release of that schema made opens as it is, and migrates to the next schema there is. */
-static void expect_old_store(Place *p, const char *file, uint32_t schema, unsigned identities, unsigned authorities)
+static void expect_old_store(Place *p, const char *file, uint32_t schema, unsigned identities, unsigned authorities,
+                unsigned lists)
 {
         const StoreParams params = place_params(p);
         int vectors = open(VECTORS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -364,7 +394,7 @@ static void expect_old_store(Place *p, const char *file, uint32_t schema, unsign
         buffer_deinit(&b);
         assert_int_equal(store_open(p->fd, &params, &p->reason, &s), 0);
         assert_int_equal(store_schema(s), schema);
-        expect_fixture(s, identities, authorities);
+        expect_fixture(s, identities, authorities, lists);
         assert_int_equal(store_seq(s), 5);
         store_close(s);
 
@@ -372,24 +402,29 @@ static void expect_old_store(Place *p, const char *file, uint32_t schema, unsign
         s = place_open(p);
         migrate(&s, 6);
         assert_int_equal(store_schema(s), schema == STORE_SCHEMA ? STORE_SCHEMA + 1 : STORE_SCHEMA);
-        expect_fixture(s, identities, authorities);
+        expect_fixture(s, identities, authorities, lists);
         store_close(s);
         store_migration_set_extra(NULL);
 }
 
 static void test_store_of_schema_1_still_opens_and_migrates(void **state)
 {
-        expect_old_store(*state, "schema-1.db", 1, 0, 0);
+        expect_old_store(*state, "schema-1.db", 1, 0, 0, 0);
 }
 
 static void test_store_of_schema_2_still_opens_and_migrates(void **state)
 {
-        expect_old_store(*state, "schema-2.db", 2, 1, 0);
+        expect_old_store(*state, "schema-2.db", 2, 1, 0, 0);
 }
 
 static void test_store_of_schema_3_still_opens_and_migrates(void **state)
 {
-        expect_old_store(*state, "schema-3.db", 3, 1, 2);
+        expect_old_store(*state, "schema-3.db", 3, 1, 2, 0);
+}
+
+static void test_store_of_schema_4_still_opens_and_migrates(void **state)
+{
+        expect_old_store(*state, "schema-4.db", 4, 1, 2, 1);
 }
 
 #define WITH_PLACE(f) cmocka_unit_test_setup_teardown(f, place_setup, place_teardown)
@@ -439,6 +474,7 @@ int main(int argc, char **argv)
                         WITH_PLACE(test_store_of_schema_1_still_opens_and_migrates),
                         WITH_PLACE(test_store_of_schema_2_still_opens_and_migrates),
                         WITH_PLACE(test_store_of_schema_3_still_opens_and_migrates),
+                        WITH_PLACE(test_store_of_schema_4_still_opens_and_migrates),
         };
 
         if (argc == 3 && strcmp(argv[1], "--make-fixture") == 0)
