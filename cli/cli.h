@@ -179,10 +179,14 @@ bool passphrase_given(const Cli *cli);
 
 typedef struct Recovery {
         int read_fd, write_fd; /* the pipe; write_fd goes into the call */
+        int file_fd;           /* --recovery-file, until the code is in it */
+        const char *path;
 } Recovery;
 
-#define RECOVERY_NULL ((Recovery){.read_fd = -EBADF, .write_fd = -EBADF})
+#define RECOVERY_NULL ((Recovery){.read_fd = -EBADF, .write_fd = -EBADF, .file_fd = -EBADF})
+/* The pipe, and the file if one is asked for: before the call, which may not be taken back. */
 int recovery_open(Cli *cli, Recovery *r);
+/* A file without a code in it is removed. */
 void recovery_close(Recovery *r);
 /* After the call: reads the code and shows it, or writes it to --recovery-file; only then *ret_fd is the code
  * as a descriptor for ConfirmRecovery, otherwise a person has to type it. 0 or an exit code. */

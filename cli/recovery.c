@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The recovery code: the signer writes it into our pipe, holdfastd only passes the pipe on. A person gets it
- * shown once; a program gets it in a file made for it (--recovery-file), which counts as having kept it.
+ * shown once; a program gets it in a file made for it (--recovery-file), which counts as having kept it. The file is
+ * there, with room for the code, before the call that puts the code in force: nobody may ever see it again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,20 +25,44 @@ int recovery_check(Cli *cli)
                         strstr(cli->verb->options, "unattended") ? ", or --unattended for none" : "");
 }
 
+static int refuse_file(Cli *cli, const char *path, int error)
+{
+        return cli_fail_with(cli, error == ENOENT ? EXIT_CODE_NOT_FOUND : EXIT_CODE_FAILED, strerrorname_np(error),
+                        "%s: %s. The recovery code cannot be kept there, so nothing was done.", path, strerror(error));
+}
+
+/* A new file of the user's alone: an old one is never overwritten. */
+static int make_file(Cli *cli, Recovery *r)
+{
+        const char *path = cli->options.recovery_file;
+        int error;
+
+        r->file_fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (r->file_fd < 0)
+                return refuse_file(cli, path, errno);
+        r->path = path;
+        error = posix_fallocate(r->file_fd, 0, CODE_MAX);
+        return error ? refuse_file(cli, path, error) : 0;
+}
+
 int recovery_open(Cli *cli, Recovery *r)
 {
         int fds[2];
 
         if (pipe2(fds, O_CLOEXEC) < 0)
                 return cli_fail_file(cli, "pipe", errno);
-        *r = (Recovery){.read_fd = fds[0], .write_fd = fds[1]};
-        return 0;
+        r->read_fd = fds[0];
+        r->write_fd = fds[1];
+        return cli->options.recovery_file ? make_file(cli, r) : 0;
 }
 
 void recovery_close(Recovery *r)
 {
         r->read_fd = safe_close(r->read_fd);
         r->write_fd = safe_close(r->write_fd);
+        if (r->file_fd >= 0)
+                (void)unlink(r->path);
+        r->file_fd = safe_close(r->file_fd);
 }
 
 /* The one line, without its newline. */
@@ -63,21 +88,28 @@ static int read_code(Recovery *rec, Secret *code, size_t *ret_len)
         return len == 0 ? -ENODATA : 0;
 }
 
-/* A new file of the user's alone: an old one is never overwritten. */
-static int keep_in_file(Cli *cli, const Secret *code, size_t len)
+/* Its name may have been made a moment ago, so the directory is synced as well. */
+static int sync_directory(const char *path)
 {
-        const char *path = cli->options.recovery_file;
-        _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        int r;
+        const char *slash = strrchr(path, '/');
+        _cleanup_free_ char *directory = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+        _cleanup_close_ int fd = directory ? open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -EBADF;
 
-        if (fd < 0)
-                return cli_fail_file(cli, path, errno);
-        r = io_write_full(fd, code->data, len);
+        return fd >= 0 && fsync(fd) < 0 && errno != EINVAL ? -errno : 0;
+}
+
+static int keep_in_file(Cli *cli, Recovery *rec, const Secret *code, size_t len)
+{
+        int r = io_write_full(rec->file_fd, code->data, len);
+
         if (r == 0)
-                r = io_write_full(fd, "\n", 1);
-        if (r == 0 && fsync(fd) < 0)
+                r = io_write_full(rec->file_fd, "\n", 1);
+        if (r == 0 && (ftruncate(rec->file_fd, (off_t)len + 1) < 0 || fsync(rec->file_fd) < 0))
                 r = -errno;
-        return r ? cli_fail_file(cli, path, r) : 0;
+        if (r == 0)
+                r = sync_directory(rec->path);
+        rec->file_fd = safe_close(rec->file_fd); /* from here on it stays, whatever comes */
+        return r ? cli_fail_file(cli, rec->path, r) : 0;
 }
 
 static void show_code(const Secret *code, size_t len)
@@ -101,11 +133,11 @@ int recovery_take(Cli *cli, Recovery *rec, int *ret_fd)
                 r = read_code(rec, code, &len);
         if (r)
                 return cli_fail_file(cli, "recovery code", r);
-        if (!cli->options.recovery_file) {
+        if (rec->file_fd < 0) {
                 show_code(code, len);
                 return 0;
         }
-        r = keep_in_file(cli, code, len);
+        r = keep_in_file(cli, rec, code, len);
         if (r)
                 return r;
         r = hf_secret_fd(code->data, len, ret_fd);

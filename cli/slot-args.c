@@ -64,6 +64,9 @@ int slot_args(Cli *cli, const char *kind, CallArgs *args, int *ret_secret)
 {
         const Options *o = &cli->options;
 
+        if (passphrase_given(cli) && strcmp(kind, "passphrase") != 0 && !o->pin)
+                return cli_usage(cli, "A slot of kind %s takes no secret%s. Nothing was done.", kind,
+                                strcmp(kind, "tpm2") == 0 ? " without --pin" : "");
         if (strcmp(kind, "tpm2") == 0)
                 return tpm2_args(cli, args, ret_secret);
         if (o->pcr || o->pin || o->signed_policy)

@@ -151,6 +151,35 @@ def test_init_for_scripts_keeps_the_code_in_a_new_file():
         cli(stack, "unlock", "--passphrase-file", code)
 
 
+def test_no_recovery_code_comes_into_force_that_nobody_gets():
+    def test(stack):
+        old, there = stack.dir / "old", stack.dir / "there"
+        cli(stack, "slot", "add", "recovery", "--recovery-file", old)
+        there.write_text("something else\n")
+        for path, code in ((there, 1), (stack.dir / "no/such/place", 3)):
+            before = as_json(stack, "slot", "list")
+            cli(stack, "slot", "add", "recovery", "--label", "more", "--recovery-file", path, code=code)
+            cli(stack, "slot", "change", "2", "--recovery-file", path, code=code)
+            cli(stack, "rekey", "--yes", "--slot", "credential", "--recovery-file", path, code=code)
+            assert as_json(stack, "slot", "list") == before
+        assert there.read_text() == "something else\n"
+        unused = stack.dir / "unused"
+        cli(stack, "slot", "add", "recovery", "--recovery-file", unused, code=1)  # the label is there already
+        assert not unused.exists()
+        cli(stack, "lock")
+        cli(stack, "unlock", "--passphrase-file", old)
+    initialised(test)
+
+
+def test_a_secret_that_no_slot_would_have_is_refused():
+    def test(stack):
+        for kind in ("credential", "recovery", "tpm2", "tpm2-derived"):
+            said = stack.cli("slot", "add", kind, "--passphrase-file", "-", input=PASSPHRASE, check=False)
+            assert said.returncode == 2 and b"Nothing was done" in said.stderr, (kind, said)
+        assert len(as_json(stack, "slot", "list")) == 1
+    initialised(test)
+
+
 def test_slots_are_added_changed_and_removed_but_the_last_stays():
     def test(stack):
         assert cli(stack, "slot", "add", "passphrase", "--label", "ops", "--passphrase-file", "-", input=PASSPHRASE) == b"2\n"
