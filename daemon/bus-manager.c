@@ -8,6 +8,7 @@
 #include "base/name.h"
 #include "daemon/bus-backup.h"
 #include "daemon/bus-authorities.h"
+#include "daemon/bus-explain.h"
 #include "daemon/bus-identity.h"
 #include "daemon/bus-store.h"
 #include "daemon/checkpoint.h"
@@ -18,7 +19,6 @@
 #include "daemon/system-bus.h"
 #include "daemon/tpm-words.h"
 #include "dbus/names.h"
-#include "policy/explain.h"
 
 /* How long an answer waits for the TPM's; then it tells what was known before. */
 #define STATUS_PATIENCE (USEC_PER_SEC)
@@ -402,154 +402,6 @@ static int handle_random(Operation *op)
 
 /* ---- policy ---- */
 
-typedef struct ExplainOptions {
-        uint32_t user;
-        Bytes groups;
-        const char *name, *unit, *algorithm, *scheme, *profile, *socket;
-} ExplainOptions;
-
-static const OptionSpec explain_options[] = {
-                {"user", OPTION_U32, offsetof(ExplainOptions, user)},
-                {"name", OPTION_STRING, offsetof(ExplainOptions, name)},
-                {"groups", OPTION_U32S, offsetof(ExplainOptions, groups)},
-                {"unit", OPTION_STRING, offsetof(ExplainOptions, unit)},
-                {"algorithm", OPTION_STRING, offsetof(ExplainOptions, algorithm)},
-                {"scheme", OPTION_STRING, offsetof(ExplainOptions, scheme)},
-                {"profile", OPTION_STRING, offsetof(ExplainOptions, profile)},
-                {"socket", OPTION_STRING, offsetof(ExplainOptions, socket)},
-                {0},
-};
-
-static int append_rule(sd_bus_message *m, const PolicyRule *rule)
-{
-        _cleanup_buffer_ Buffer text = BUFFER_INIT(POLICY_EXPLAIN_MAX);
-        char source[600] = "";
-        int r;
-
-        if (rule) {
-                snprintf(source, sizeof(source), "%s:%u", policy_rule_path(rule), policy_rule_line(rule));
-                (void)policy_rule_text(rule, &text);
-        }
-        if (buffer_append(&text, "", 1))
-                return -ENOMEM;
-        r = reply_append_string(m, "rule", (const char *)text.data);
-        return r >= 0 ? reply_append_string(m, "source", source) : r;
-}
-
-static const char *verdict_name(const PolicyDecision *d)
-{
-        return d->result == 0                            ? "allow"
-               : d->result == HF_E_RATE_LIMITED          ? "rate-limited"
-               : d->reason == POLICY_REASON_USES_UNKNOWN ? "unknown"
-               : d->result == HF_E_USES_EXHAUSTED        ? "uses-exhausted"
-                                                         : "deny";
-}
-
-static int append_explanation(Operation *op, sd_bus_message *m, const PolicyRequest *request)
-{
-        _cleanup_buffer_ Buffer text = BUFFER_INIT(POLICY_EXPLAIN_MAX);
-        char suggestion[POLICY_SUGGEST_SIZE] = "";
-        PolicyDecision decision;
-        int r;
-
-        policy_peek(op->policy, op->daemon->limits, request, &decision);
-        (void)policy_suggest(op->policy, op->daemon->limits, request, suggestion);
-        r = policy_explain(op->policy, op->daemon->limits, request, &text);
-        if (!r)
-                r = buffer_append(&text, "", 1);
-        if (r)
-                return r < 0 ? r : -EINVAL;
-        r = sd_bus_message_open_container(m, 'a', "{sv}");
-        if (r >= 0)
-                r = reply_append_string(m, "verdict", verdict_name(&decision));
-        if (r >= 0)
-                r = append_rule(m, decision.rule);
-        if (r >= 0)
-                r = reply_append_string(m, "text", (const char *)text.data);
-        if (r >= 0)
-                r = reply_append_string(m, "suggestion", suggestion);
-        return r >= 0 ? sd_bus_message_close_container(m) : r;
-}
-
-static bool uses_left(void *userdata, const char *rule_name, const Uuid *uuid, uint64_t limit, uint32_t count)
-{
-        const Vault *v = userdata;
-        const KeyEntry *key = v->catalogue ? catalogue_find_uuid(v->catalogue, uuid) : NULL;
-
-        return key && uses_remaining(v->uses, uuid, key->created, rule_name, limit) >= count;
-}
-
-static void explain_request(Operation *op, const ExplainOptions *o, PolicyOperation operation,
-                const char *key, PolicyRequest *ret)
-{
-        Vault *v = &op->daemon->vault;
-        KeyEntry *entry = v->catalogue && *key ? catalogue_find(v->catalogue, key) : NULL;
-
-        operation_request(op, operation, entry, ret);
-        if (!entry)
-                ret->key = *key ? key : NULL;
-        if (o->algorithm)
-                ret->algorithm = o->algorithm;
-        ret->scheme = o->scheme ? o->scheme
-                      : entry   ? scheme_info(scheme_usual(entry->algorithm, entry->purpose))->name
-                                : "";
-        ret->profile = o->profile;
-        ret->user = o->name && name_is_valid(o->name) ? o->name : NULL;
-        ret->uses_available = uses_left;
-        ret->uses_userdata = v;
-        ret->uses_unknown = !v->catalogue;
-        if (o->socket)
-                ret->socket = o->socket;
-        if (o->user == op->caller->uid && !o->unit && !o->groups.len)
-                return;
-        ret->uid = o->user;
-        ret->gid = (gid_t)-1;
-        ret->groups = (const gid_t *)(const void *)o->groups.data;
-        ret->n_groups = o->groups.len / sizeof(gid_t);
-        ret->unit = o->unit;
-        ret->label = NULL;
-}
-
-/* Of oneself anybody may ask, but not about keys one may not know of: for those the answer is that of absent
- * ones. */
-static int handle_explain(Operation *op)
-{
-        ExplainOptions o = {.user = op->caller->uid};
-        const char *operation_name, *key;
-        sd_bus_message *reply = NULL;
-        PolicyOperation operation;
-        PolicyRequest request;
-        int r;
-
-        if (sd_bus_message_read(op->call, "ss", &operation_name, &key) < 0)
-                return HF_E_INVALID_ARGS;
-        r = read_options(op, explain_options, &o);
-        if (r)
-                return r;
-        operation = policy_operation_from_string(operation_name);
-        if (!operation) {
-                operation_fail_because(op, HF_E_INVALID_ARGS,
-                                "'%.40s' is no operation; holdfast-policy(5) lists them. Nothing was done.",
-                                operation_name);
-                return OPERATION_ANSWERED;
-        }
-        if ((*key && strlen(key) >= NAME_SIZE) || (o.profile && !name_is_valid(o.profile)))
-                return HF_E_INVALID_NAME;
-        if (o.user != op->caller->uid || o.unit || o.socket || o.groups.len)
-                r = operation_authorise(op, &(Question){.operation = POLICY_OP_POLICY_READ});
-        if (r)
-                return r;
-        explain_request(op, &o, operation, key, &request);
-        request.own_rules_only = !operation_may(op, POLICY_OP_POLICY_READ, NULL);
-        if (request.own_rules_only && request.uuid && !policy_may_describe(op->policy, &request))
-                request.uuid = NULL, request.key = key, request.algorithm = o.algorithm,
-                request.scheme = o.scheme ? o.scheme : "";
-        r = operation_reply_new(op, &reply);
-        if (r >= 0)
-                r = append_explanation(op, reply, &request);
-        return send_or_unref(op, reply, r);
-}
-
 typedef struct ReloadOptions {
         bool accept;
 } ReloadOptions;
@@ -619,7 +471,7 @@ const Method manager_methods[] = {
                 {M, "Rekey", "sa{sv}", "a{sv}", VAULT_READY, 0, POLICY_OP_REKEY, backup_handle_rekey},
                 {M, "Recover", "a{sv}", "a{sv}", VAULT_FOREIGN | VAULT_REFUSED | VAULT_READY, 0, POLICY_OP_RECOVER,
                                 store_handle_recover},
-                {M, "Explain", "ssa{sv}", "a{sv}", VAULT_ANY, 0, 0, handle_explain},
+                {M, "Explain", "ssa{sv}", "a{sv}", VAULT_ANY, 0, 0, explain_handle},
                 {M, "ReloadPolicy", "a{sv}", "a{sv}", VAULT_ANY, 0, 0, handle_reload},
                 {M, "Check", "a{sv}", "aa{sv}", VAULT_ANY, 0, 0, handle_check},
                 {0},

@@ -208,6 +208,25 @@ def test_a_suggested_rule_is_exactly_enough():
             assert refusal(mallory.destroy, "device-a").name == "PolicyDenied"
 
 
+def test_explain_says_what_no_rule_can_change():
+    with ready(admin_and()) as (stack, admin):
+        admin.create("digests", "p256", digest=True)
+        admin.create("off", "p256")
+        admin.key("off", "Disable")
+        for operation, key, said in (("sign", "gone", "there is no key gone: the answer is NoSuchKey"),
+                                     ("decrypt", "device-a", "made for 'sign': the answer is PurposeNotPermitted"),
+                                     ("sign-digest", "device-a", "made for 'sign': the answer is PurposeNotPermitted"),
+                                     ("sign", "digests", "made for 'sign' of bare digests: the answer is PurposeNotPermitted"),
+                                     ("sign", "off", "the answer is KeyDisabled")):
+            for uid in (ALICE, ADMIN):
+                answer = explained(admin, operation, key, user=("u", uid))
+                assert said in answer["text"], (operation, key, answer)
+                assert not ("Purpose" in said and answer["suggestion"]), answer
+        for operation, key in (("sign", "device-a"), ("sign-digest", "digests"), ("create", "gone"), ("disable", "off"),
+                               ("describe", "off"), ("random", ""), ("list", "")):
+            assert "the answer is" not in explained(admin, operation, key)["text"], (operation, key)
+
+
 def test_each_refusal_names_the_command_and_the_journal_what_would_help():
     rules = admin_and(f"allow user={ALICE} key=device-a op=sign uses=1 name=once",
                       f"allow user={ALICE} key=device-b op=sign rate=1/h",
