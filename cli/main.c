@@ -63,7 +63,8 @@ int main(int argc, char **argv)
                 noun = argv[at++];
                 if (at == argc || argv[at][0] == '-') {
                         help_noun(noun);
-                        return at == argc ? EXIT_CODE_USAGE : 0;
+                        return at < argc && (strcmp(argv[at], "-h") == 0 || strcmp(argv[at], "--help") == 0) ? 0
+                                                                                                              : EXIT_CODE_USAGE;
                 }
         }
         if (!cli.verb)

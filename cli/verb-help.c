@@ -78,18 +78,27 @@ static void list_all(void)
                                         v->options[0] ? " " : "", v->options);
 }
 
-/* The tables themselves, for programs. */
-static int show_tables(Cli *cli)
+static bool is_asked_for(const Verb *v, const char *first, const char *second)
+{
+        if (!first)
+                return true;
+        return v->noun && strcmp(v->noun, first) == 0 ? !second || strcmp(v->name, second) == 0
+                                                      : !v->noun && !second && strcmp(v->name, first) == 0;
+}
+
+/* The tables themselves, for programs: all, those of a noun, or one. */
+static int show_tables(Cli *cli, const char *first, const char *second)
 {
         _cleanup_json_ json_t *all = json_array();
         const Verb *table;
 
         for (size_t i = 0; (table = verbs_table(i)); i++)
                 for (const Verb *v = table; v->name; v++)
-                        json_array_append_new(all,
-                                        json_pack("{s:s, s:s, s:s, s:s, s:s}", "noun", v->noun ? v->noun : "",
-                                                        "verb", v->name, "arguments", v->arguments, "options",
-                                                        v->options, "summary", v->summary));
+                        if (is_asked_for(v, first, second))
+                                json_array_append_new(all,
+                                                json_pack("{s:s, s:s, s:s, s:s, s:s}", "noun", v->noun ? v->noun : "",
+                                                                "verb", v->name, "arguments", v->arguments, "options",
+                                                                v->options, "summary", v->summary));
         return show_json(cli, all);
 }
 
@@ -106,26 +115,25 @@ bool help_has_noun(const char *noun)
 static int run_help(Cli *cli)
 {
         const char *first = cli->n_args > 0 ? cli->args[0] : NULL;
+        const char *second = cli->n_args > 1 ? cli->args[1] : NULL;
         const Verb *v;
 
         if (cli->options.list) {
                 list_all();
                 return 0;
         }
-        if (!first && cli->options.json)
-                return show_tables(cli);
-        if (!first) {
-                help_all();
-                return 0;
-        }
-        v = cli->n_args > 1 ? verbs_find(first, cli->args[1]) : verbs_find(NULL, first);
+        v = !first ? NULL : second ? verbs_find(first, second) : verbs_find(NULL, first);
+        if (first && !v && (second || !help_has_noun(first)))
+                return cli_usage(cli, "There is no verb '%s%s%s'; `holdfast help` shows all.", first, second ? " " : "",
+                                second ? second : "");
+        if (cli->options.json)
+                return show_tables(cli, first, second);
         if (v)
                 help_verb(v);
-        else if (cli->n_args == 1 && help_has_noun(first))
+        else if (first)
                 help_noun(first);
         else
-                return cli_usage(cli, "There is no verb '%s%s%s'; `holdfast help` shows all.", first,
-                                cli->n_args > 1 ? " " : "", cli->n_args > 1 ? cli->args[1] : "");
+                help_all();
         return 0;
 }
 

@@ -6,6 +6,7 @@ test_alone.py HOLDFAST COMPLETION
 """
 import json
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -134,6 +135,10 @@ def test_help_shows_every_verb_and_option():
             assert f"--{option}" in own, (words, option)
     assert run("version").stdout == run("--version").stdout
     assert len(json.loads(run("help", "--json").stdout)) == len(list(verbs()))
+    assert {v["noun"] for v in json.loads(run("help", "key", "--json").stdout)} == {"key"}
+    assert [v["verb"] for v in json.loads(run("help", "key", "show", "--json").stdout)] == ["show"]
+    assert [v["verb"] for v in json.loads(run("help", "sign", "--json").stdout)] == ["sign"]
+    assert run("key").returncode == run("key", "--json").returncode == 2 and run("key", "--help").returncode == 0
 
 
 # Completion, as bash does it
@@ -175,14 +180,24 @@ def test_completion_asks_the_daemon_for_keys():
     assert complete("holdfast key create d", keys="device") == []
 
 
+def test_completion_knows_every_operation_of_the_policy():
+    table = (pathlib.Path(COMPLETION).parents[2] / "policy/operation.c").read_text()
+    names = re.findall(r'\[POLICY_OP_\w+\] = \{\.name = "([\w-]+)"', table)
+    assert len(names) > 30 and complete("holdfast policy explain ") == sorted(names)
+    assert complete("holdfast policy explain sign d", keys="device other") == ["device"]
+    assert complete("holdfast decrypt k --scheme ") == ["RSA-OAEP-256"] and "jwk" in complete("holdfast key public k -f ")
+    assert complete("holdfast help key sh") == ["show"]
+
+
 def test_completion_knows_programs_and_the_identities_that_have_files():
     assert "haproxy" in complete("holdfast setup ") and complete("holdfast setup ng") == ["nginx"]
     with tempfile.TemporaryDirectory(prefix="holdfast-alone-") as directory:
-        for name in "web", "worker", ".web.1":
+        for name in "web", "worker", ".web.1", "ca@root":
             os.mkdir(os.path.join(directory, name))
         NOWHERE["HOLDFAST_TLS"] = directory
         try:
-            assert complete("holdfast exec ") == complete("holdfast setup nginx ") == complete("holdfast watch ") == ["web", "worker"]
+            assert complete("holdfast exec ") == complete("holdfast setup nginx ") == ["web", "worker"]
+            assert complete("holdfast watch ") == ["ca@root", "web", "worker"]
         finally:
             del NOWHERE["HOLDFAST_TLS"]
 
