@@ -34,7 +34,7 @@ static const ErrorRow rows[_HF_E_MAX] = {
                 "after a pause."},
         [HF_E_USES_EXHAUSTED] = {NAME(UsesExhausted), EXIT_CODE_NOT_PERMITTED,
                 "The rule that allows this grants a number of uses, and all are spent. Nothing was done; an administrator "
-                "can grant more by a rule with a new name."},
+                "grants more: `holdfast policy grant KEY RULE`."},
         [HF_E_POLICY_DENIED] = {NAME(PolicyDenied), EXIT_CODE_NOT_PERMITTED,
                 "Policy does not allow this to you. Nothing was done. `holdfast policy explain` says which rule decided."},
         [HF_E_POLICY_INVALID] = {NAME(PolicyInvalid), EXIT_CODE_FAILED,
@@ -156,7 +156,7 @@ static const ErrorRow rows[_HF_E_MAX] = {
         [HF_E_KEY_IN_USE] = {NAME(KeyInUse), EXIT_CODE_FAILED,
                 "A certificate or a CA stands on this key. Nothing was changed; remove the certificate first: `holdfast cert "
                 "remove NAME`. A CA keeps its key."},
-        [HF_E_CERTIFICATE_UNUSABLE] = {NAME(CertificateUnusable), EXIT_CODE_VERIFICATION,
+        [HF_E_CERTIFICATE_UNUSABLE] = {NAME(CertificateUnusable), EXIT_CODE_CERTIFICATE,
                 "The certificate cannot be used with this key as it is. Nothing was changed; what is said here names the "
                 "finding and what to do."},
         [HF_E_REQUEST_REFUSED] = {NAME(RequestRefused), EXIT_CODE_VERIFICATION,

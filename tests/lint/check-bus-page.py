@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The manual page of the bus interfaces against their XML: every method with its arguments, every property, and no other.
+"""The manual page of the bus interfaces against their XML: every method with its arguments, every property, and no other; and
+its list of errors against their table.
 
-check-bus-page.py PAGE XML...
+check-bus-page.py PAGE ERRORS.C XML...
 
 In the page a method is a line  *Name*(_type_ _argument_, ...) -> (_type_ _argument_, ...)  under the heading of its
 interface; a property is  *Name* _type_ (read).
@@ -11,7 +12,7 @@ import re
 import sys
 import xml.etree.ElementTree as ElementTree
 
-page, *files = sys.argv[1:]
+page, table, *files = sys.argv[1:]
 
 
 def arguments(method, direction):
@@ -44,6 +45,11 @@ for text in sorted(wanted - found):
     print("not in the page:", text)
 for text in sorted(found - wanted):
     print("not in the XML:", text)
-if len(wanted) < 30:
-    print("too few members found: this check reads the XML wrongly")
-sys.exit(bool(wanted ^ found) or len(wanted) < 30)
+errors = set(re.findall(r"NAME\((\w+)\)", open(table).read())) - {"bus"}
+listed = set(re.findall(r"\*(\w+)\*", open(page).read().split("\n# ERRORS\n")[1].split("\n\n")[1]))
+for text in sorted(errors ^ listed):
+    print("not in the page, or not in the table of errors:", text)
+too_few = len(wanted) < 30 or len(errors) < 30
+if too_few:
+    print("too few members or errors found: this check reads them wrongly")
+sys.exit(bool(wanted ^ found) or bool(errors ^ listed) or too_few)
