@@ -141,9 +141,13 @@ static int run_reseal(Cli *cli)
                 return r;
         args_number(&args, NULL, HF_ARG_U32, id);
         args_fd(&args, "secret", secret_fd);
-        r = cli_call(cli, CALL_MANAGER("ResealSlot", &args, .timeout = CALL_LONG), NULL);
+        r = cli_try(cli, CALL_MANAGER("ResealSlot", &args, .timeout = CALL_LONG), NULL);
+        if (r == HF_ERROR_NOTHING_TO_DO)
+                return cli_fail_with(cli, EXIT_CODE_NOTHING_TO_DO, hf_error_to_name(r),
+                                "Slot %s is bound to no values of PCRs, so there is nothing to seal anew. Nothing was changed.",
+                                cli->args[0]);
         if (r)
-                return r;
+                return cli_end(cli, r);
         cli_talk(cli, "Slot %s opens to the PCRs as they are now.", cli->args[0]);
         return cli->options.json ? finish(cli, &RECOVERY_NULL, id) : 0;
 }

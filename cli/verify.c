@@ -146,6 +146,11 @@ static int print_bad(Cli *cli, const AuditReport *report)
                                         ? report->bad_seq - report->first_seq
                                         : report->records;
 
+        if (report->verdict == AUDIT_MISSING && report->bad_line == 1)
+                return cli_fail_with(cli, EXIT_CODE_VERIFICATION, kind,
+                                "Record %" PRIu64 " and those before it are missing: the file begins inside a segment of the log. "
+                                "What `audit export --from` gives is verified behind the export it continues, both in one file.",
+                                report->bad_seq);
         if (report->verdict == AUDIT_NOT_A_LOG)
                 return cli_fail_with(
                                 cli, EXIT_CODE_VERIFICATION, kind, "%s is not an audit log.", cli->args[0]);

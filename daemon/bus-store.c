@@ -439,12 +439,18 @@ static void finish_slot_change(Change *c, int result)
 
 static void fail_slot_change(SlotChange *s, int result)
 {
+        bool no_credential = result == HF_E_UNLOCK_FAILED && strcmp(s->kind, slot_kind_to_string(SLOT_CREDENTIAL)) == 0;
         Operation *op = s->op;
 
         buffer_deinit(&s->change.slots);
         free(s);
         tpm_note_result(op->daemon, result);
-        operation_fail(op, result);
+        if (no_credential)
+                operation_fail_because(op, result,
+                                "holdfast-signer has no credential of 16 bytes or more to make the slot from; holdfast-signer(8) "
+                                "says how it gets one. Nothing was changed.");
+        else
+                operation_fail(op, result);
 }
 
 /* A store that was made without a TPM, and the first slot of one: from now on it has a counter. */

@@ -43,8 +43,9 @@ static int decode_pem(void *ctx, OSSL_CORE_BIO *cin, int selection, OSSL_CALLBAC
                 return 1;
         k = reference_parse(p, der, len);
         if (!k) {
-                r = provider_fail(p, HF_ERROR_INVALID_ARGS, "This key reference is damaged, or of a newer Holdfast. Print "
-                                                            "it again: holdfast key reference NAME.");
+                r = provider_fail(p, HF_ERROR_INVALID_ARGS, "This key reference is damaged, of a newer Holdfast, or of a "
+                                                            "kind of key that OpenSSL does not use here (x25519). Print it "
+                                                            "again: holdfast key reference NAME.");
         } else {
                 OSSL_PARAM params[] = {
                                 OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, (char *)k->type, 0),

@@ -171,6 +171,17 @@ def test_no_recovery_code_comes_into_force_that_nobody_gets():
     initialised(test)
 
 
+def test_a_slot_that_cannot_be_says_why():
+    with Stack(credential=None) as stack:
+        secret = stack.dir / "secret"
+        secret.write_bytes(PASSPHRASE)
+        cli(stack, "init", "--passphrase-file", secret, "--recovery-file", stack.dir / "code")
+        said = stack.cli("slot", "add", "credential", check=False)
+        assert said.returncode == 5 and b"has no credential" in said.stderr, said
+        said = stack.cli("slot", "reseal", "1", check=False)
+        assert said.returncode == 6 and b"bound to no values of PCRs" in said.stderr, said
+
+
 def test_a_secret_that_no_slot_would_have_is_refused():
     def test(stack):
         for kind in ("credential", "recovery", "tpm2", "tpm2-derived"):
@@ -531,6 +542,20 @@ def test_a_cut_log_is_told_by_the_note_kept_outside():
         log.write_bytes(lines[0] + lines[1] + lines[3])
         bad = stack.cli("audit", "verify", log, "--key", key, check=False)
         assert bad.returncode == 8 and b"Record 2 (line 3)" in bad.stderr and b"(missing)" in bad.stderr, bad
+    initialised(test)
+
+
+def test_an_export_that_goes_on_is_verified_behind_the_one_before():
+    def test(stack):
+        first, more, key = stack.dir / "first", stack.dir / "more", stack.dir / "vkey"
+        key.write_bytes(cli(stack, "audit", "key"))
+        lines = as_json(stack, "audit", "export", first)["lines"]
+        cli(stack, "key", "create", "k")
+        cli(stack, "audit", "export", more, "--from", str(lines))
+        bad = stack.cli("audit", "verify", more, "--key", key, check=False)
+        assert bad.returncode == 8 and b"begins inside a segment" in bad.stderr and b"(missing)" in bad.stderr, bad
+        first.write_bytes(first.read_bytes() + more.read_bytes())
+        assert b"unsealed tail: 0" in cli(stack, "audit", "verify", first, "--key", key)
     initialised(test)
 
 
