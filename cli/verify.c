@@ -148,8 +148,9 @@ static int print_bad(Cli *cli, const AuditReport *report)
 
         if (report->verdict == AUDIT_MISSING && report->bad_line == 1)
                 return cli_fail_with(cli, EXIT_CODE_VERIFICATION, kind,
-                                "Record %" PRIu64 " and those before it are missing: the file begins inside a segment of the log. "
-                                "What `audit export --from` gives is verified behind the export it continues, both in one file.",
+                                "Record %" PRIu64 " and those before it are missing: the file begins inside a segment of the "
+                                "log. What `audit export --from` gives is verified behind the export it continues, both in "
+                                "one file.",
                                 report->bad_seq);
         if (report->verdict == AUDIT_NOT_A_LOG)
                 return cli_fail_with(

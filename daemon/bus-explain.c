@@ -107,8 +107,10 @@ static int put_facts(const Operation *op, const PolicyRequest *request, const Ke
         if (!entry)
                 return put_absent(op, request, key, ret);
         if (is_made_for_else(operation, entry))
-                return buffer_printf(ret, "the key was made for '%s'%s: the answer is PurposeNotPermitted, whatever the rules say\n",
-                                key_purpose_to_string(entry->purpose), entry->flags & KEY_FLAG_DIGEST ? " of bare digests" : "");
+                return buffer_printf(ret,
+                                "the key was made for '%s'%s: the answer is PurposeNotPermitted, whatever the rules say\n",
+                                key_purpose_to_string(entry->purpose),
+                                entry->flags & KEY_FLAG_DIGEST ? " of bare digests" : "");
         if (purpose_of(operation) && lifecycle_check(entry, KEY_ACTION_USE))
                 return buffer_printf(ret, "the answer is %s, whatever the rules say\n",
                                 hf_error_name(lifecycle_check(entry, KEY_ACTION_USE)));

@@ -46,7 +46,7 @@ for text in sorted(wanted - found):
 for text in sorted(found - wanted):
     print("not in the XML:", text)
 errors = set(re.findall(r"NAME\((\w+)\)", open(table).read())) - {"bus"}
-listed = set(re.findall(r"\*(\w+)\*", open(page).read().split("\n# ERRORS\n")[1].split("\n\n")[1]))
+listed = set(re.findall(r"\*(\w+)\*", open(page).read().split("\n# ERRORS\n\n")[1].split("\n\n")[0]))
 for text in sorted(errors ^ listed):
     print("not in the page, or not in the table of errors:", text)
 too_few = len(wanted) < 30 or len(errors) < 30
