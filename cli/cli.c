@@ -84,18 +84,17 @@ void cli_talk(const Cli *cli, const char *format, ...)
 
 int cli_confirm(Cli *cli, const char *format, ...)
 {
-        char answer[16];
+        char question[400], answer[16];
         va_list ap;
 
         if (cli->options.yes)
                 return 0;
-        if (!isatty(STDIN_FILENO))
-                return cli_usage(cli, "This cannot be undone and nobody is there to ask; say --yes. Nothing "
-                                      "was done.");
         va_start(ap, format);
-        vfprintf(stderr, format, ap);
+        vsnprintf(question, sizeof(question), format, ap);
         va_end(ap);
-        fputs(" [y/N] ", stderr);
+        if (!isatty(STDIN_FILENO))
+                return cli_usage(cli, "%s Nobody is there to ask; say --yes. Nothing was done.", question);
+        fprintf(stderr, "%s [y/N] ", question);
         if (fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
                 return 0;
         cli_talk(cli, "Nothing was done.");

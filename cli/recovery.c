@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "base/secret.h"
 #include "cli/cli.h"
+#include "cli/file.h"
 
 #define CODE_MAX 256
 
@@ -88,16 +89,6 @@ static int read_code(Recovery *rec, Secret *code, size_t *ret_len)
         return len == 0 ? -ENODATA : 0;
 }
 
-/* Its name may have been made a moment ago, so the directory is synced as well. */
-static int sync_directory(const char *path)
-{
-        const char *slash = strrchr(path, '/');
-        _cleanup_free_ char *directory = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-        _cleanup_close_ int fd = directory ? open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -EBADF;
-
-        return fd >= 0 && fsync(fd) < 0 && errno != EINVAL ? -errno : 0;
-}
-
 static int keep_in_file(Cli *cli, Recovery *rec, const Secret *code, size_t len)
 {
         int r = io_write_full(rec->file_fd, code->data, len);
@@ -107,7 +98,7 @@ static int keep_in_file(Cli *cli, Recovery *rec, const Secret *code, size_t len)
         if (r == 0 && (ftruncate(rec->file_fd, (off_t)len + 1) < 0 || fsync(rec->file_fd) < 0))
                 r = -errno;
         if (r == 0)
-                r = sync_directory(rec->path);
+                r = file_sync_directory(rec->path);
         rec->file_fd = safe_close(rec->file_fd); /* from here on it stays, whatever comes */
         return r ? cli_fail_file(cli, rec->path, r) : 0;
 }

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "cli/cli.h"
+#include "cli/file.h"
 #include "cli/verify.h"
 #include "dbus/names.h"
 
@@ -326,25 +327,37 @@ static int export_to(Cli *cli, int fd, json_t **ret)
         return cli_end(cli, r);
 }
 
+/* An export that is there already may be all that is left of what was pruned: it is replaced by a whole one alone. */
+static int open_export(const char *path, FileReplacement *ret)
+{
+        int r = file_replace_begin(path, 0640, ret);
+
+        if (r != -ENOTSUP)
+                return r;
+        ret->fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY); /* a pipe, a device */
+        return ret->fd < 0 ? -errno : 0;
+}
+
 static int run_export(Cli *cli)
 {
         const char *path = cli->n_args > 0 && strcmp(cli->args[0], "-") != 0 ? cli->args[0] : NULL;
-        _cleanup_close_ int opened = -EBADF;
+        _cleanup_file_replacement_ FileReplacement file = FILE_REPLACEMENT_NULL;
+        _cleanup_close_ int through = -EBADF;
         _cleanup_json_ json_t *reply = NULL;
-        bool through = !path && !is_direct(STDOUT_FILENO);
-        int r;
+        int r = path ? open_export(path, &file) : 0, to = path ? file.fd : STDOUT_FILENO;
 
-        if (path)
-                opened = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0640);
-        else if (through)
-                opened = memfd_create("audit-export", MFD_CLOEXEC);
-        if ((path || through) && opened < 0)
-                return cli_fail_file(cli, path ? path : "memfd", errno);
-        r = export_to(cli, opened >= 0 ? opened : STDOUT_FILENO, &reply);
-        if (r == 0 && through)
-                r = copy_out(cli, opened, STDOUT_FILENO);
+        if (r)
+                return cli_fail_file(cli, path, r);
+        if (!is_direct(to) && (through = memfd_create("audit-export", MFD_CLOEXEC)) < 0)
+                return cli_fail_file(cli, "memfd", errno);
+        r = export_to(cli, through >= 0 ? through : to, &reply);
+        if (r == 0 && through >= 0)
+                r = copy_out(cli, through, to);
         if (r)
                 return r;
+        r = file.temporary ? file_replace_commit(&file) : 0;
+        if (r)
+                return cli_fail_file(cli, path, r);
         if (path && cli->options.json) {
                 _cleanup_json_ json_t *j = json_pack("{s:O}", "lines", json_array_get(reply, 0));
 

@@ -4,9 +4,10 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-#include "base/io.h"
 #include "cli/cli.h"
+#include "cli/file.h"
 
 static const Column backup_columns[] = {
                 {"sequence", "Up to record", COLUMN_TEXT},
@@ -15,40 +16,36 @@ static const Column backup_columns[] = {
                 {NULL, NULL, COLUMN_TEXT},
 };
 
-/* Written beside FILE and renamed when the daemon has checked it, so FILE is always a whole backup or not
- * there. */
-static int backup_to(Cli *cli, const char *path, const char *temporary, json_t **ret)
+static int refuse_kind(Cli *cli, const char *path)
 {
-        _cleanup_close_ int fd = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+        return cli_usage(cli, "%s is no regular file, and a backup is one. Nothing was done.", path);
+}
+
+/* Beside FILE until the daemon has checked it, so FILE is always a whole backup or not there. */
+static int run_backup(Cli *cli)
+{
+        _cleanup_file_replacement_ FileReplacement file = FILE_REPLACEMENT_NULL;
+        _cleanup_json_ json_t *reply = NULL;
+        const char *path = cli->args[0];
         CallArgs args = {0};
         int r;
 
-        if (fd < 0)
-                return cli_fail_file(cli, temporary, errno);
-        args_fd(&args, NULL, fd);
-        r = cli_call(cli, CALL_MANAGER("Backup", &args, .timeout = CALL_LONG), ret);
-        if (r == 0 && (fsync(fd) < 0 || rename(temporary, path) < 0))
-                r = cli_fail_file(cli, path, errno);
-        if (r)
-                (void)unlink(temporary);
-        return r;
-}
-
-static int run_backup(Cli *cli)
-{
-        _cleanup_free_ char *temporary = NULL;
-        _cleanup_json_ json_t *reply = NULL;
-        int r;
-
-        if (access(cli->args[0], F_OK) == 0) {
-                r = cli_confirm(cli, "%s exists. Replace it?", cli->args[0]);
+        if (strcmp(path, "-") == 0)
+                return refuse_kind(cli, "Standard output");
+        if (access(path, F_OK) == 0) {
+                r = cli_confirm(cli, "%s exists. Replace it?", path);
                 if (r)
                         return r;
         }
-        if (asprintf(&temporary, "%s.part", cli->args[0]) < 0)
-                return cli_fail_file(cli, cli->args[0], ENOMEM);
-        r = backup_to(cli, cli->args[0], temporary, &reply);
-        return r ? r : show_object(cli, json_array_get(reply, 0), backup_columns);
+        r = file_replace_begin(path, 0600, &file);
+        if (r)
+                return r == -ENOTSUP ? refuse_kind(cli, path) : cli_fail_file(cli, path, r);
+        args_fd(&args, NULL, file.fd);
+        r = cli_call(cli, CALL_MANAGER("Backup", &args, .timeout = CALL_LONG), &reply);
+        if (r)
+                return r;
+        r = file_replace_commit(&file);
+        return r ? cli_fail_file(cli, path, r) : show_object(cli, json_array_get(reply, 0), backup_columns);
 }
 
 static const Column restore_columns[] = {
@@ -61,13 +58,16 @@ static const Column restore_columns[] = {
 
 static int run_restore(Cli *cli)
 {
-        _cleanup_close_ int fd = open(cli->args[0], O_RDONLY | O_CLOEXEC | O_NOCTTY), secret_fd = -EBADF;
+        _cleanup_close_ int fd = open(cli->args[0], O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), secret_fd = -EBADF;
         _cleanup_json_ json_t *reply = NULL;
         CallArgs args = {0};
+        struct stat st;
         int r;
 
-        if (fd < 0)
+        if (fd < 0 || fstat(fd, &st) < 0)
                 return cli_fail_file(cli, cli->args[0], errno);
+        if (!S_ISREG(st.st_mode))
+                return refuse_kind(cli, cli->args[0]);
         r = cli_confirm(cli, "Put %s in the place of the store?", cli->args[0]);
         if (r == 0 && (passphrase_given(cli) || isatty(STDIN_FILENO)))
                 r = passphrase_get(cli, "Passphrase or recovery code of the backup: ", false, &secret_fd);

@@ -57,7 +57,7 @@ def test_without_a_daemon_every_verb_that_needs_one_exits_with_7():
                  "policy grant": ["k", "r"], "ca init": ["root"], "ca import": ["k", "/dev/null"], "ca rollover": ["k"], "ca issue": ["--key", "k"], "ca status": ["k"], "ca renew": ["k"],
                  "ca revoke": ["k"], "ca ocsp": ["/dev/null", "--signer", "k"], "ca package": ["k", "/tmp/none"],
                  "ca diagnose": ["k", "--connect", "localhost:1"], "setup": ["curl", "k"], "backup": ["/tmp/none"],
-                 "restore": ["/dev/null"], "init": ["--unattended"], "rekey": ["--unattended"],
+                 "restore": [__file__], "init": ["--unattended"], "rekey": ["--unattended"],
                  "recover": ["--accept-rollback"], "audit prune": ["--before", "5", "--archived", "/dev/null"]}
     count = 0
     for words, _ in verbs():
@@ -81,7 +81,7 @@ def test_json_errors_are_json_on_stdout():
 
 def test_nothing_is_destroyed_without_a_question_or_yes():
     for args in (["key", "destroy", "k"], ["key", "freeze", "k"], ["rekey"], ["slot", "remove", "1"], ["recover"],
-                 ["restore", "/dev/null"]):
+                 ["restore", __file__]):
         done = run(*args)
         assert done.returncode == 2 and b"--yes" in done.stderr, (args, done)
 

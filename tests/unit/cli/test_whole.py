@@ -8,6 +8,7 @@ import pathlib
 import pty
 import select
 import signal
+import stat
 import subprocess
 import termios
 import time
@@ -382,6 +383,36 @@ def test_a_backup_comes_back_and_a_rekey_ends_other_slots():
         cli(one, "unlock", "--passphrase-file", "-", input=PASSPHRASE, code=5)
         cli(one, "unlock", "--passphrase-file", code)
         assert cli(one, "key", "public", "k") == public
+
+
+def test_a_backup_or_an_export_that_fails_leaves_what_was_there():
+    def test(stack):
+        place = stack.dir / "place"
+        place.mkdir()
+        backup, export, other, fifo = (place / n for n in ("backup", "export", "other", "fifo"))
+        cli(stack, "backup", backup)
+        cli(stack, "audit", "export", export)
+        before = backup.read_bytes(), export.read_bytes()
+        os.mkfifo(fifo)
+        for path in (fifo, "/dev/null", place, "-"):
+            cli(stack, "backup", path, "--yes", code=2)
+            cli(stack, "restore", path, "--yes", code=3 if path == "-" else 2)
+        assert stat.S_ISCHR(os.stat("/dev/null").st_mode) and fifo.is_fifo()
+        cli(stack, "audit", "export", "/dev/null")
+        other.symlink_to(backup)
+        cli(stack, "backup", other, code=2)
+        cli(stack, "backup", other, "--yes")
+        assert other.is_symlink() and backup.read_bytes() != before[0]
+        before = backup.read_bytes(), export.read_bytes()
+        said = stack.cli("backup", backup, check=False)
+        assert b"exists. Replace it?" in said.stderr, said
+        stack.stop()
+        cli(stack, "backup", backup, "--yes", code=7)
+        cli(stack, "audit", "export", export, code=7)
+        assert (backup.read_bytes(), export.read_bytes()) == before
+        assert sorted(p.name for p in place.iterdir()) == ["backup", "export", "fifo", "other"]
+        stack.start()
+    initialised(test)
 
 
 def test_who_wants_an_older_state_back_follows_the_sentence():
