@@ -166,6 +166,13 @@ int pem_encode(const char *label, HfSpan der, Buffer *ret);
  */
 bool pem_decode(const char *label, Buffer *b);
 
+/* verb-audit.c */
+
+/* The records from `from` on that changed the store, up to the last restore. 0 or an HfResult that is not told yet. */
+int audit_changes(Cli *cli, uint64_t from, json_t **ret);
+/* One record, for a person. */
+void audit_print_record(const json_t *record);
+
 /* passphrase.c: secrets of people. They are read into secret memory and leave it only as a sealed descriptor.
  */
 

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "audit/event.h"
 #include "base/io.h"
 #include "cli/cli.h"
 #include "cli/file.h"
@@ -66,7 +67,7 @@ static bool is_frame(const char *member)
 
 /* One record for a person. Its strings are escaped in the log already; jansson turned them back, so escape
  * again. */
-static void print_record(const json_t *record)
+void audit_print_record(const json_t *record)
 {
         const char *t = json_string_value(json_object_get(record, "t")), *member;
         const json_t *name = json_object_get(record, "name"), *uid = json_object_get(record, "uid");
@@ -107,7 +108,7 @@ static int print_line(Cli *cli, const char *line, bool *legend, uint64_t *last)
         if (cli->options.json)
                 puts(line);
         else
-                print_legend_once(cli, legend), print_record(record);
+                print_legend_once(cli, legend), audit_print_record(record);
         return 0;
 }
 
@@ -152,6 +153,52 @@ static int read_page(Cli *cli, Filter *f, uint64_t *next, json_t *to, uint64_t *
                         return r;
         }
         *next = (uint64_t)json_integer_value(json_array_get(reply, 1));
+        return 0;
+}
+
+static int add_changes(const json_t *lines, json_t *to, size_t *restored)
+{
+        const json_t *line;
+        size_t i;
+
+        json_array_foreach(lines, i, line)
+        {
+                json_t *record = json_loads(json_string_value(line), 0, NULL);
+                const char *name = json_string_value(json_object_get(record, "event"));
+                const AuditEvent *event = name ? audit_event_find(name) : NULL;
+
+                if (name && strcmp(name, "store.restore") == 0)
+                        *restored = json_array_size(to);
+                if (!event || !(event->flags & AUDIT_EVENT_CHANGE))
+                        json_decref(record);
+                else if (json_array_append_new(to, record) < 0)
+                        return HF_ERROR_INTERNAL;
+        }
+        return 0;
+}
+
+int audit_changes(Cli *cli, uint64_t from, json_t **ret)
+{
+        _cleanup_json_ json_t *all = json_array();
+        size_t restored = SIZE_MAX;
+        int r;
+
+        do {
+                _cleanup_json_ json_t *reply = NULL;
+                CallArgs args = {0};
+
+                args_number(&args, NULL, HF_ARG_U64, from);
+                args_number(&args, NULL, HF_ARG_U32, HF_LIST_PAGE_MAX);
+                r = cli_try(cli, CALL_AUDIT("Read", &args, .idempotent = true), &reply);
+                if (!r)
+                        r = add_changes(json_array_get(reply, 0), all, &restored);
+                from = (uint64_t)json_integer_value(json_array_get(reply, 1));
+        } while (!r && from > 0);
+        if (r)
+                return r;
+        while (json_array_size(all) > restored)
+                json_array_remove(all, json_array_size(all) - 1);
+        *ret = json_incref(all);
         return 0;
 }
 

@@ -2,6 +2,7 @@
 /* backup and restore: one file out, one file in. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -56,6 +57,29 @@ static const Column restore_columns[] = {
                 {NULL, NULL, COLUMN_TEXT},
 };
 
+/* What the store had and the backup has not, from the log: it may be anybody's key. */
+static int show_restored(Cli *cli, json_t *restored)
+{
+        uint64_t from = (uint64_t)json_integer_value(json_object_get(restored, "sequence"));
+        bool known = !json_is_true(json_object_get(restored, "log-lost"));
+        _cleanup_json_ json_t *changes = NULL;
+        const json_t *record;
+        size_t i;
+        int r;
+
+        if (known && audit_changes(cli, from, &changes) == 0)
+                json_object_set(restored, "changes", changes);
+        else if (!known && !cli->options.json)
+                json_object_set_new(restored, "lost", json_string("not known, the log behind the backup is not here"));
+        r = show_object(cli, restored, restore_columns);
+        if (r || cli->options.json)
+                return r;
+        if (known && !changes)
+                cli_talk(cli, "What was lost is in the log from record %" PRIu64 " on: holdfast audit show.", from);
+        json_array_foreach(changes, i, record) audit_print_record(record);
+        return 0;
+}
+
 static int run_restore(Cli *cli)
 {
         _cleanup_close_ int fd = open(cli->args[0], O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), secret_fd = -EBADF;
@@ -83,8 +107,7 @@ static int run_restore(Cli *cli)
                                 "same, stop holdfastd, move store.db out of its directory, start it and "
                                 "restore "
                                 "again: the log goes on and says so.");
-        r = cli_end(cli, r);
-        return r ? r : show_object(cli, json_array_get(reply, 0), restore_columns);
+        return r ? cli_end(cli, r) : show_restored(cli, json_array_get(reply, 0));
 }
 
 const Verb verbs_backup[] = {

@@ -226,6 +226,8 @@ static void on_restored(void *userdata, int result, const char *reason, uint32_t
         if (r >= 0)
                 r = reply_append_u64(reply, "keys", catalogue_count(v->catalogue));
         if (r >= 0)
+                r = reply_append_bool(reply, "log-lost", v->restored_log_lost);
+        if (r >= 0 && !v->restored_log_lost)
                 r = reply_append_u64(reply, "lost", v->restored_lost);
         if (r >= 0)
                 r = identities_append_lost(op->daemon, reply);

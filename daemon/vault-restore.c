@@ -217,6 +217,7 @@ static int build(VaultJob *j)
                 r = io_write_file(j->store_fd, "slots", buffer_bytes(&j->new_slots), 0600);
         change_slots_hash(buffer_bytes(&j->new_slots), hash);
         j->daemon->vault.restored_sequence = note.size;
+        j->daemon->vault.restored_log_lost = !story.continued;
         return r ? r
                  : vault_job_sync_change(j,
                                    &(SyncChange){

@@ -66,6 +66,7 @@ typedef struct Vault {
         Secret *keys;                /* SignerOpened: the keys of the open store */
         uint64_t opened, opened_seq; /* when (monotonic) and at which line, for the pace of the log */
         uint64_t restored_sequence, restored_lost; /* of the last restore in this run */
+        bool restored_log_lost;                    /* then nobody knows what was lost */
         uint8_t keys_hash[32]; /* SHA-256 of database and log key: another unlock must give the same */
 } Vault;
 

@@ -72,7 +72,8 @@ def test_a_backup_restored_into_an_empty_directory_signs_with_the_same_key():
         without_store(stack)
         with stack.peer(ADMIN) as admin:
             assert stack.wait_state("uninitialised")
-            assert restore(admin, file)["keys"] == 1
+            restored = restore(admin, file)
+            assert restored["keys"] == 1 and restored["log-lost"] and "lost" not in restored
             assert signature_is_good(public, MESSAGE, admin.sign("device-a", MESSAGE))
             assert judge(stack, whole_log(stack, admin, "log.jsonl"), vkey) == 0
             assert "store.restore" in events(admin)
