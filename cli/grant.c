@@ -88,11 +88,13 @@ int grant_write(Cli *cli, const char *path, const char *rule, const char *done)
                 r = write_new(path, rule);
         if (r && !(r == -EEXIST && is_written(path, rule)))
                 return cli_fail_with(cli, EXIT_CODE_FAILED, strerrorname_np(-r),
-                                "%s, but its rule was not written to %s: %s. Put it there and run "
+                                "%s. The rule was not written to %s: %s. Put it there and run "
                                 "`holdfast policy reload`.",
                                 done, path, strerror(-r));
-        r = cli_call(cli, CALL_MANAGER("ReloadPolicy", &args), NULL);
-        if (r == 0)
-                cli_talk(cli, "The rule is in %s and in force.", path);
-        return r;
+        r = cli_try(cli, CALL_MANAGER("ReloadPolicy", &args), NULL);
+        if (r)
+                return cli_fail_with(cli, errors_exit_code(r), hf_error_to_name(r),
+                                "%s. The rule is in %s, but not in force: %s", done, path, hf_error_sentence());
+        cli_talk(cli, "The rule is in %s and in force.", path);
+        return 0;
 }

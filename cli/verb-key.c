@@ -76,6 +76,8 @@ static int run_create(Cli *cli)
                 granted = grant_path(cli->args[0], &path) ? cli_fail_file(cli, "policy", ENOMEM)
                                                           : grant_write(cli, path, rule, "The key is made");
         }
+        if (granted && cli->options.json)
+                return granted; /* the error is told already, and says that the key is made */
         r = show_made(cli, reply);
         return r ? r : granted;
 }

@@ -99,6 +99,18 @@ static void find_key(Cli *cli, const char *name, char ret[static NAME_SIZE])
         snprintf(ret, NAME_SIZE, "%s", key ? key : name);
 }
 
+/* A key that was made for digests signs nothing else, and policy has another word for it. */
+static const char *sign_operation(Cli *cli, const char *key)
+{
+        _cleanup_json_ json_t *reply = NULL;
+        CallArgs args = {0};
+
+        return cli_try(cli, CALL_KEY(key, "Describe", &args, .idempotent = true), &reply) == 0 &&
+                                       json_is_true(json_object_get(json_array_get(reply, 0), "digest"))
+                               ? "sign-digest"
+                               : "sign";
+}
+
 /* Asks the policy whether the user may sign, on the socket that the program will reach. */
 static int ask_rule(Cli *cli, const char *name, const Found *found, json_t **ret)
 {
@@ -109,7 +121,7 @@ static int ask_rule(Cli *cli, const char *name, const Found *found, json_t **ret
                 return cli_fail_file(cli, "socket", ENOMEM);
         find_key(cli, name, key);
         return explain_ask(cli,
-                        &(ExplainQuestion){.operation = "sign",
+                        &(ExplainQuestion){.operation = sign_operation(cli, key),
                                         .key = key,
                                         .user = found->user[0] ? found->user : NULL,
                                         .socket = socket},
@@ -136,11 +148,14 @@ static int settle_rule(Cli *cli, const Recipe *recipe, const char *name, const F
         if (!text[0]) {
                 json_object_set_new(plan, "rule", json_pack("{s:s, s:s, s:s}", "state", "denied", "text", existing, "path",
                                                                 source));
+                if (!existing[0])
+                        return cli_fail_with(cli, EXIT_CODE_NOT_PERMITTED, "PurposeNotPermitted",
+                                        "The key of %s was not made to sign, whatever the rules say.", name);
                 return cli_fail_with(cli, EXIT_CODE_NOT_PERMITTED, "PolicyDenied",
                                 "A rule forbids it, and no other can outweigh it: %s (%s).", existing, source);
         }
         if (cli->options.write)
-                r = grant_write(cli, path, text, "The rule is missing");
+                r = grant_write(cli, path, text, "A rule is missing");
         json_object_set_new(plan, "rule", json_pack("{s:s, s:s, s:s}", "state", cli->options.write && !r ? "written" : "missing",
                                                         "text", text, "path", path));
         return r;

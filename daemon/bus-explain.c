@@ -81,7 +81,7 @@ static bool is_made_for_else(PolicyOperation operation, const KeyEntry *key)
         bool digest = key->flags & KEY_FLAG_DIGEST;
 
         return purpose_of(operation) && (purpose_of(operation) != key->purpose ||
-                        (operation == POLICY_OP_SIGN && digest) || (operation == POLICY_OP_SIGN_DIGEST && !digest));
+                        (purpose_of(operation) == PURPOSE_SIGN && digest != (operation == POLICY_OP_SIGN_DIGEST)));
 }
 
 static int put_absent(const Operation *op, const PolicyRequest *request, const char *key, Buffer *ret)

@@ -217,6 +217,7 @@ def test_explain_says_what_no_rule_can_change():
                                      ("decrypt", "device-a", "made for 'sign': the answer is PurposeNotPermitted"),
                                      ("sign-digest", "device-a", "made for 'sign': the answer is PurposeNotPermitted"),
                                      ("sign", "digests", "made for 'sign' of bare digests: the answer is PurposeNotPermitted"),
+                                     ("csr", "digests", "made for 'sign' of bare digests: the answer is PurposeNotPermitted"),
                                      ("sign", "off", "the answer is KeyDisabled")):
             for uid in (ALICE, ADMIN):
                 answer = explained(admin, operation, key, user=("u", uid))

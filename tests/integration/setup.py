@@ -261,6 +261,19 @@ def test_the_rule_is_about_the_key_of_the_identity_whatever_its_name():
         assert rule["text"] == f"allow user={BOB} key=tomorrow op=sign", rule
 
 
+def test_a_key_that_was_made_for_digests_has_a_rule_of_its_own_word():
+    need_root()
+    with site() as s:
+        s.stack.cli("key", "create", "device-digests", "--digest")
+        crt, public = s.dir / "digests.crt", s.dir / "digests.pem"
+        public.write_bytes(s.stack.cli("key", "public", "device-digests").stdout)
+        subprocess.run(["openssl", "x509", "-new", "-force_pubkey", public, "-subj", "/CN=d", "-days", "1", "-CA", s.party.ca,
+                        "-CAkey", s.dir / "ca.key", "-out", crt], check=True, capture_output=True)
+        s.stack.cli("cert", "set", "device-digests", "--chain", crt)
+        rule = s.plan("nginx", "device-digests", "--user", str(BOB))["rule"]
+        assert rule["text"] == f"allow user={BOB} key=device-digests op=sign-digest", rule
+
+
 def test_a_rule_that_forbids_is_named_and_nothing_is_added_to_it():
     need_root()
     with site(rules=default_rules() + f"deny user={BOB} key={NAME} op=sign\n") as s:

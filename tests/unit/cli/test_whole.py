@@ -266,8 +266,16 @@ def test_the_rule_of_a_key_for_a_user_is_printed_written_and_in_force():
         # never over an old file that says something else
         cli(stack, "key", "destroy", "mail", "--yes")
         file.write_text("# mine\n")
-        assert subprocess.run(command, capture_output=True, env=environment).returncode == 1
+        failed = subprocess.run(command, capture_output=True, env=environment)
+        assert failed.returncode == 1 and "The key is made" in json.loads(failed.stdout)["error"]["sentence"]
         assert file.read_text() == "# mine\n"
+        # a rule beside one that nobody understands
+        other = stack.dir / "policy.d" / "60-other.conf"
+        other.write_text("allow user=nobody op=sing\n")
+        command[3] = "later"
+        failed = subprocess.run(command, capture_output=True, env=environment)
+        assert failed.returncode == 1 and "not in force" in json.loads(failed.stdout)["error"]["sentence"]
+        other.unlink()
         # a number is a user, too, as it is in rules
         command[3:6] = ["post", "--for", str(BOB)]
         subprocess.run(command, capture_output=True, env=environment, check=True)
