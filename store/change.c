@@ -312,6 +312,7 @@ int store_put_authority(Store *s, const StoreAuthorityRow *row)
                         cell_blob(BYTES_ARRAY(row->key.b)),
                         cell_integer(row->kind),
                         cell_text(row->parent),
+                        cell_text(row->follows),
                         cell_integer(row->created),
                         cell_integer(row->crl_number),
                         cell_integer(row->crl_due),
@@ -321,7 +322,8 @@ int store_put_authority(Store *s, const StoreAuthorityRow *row)
         };
 
         assert(row->version > 0);
-        if (!name_is_valid(row->name) || (row->parent[0] && !name_is_valid(row->parent)) || row->kind < 1 || row->kind > 2 ||
+        if (!name_is_valid(row->name) || (row->parent[0] && !name_is_valid(row->parent)) ||
+                        (row->follows[0] && !name_is_valid(row->follows)) || row->kind < 1 || row->kind > 2 ||
                         row->created > INT64_MAX || row->crl_number > INT64_MAX || row->crl_due > INT64_MAX ||
                         row->awake > INT64_MAX || row->certificate.len > STORE_CERTIFICATE_MAX ||
                         row->chain.len > STORE_CHAIN_MAX)

@@ -37,15 +37,27 @@ const char *schema_sql(uint32_t number)
         return number <= store_migrations_count ? store_migrations[number - 1] : extra_sql;
 }
 
+/* For what only a digest told so far (schema 5). */
+static void sha256(sqlite3_context *context, int n, sqlite3_value **values)
+{
+        uint8_t digest[DIGEST_SIZE];
+        const void *text = sqlite3_value_blob(values[0]);
+
+        (void)n;
+        digest_sha256(BYTES(text, (size_t)sqlite3_value_bytes(values[0])), digest);
+        sqlite3_result_blob(context, digest, sizeof(digest), SQLITE_TRANSIENT);
+}
+
 int layout_apply(sqlite3 *db, uint32_t from, uint32_t to)
 {
         char version[64];
-        int rc = SQLITE_OK;
+        int rc = sqlite3_create_function(db, "holdfast_sha256", 1, SQLITE_UTF8, NULL, sha256, NULL, NULL);
 
         for (uint32_t n = from + 1; n <= to && rc == SQLITE_OK; n++)
                 rc = sqlite3_exec(db, schema_sql(n), NULL, NULL, NULL);
         if (rc != SQLITE_OK)
                 return rc;
+        (void)sqlite3_create_function(db, "holdfast_sha256", 1, SQLITE_UTF8, NULL, NULL, NULL, NULL);
         (void)snprintf(version, sizeof(version), "PRAGMA user_version=%u", to);
         return sqlite3_exec(db, version, NULL, NULL, NULL);
 }

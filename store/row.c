@@ -21,8 +21,8 @@ static const char *const uses_columns[] = {"key", "rule", "version", "spent"};
 static const char *const identities_columns[] = {"name", "version", "key", "issuer", "state", "layout", "created", "changed",
                 "not_before", "not_after", "chain", "trust", "pins", "plan"};
 
-static const char *const authorities_columns[] = {"name", "version", "key", "kind", "parent", "created", "crl_number",
-                "crl_due", "awake", "certificate", "chain"};
+static const char *const authorities_columns[] = {"name", "version", "key", "kind", "parent", "follows", "created",
+                "crl_number", "crl_due", "awake", "certificate", "chain"};
 static const char *const certificates_columns[] = {"serial", "version", "authority", "status", "name", "profile", "domain",
                 "metadata", "request", "issued", "expires", "revoked", "reason", "text", "fingerprint", "certificate"};
 static const char *const lists_columns[] = {"place", "version", "number", "this_update", "next_update", "taken", "chain", "list"};
@@ -286,17 +286,18 @@ int row_decode_authority(const Cell *cells, StoreAuthorityRow *ret)
 
         if (!take_name(&cells[0], row.name) || !is_integer(&cells[1], UINT32_MAX) || !take_uuid(&cells[2], &row.key) ||
                         !is_integer(&cells[3], 2) || cells[3].integer == 0 || !take_word(&cells[4], row.parent) ||
-                        !is_integer(&cells[5], INT64_MAX) || !is_integer(&cells[6], INT64_MAX) ||
+                        !take_word(&cells[5], row.follows) || !is_integer(&cells[6], INT64_MAX) ||
                         !is_integer(&cells[7], INT64_MAX) || !is_integer(&cells[8], INT64_MAX) ||
-                        !take_blob(&cells[9], STORE_CERTIFICATE_MAX, &row.certificate) ||
-                        !take_blob(&cells[10], STORE_CHAIN_MAX, &row.chain))
+                        !is_integer(&cells[9], INT64_MAX) ||
+                        !take_blob(&cells[10], STORE_CERTIFICATE_MAX, &row.certificate) ||
+                        !take_blob(&cells[11], STORE_CHAIN_MAX, &row.chain))
                 return HF_E_STORE_DAMAGED;
         row.version = (uint32_t)cells[1].integer;
         row.kind = (uint8_t)cells[3].integer;
-        row.created = (uint64_t)cells[5].integer;
-        row.crl_number = (uint64_t)cells[6].integer;
-        row.crl_due = (uint64_t)cells[7].integer;
-        row.awake = (uint64_t)cells[8].integer;
+        row.created = (uint64_t)cells[6].integer;
+        row.crl_number = (uint64_t)cells[7].integer;
+        row.crl_due = (uint64_t)cells[8].integer;
+        row.awake = (uint64_t)cells[9].integer;
         *ret = row;
         return 0;
 }

@@ -27,7 +27,7 @@
 
 #define STORE_FILE "store.db"
 #define STORE_LOCK_FILE "lock"
-#define STORE_SCHEMA 4 /* the newest schema this program knows */
+#define STORE_SCHEMA 5 /* the newest schema this program knows */
 #define STORE_DIGEST_SIZE 32
 #define STORE_META_KEY_MAX 64
 #define STORE_META_VALUE_MAX 4096
@@ -138,6 +138,7 @@ typedef struct StoreAuthorityRow {
         Uuid key;
         uint8_t kind; /* 1 root, 2 intermediate */
         char parent[NAME_SIZE]; /* the authority here that signs it; "" where it is elsewhere */
+        char follows[NAME_SIZE]; /* in whose place it issues when it has a certificate; "": it is the first of its line */
         uint64_t created;
         uint64_t crl_number, crl_due;
         uint64_t awake;    /* until when it signs; STORE_AWAKE_ALWAYS */

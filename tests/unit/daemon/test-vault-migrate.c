@@ -137,7 +137,7 @@ static void expect_migrated(Stage *p)
         stage_crash(j);
         lines = stage_count(p, "store.upgrade");
         assert_int_equal(lines, stage_count(p, "undone") + 1);
-        assert_true(is_there(p, "store/store.db.4"));
+        assert_true(is_there(p, "store/store.db.5"));
         assert_false(is_there(p, "store/store.db.new"));
         stage_crash(stage_open(p));
         assert_int_equal(stage_count(p, "store.upgrade"), lines);
@@ -162,7 +162,7 @@ static void test_a_store_of_the_schema_before_is_migrated_when_it_is_opened(void
         stage_crash(j);
         expect_tail(p, "store.upgrade", "done", "store.start", "store.unlock");
         assert_non_null(strstr(stage_last(p, "store.upgrade"), hex));
-        assert_non_null(strstr(stage_last(p, "store.upgrade"), "\"from\":4,\"to\":5"));
+        assert_non_null(strstr(stage_last(p, "store.upgrade"), "\"from\":5,\"to\":6"));
         expect_migrated(p);
 }
 
@@ -203,7 +203,7 @@ static void test_going_back_is_a_rollback_that_an_operator_accepts(void **state)
 
         make_old(p);
         expect_migrated(p);
-        assert_int_equal(renameat(p->box.fd, "store/store.db.4", p->box.fd, "store/store.db"), 0);
+        assert_int_equal(renameat(p->box.fd, "store/store.db.5", p->box.fd, "store/store.db"), 0);
         store_migration_set_extra(NULL);
         assert_int_equal(stage_try(p, &j), HF_E_STORE_ROLLED_BACK);
         vault_job_free(j);
@@ -249,7 +249,7 @@ static void test_a_store_that_was_rolled_back_is_not_migrated(void **state)
         assert_int_equal(stage_try(p, &j), HF_E_STORE_ROLLED_BACK);
         vault_job_free(j);
         assert_int_equal(stage_count(p, "store.upgrade"), 0);
-        assert_false(is_there(p, "store/store.db.4"));
+        assert_false(is_there(p, "store/store.db.5"));
 }
 
 static void test_a_migration_that_harms_a_key_is_refused_and_nothing_has_happened(void **state)

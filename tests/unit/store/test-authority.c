@@ -4,11 +4,12 @@
 #include "common.h"
 
 #include "base/error.h"
+#include "store/internal.h"
 
 static StoreAuthorityRow authority(uint32_t version)
 {
         return (StoreAuthorityRow){.name = "root", .version = version, .key = sample_key(1).uuid, .kind = 1, .crl_number = version,
-                        .awake = STORE_AWAKE_ALWAYS, .certificate = bytes_str("der")};
+                        .follows = "root-0", .awake = STORE_AWAKE_ALWAYS, .certificate = bytes_str("der")};
 }
 
 static StoreCertificateRow certificate(uint8_t serial, uint32_t version, const char *der)
@@ -44,6 +45,7 @@ static int see_authority(void *userdata, const StoreAuthorityRow *row)
 
         seen->authorities++;
         seen->number = row->crl_number;
+        assert_string_equal(row->follows, "root-0");
         return 0;
 }
 
@@ -107,6 +109,9 @@ static void test_rows_beyond_their_bounds_are_refused(void **state)
         for (size_t i = 0; i < ELEMENTSOF(rows); i++)
                 assert_int_equal(put(s, NULL, &rows[i]), HF_E_INVALID_ARGS);
         bad.kind = 3;
+        assert_int_equal(put(s, &bad, NULL), HF_E_INVALID_ARGS);
+        bad = authority(1);
+        strcpy(bad.follows, "../x");
         assert_int_equal(put(s, &bad, NULL), HF_E_INVALID_ARGS);
         store_close(s);
 }
@@ -207,6 +212,44 @@ static void test_lists_in_places_that_are_none_are_refused(void **state)
         store_close(s);
 }
 
+/* The hashes are SHA-256 of "ca.rollover plant" and "ca.rollover plant-2"; one of them is still being signed. */
+#define AUTHORITY(name) "INSERT INTO authorities VALUES ('" name "', 1, x'01', 2, 'root', 5, 6, 7, 8, x'09', x'0a', x'0b');"
+#define CERTIFICATE(serial, name, request, status)                                                                       \
+        "INSERT INTO certificates VALUES (x'" serial "', 1, 'root', " status ", '" name "', 'intermediate', '', '', x'" request \
+        "', 1, 2, 0, 0, '', x'', x'00', x'0b');"
+static const char schema_3_rows[] =
+                AUTHORITY("plant") AUTHORITY("plant-2") AUTHORITY("plant-3") AUTHORITY("other") AUTHORITY("plant-4")
+                CERTIFICATE("01", "plant-2", "3d11b82ac999c37defd446c43ebac0afa5a3baae9eaff4cf4c716a1555e5f93e", "2")
+                CERTIFICATE("02", "plant-3", "bb81c3f1b1de0ffbac7911bb14a849755d0a983b0bf2354c9da6ad670f49198b", "1")
+                CERTIFICATE("03", "other", "00", "2") CERTIFICATE("04", "plant-4", "", "2");
+
+static void test_schema_5_finds_in_a_store_before_it_who_followed_whom(void **state)
+{
+        sqlite3_stmt *statement = NULL;
+        sqlite3 *db = NULL;
+
+        (void)state;
+        assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
+        assert_int_equal(layout_apply(db, 0, 3), SQLITE_OK);
+        if (sqlite3_exec(db, schema_3_rows, NULL, NULL, NULL) != SQLITE_OK)
+                fail_msg("%s", sqlite3_errmsg(db));
+        assert_int_equal(layout_apply(db, 3, 5), SQLITE_OK);
+        assert_int_equal(sqlite3_prepare_v2(db, "SELECT group_concat(name || '<' || follows || '<' || parent, ' '), sum(created), sum(awake),"
+                                                "hex(max(tag)) FROM (SELECT * FROM authorities ORDER BY name)",
+                                         -1, &statement, NULL),
+                        SQLITE_OK);
+        assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+        assert_string_equal((const char *)sqlite3_column_text(statement, 0),
+                        "other<<root plant<<root plant-2<plant<root plant-3<plant-2<root plant-4<<root");
+        assert_int_equal(sqlite3_column_int(statement, 1), 25);
+        assert_int_equal(sqlite3_column_int(statement, 2), 40);
+        assert_string_equal((const char *)sqlite3_column_text(statement, 3), "0B");
+        assert_int_equal(sqlite3_finalize(statement), SQLITE_OK);
+        /* Nothing of the making is left to be used. */
+        assert_int_not_equal(sqlite3_exec(db, "SELECT holdfast_sha256('x')", NULL, NULL, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
 #define WITH_PLACE(f) cmocka_unit_test_setup_teardown(f, place_setup, place_teardown)
 
 int main(void)
@@ -217,6 +260,7 @@ int main(void)
                         WITH_PLACE(test_the_last_list_of_a_ca_is_the_one_there_is),
                         WITH_PLACE(test_a_list_of_many_megabytes_is_kept_and_none_larger),
                         WITH_PLACE(test_lists_in_places_that_are_none_are_refused),
+                        cmocka_unit_test(test_schema_5_finds_in_a_store_before_it_who_followed_whom),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
