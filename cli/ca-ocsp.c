@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * ca ocsp: one request in, one answer out, so that any HTTP server can carry both. What the registry says of each certificate is
- * asked of holdfastd, and so is the signature; nothing is kept between two requests.
+ * ca ocsp: one request in, one answer out, so that any HTTP server can carry both. What the registry says of each certificate
+ * is asked of holdfastd, and so is the signature; nothing is kept between two requests. An answer is signed by whom the CA
+ * named that issued the certificate (RFC 6960 section 4.2.2.2): where CAs follow each other, of several signers the one of that
+ * CA.
  */
 #include <string.h>
 
@@ -23,17 +25,31 @@ typedef struct Responder {
         Cli *cli;
         const char *signer; /* its name */
         char *path;         /* the CA's object */
-        CertChain *issuer;  /* the CA's certificate */
+        CertChain *ca;      /* its certificate */
+        json_t *row;        /* what the registry has of the signer's certificate */
+        CertChain *chain;   /* that, and those above it */
+        X509 *issuer;       /* whose certificates the signer answers for, borrowed from either */
         CertIdentity identity;
         CaOcspRequest *request;
         uint64_t hours;
 } Responder;
 
+static void signer_clear(Responder *r)
+{
+        json_decref(r->row);
+        cert_chain_unref(r->chain);
+        cert_identity_clear(&r->identity);
+        r->row = NULL;
+        r->chain = NULL;
+        r->issuer = NULL;
+        r->identity = (CertIdentity){.chain = NULL};
+}
+
 static void responder_clear(Responder *r)
 {
         free(r->path);
-        cert_chain_unref(r->issuer);
-        cert_identity_clear(&r->identity);
+        cert_chain_unref(r->ca);
+        signer_clear(r);
         ca_ocsp_request_free(r->request);
 }
 
@@ -71,7 +87,7 @@ static const char *member(const json_t *row, const char *name)
 
 /* ---- who answers ---- */
 
-static int read_issuer(Responder *r)
+static int read_ca(Responder *r)
 {
         _cleanup_buffer_ Buffer der = BUFFER_INIT(CA_CERTIFICATE_MAX);
         _cleanup_json_ json_t *reply = NULL;
@@ -84,47 +100,92 @@ static int read_issuer(Responder *r)
         if (!json_object_get(json_array_get(reply, 0), "certificate"))
                 return cli_fail_with(r->cli, EXIT_CODE_FAILED, "CaNotInitialised", "The CA has no certificate yet.");
         if (ca_take_bytes(json_array_get(reply, 0), "certificate", &der) ||
-                        cert_chain_parse(buffer_bytes(&der), FINDING_OF_OURS, &findings, &r->issuer))
+                        cert_chain_parse(buffer_bytes(&der), FINDING_OF_OURS, &findings, &r->ca))
                 return cli_fail(r->cli, HF_ERROR_INTERNAL);
         return 0;
+}
+
+/* Who issued it is next in its chain: of a root that is its own key under the root before or after it. Nothing is there if that
+ * root stands alone, and then it is the CA itself. */
+static int read_issuer(Responder *r)
+{
+        int e = ca_take_chain(r->cli, r->row, &r->chain);
+
+        if (!e)
+                r->issuer = cert_chain_count(r->chain) > 1 ? cert_chain_at(r->chain, 1) : cert_chain_at(r->ca, 0);
+        return e;
+}
+
+static int refuse_signer(const Responder *r, const char *why)
+{
+        return cli_fail_with(r->cli, EXIT_CODE_CERTIFICATE, "not-an-ocsp-signer", "%s does not answer for this CA: %s.",
+                        r->signer, why);
 }
 
 static int read_signer(Responder *r)
 {
         FindingList findings = {.n = 0};
+        uint8_t serial[CA_SERIAL_SIZE];
         int e = cert_identity_load(cert_directory(), r->signer, &findings, &r->identity);
 
         if (e == HF_E_INVALID_NAME)
                 return cli_usage(r->cli, "'%s' is not the name of an identity.", r->signer);
-        if (e == 0)
-                e = cert_identity_check(&r->identity, CERT_USAGE_ANY, 0, &findings);
         if (e < 0)
                 return cli_fail_file(r->cli, cert_directory(), e);
-        return findings.n > 0 ? findings_fail(r->cli, &findings) : 0;
-}
-
-/* The CA has named it, and has not taken that back: nobody but us would ask whether it is revoked. */
-static int check_signer(const Responder *r)
-{
-        _cleanup_json_ json_t *row = NULL;
-        X509 *signer = cert_chain_at(r->identity.chain, 0);
-        uint8_t serial[CA_SERIAL_SIZE];
-        CaProblem problem = {.text = ""};
-        int e = ca_ocsp_check_signer(signer, cert_chain_at(r->issuer, 0), &problem);
-
-        if (e)
-                return cli_fail_with(r->cli, EXIT_CODE_CERTIFICATE, "not-an-ocsp-signer", "%s does not answer for this CA: %s.",
-                                r->signer, problem.text);
-        if (!ca_ocsp_serial(signer, serial))
-                return cli_fail(r->cli, HF_ERROR_NO_SUCH_CERTIFICATE);
-        e = look_up(r, serial, &row);
+        if (findings.n > 0)
+                return findings_fail(r->cli, &findings);
+        if (!ca_ocsp_serial(cert_chain_at(r->identity.chain, 0), serial))
+                return refuse_signer(r, "its certificate was not issued by this CA");
+        e = look_up(r, serial, &r->row);
         if (e)
                 return e;
-        if (row && (strcmp(member(row, "status"), "active") == 0 || strcmp(member(row, "status"), "superseded") == 0))
+        return r->row ? read_issuer(r) : refuse_signer(r, "its certificate was not issued by this CA");
+}
+
+/* Is it fit, has the CA named it, and not taken that back? Nobody but us would ask whether it is revoked. */
+static int check_signer(const Responder *r)
+{
+        const char *status = member(r->row, "status");
+        FindingList findings = {.n = 0};
+        CaProblem problem = {.text = ""};
+        int e = cert_identity_check(&r->identity, CERT_USAGE_ANY, 0, &findings);
+
+        if (e < 0)
+                return cli_fail_file(r->cli, cert_directory(), e);
+        if (findings.n > 0)
+                return findings_fail(r->cli, &findings);
+        if (ca_ocsp_check_signer(cert_chain_at(r->identity.chain, 0), r->issuer, &problem))
+                return refuse_signer(r, problem.text);
+        if (strcmp(status, "active") == 0 || strcmp(status, "superseded") == 0)
                 return 0;
-        return cli_fail_with(r->cli, EXIT_CODE_CERTIFICATE, "not-an-ocsp-signer",
-                        "%s does not answer for this CA: its certificate is %s.", r->signer,
-                        row ? member(row, "status") : "not in the registry");
+        snprintf(problem.text, sizeof(problem.text), "its certificate is %s", status);
+        return refuse_signer(r, problem.text);
+}
+
+static bool is_asked(const Responder *r)
+{
+        uint8_t serial[CA_SERIAL_SIZE];
+
+        for (size_t i = 0; i < ca_ocsp_request_count(r->request); i++)
+                if (ca_ocsp_request_serial(r->request, i, r->issuer, serial))
+                        return true;
+        return false;
+}
+
+/* The first one whose CA is asked; *ret false: none is. */
+static int choose_signer(Responder *r, bool *ret)
+{
+        const OptionList *signers = &r->cli->options.signers;
+        int e = 0;
+
+        *ret = false;
+        for (size_t i = 0; !e && !*ret && i < signers->n; i++) {
+                signer_clear(r);
+                r->signer = signers->items[i];
+                e = read_signer(r);
+                *ret = !e && is_asked(r);
+        }
+        return e;
 }
 
 /* ---- what is answered ---- */
@@ -145,27 +206,23 @@ static CaOcspAnswer answer_of(const json_t *row)
         return a;
 }
 
-/* *ret_ours: how many of the certificates are of this CA. */
-static int ask_registry(const Responder *r, CaOcspAnswer ret[static CA_OCSP_CERTIFICATES_MAX], size_t *ret_ours)
+/* A certificate of another CA is unknown here: its own signer answers for it. */
+static int ask_registry(const Responder *r, CaOcspAnswer ret[static CA_OCSP_CERTIFICATES_MAX])
 {
-        size_t ours = 0;
-
         for (size_t i = 0; i < ca_ocsp_request_count(r->request); i++) {
                 _cleanup_json_ json_t *row = NULL;
                 uint8_t serial[CA_SERIAL_SIZE];
                 int e;
 
                 ret[i] = (CaOcspAnswer){.status = CA_OCSP_UNKNOWN};
-                if (!ca_ocsp_request_serial(r->request, i, cert_chain_at(r->issuer, 0), serial))
+                if (!ca_ocsp_request_serial(r->request, i, r->issuer, serial))
                         continue;
                 e = look_up(r, serial, &row);
                 if (e)
                         return e;
-                if (row)
+                if (row && strcmp(member(row, "authority"), member(r->row, "authority")) == 0)
                         ret[i] = answer_of(row);
-                ours++;
         }
-        *ret_ours = ours;
         return 0;
 }
 
@@ -209,19 +266,19 @@ static int sign(const Responder *r, const CaOcspAnswer *answers)
 static int respond(Responder *r)
 {
         CaOcspAnswer answers[CA_OCSP_CERTIFICATES_MAX];
-        size_t ours;
-        int e = read_signer(r);
+        bool asked;
+        int e = choose_signer(r, &asked);
 
-        if (!e)
-                e = check_signer(r);
-        if (!e)
-                e = ask_registry(r, answers, &ours);
         if (e)
                 return e;
-        if (!ours)
+        if (!asked)
                 return refuse(r->cli, CA_OCSP_UNAUTHORIZED,
-                                "No certificate in the request is of this CA; the answer is `unauthorized`.");
-        return sign(r, answers);
+                                "No certificate in the request is of a CA that a signer here answers for; the answer is "
+                                "`unauthorized`.");
+        e = check_signer(r);
+        if (!e)
+                e = ask_registry(r, answers);
+        return e ? e : sign(r, answers);
 }
 
 static int hex_digit(char c)
@@ -265,11 +322,11 @@ static int decode_get(Buffer *request)
 
 int ca_ocsp_run(Cli *cli)
 {
-        _cleanup_(responder_clear) Responder r = {.cli = cli, .signer = cli->options.signer, .hours = HOURS_USUAL};
+        _cleanup_(responder_clear) Responder r = {.cli = cli, .hours = HOURS_USUAL};
         _cleanup_buffer_ Buffer request = BUFFER_INIT(CA_OCSP_REQUEST_MAX);
         int e;
 
-        if (!r.signer)
+        if (!cli->options.signers.n)
                 return cli_usage(cli, "--signer NAME is the identity that answers; its certificate is of profile ocsp.");
         if (cli->options.hours && !cli_number(cli, "--hours", cli->options.hours, 1, HOURS_MAX, &r.hours))
                 return EXIT_CODE_USAGE;
@@ -277,7 +334,7 @@ int ca_ocsp_run(Cli *cli)
         if (!e)
                 e = input_read(cli, cli->args[0], CA_OCSP_REQUEST_MAX, &request);
         if (!e)
-                e = read_issuer(&r);
+                e = read_ca(&r);
         if (e)
                 return e;
         e = decode_get(&request);

@@ -37,9 +37,9 @@ typedef struct Options {
         /* verification and connections */
         const char *connect, *timeout, *at, *crl, *cms;
         /* private CAs */
-        const char *ca, *name, *parent, *profile, *days, *path_length, *reason, *text, *metadata, *signer, *hours, *csr;
+        const char *ca, *name, *parent, *profile, *days, *path_length, *reason, *text, *metadata, *hours, *csr;
         const char *device_id, *device_label, *device_type, *hardware, *firmware;
-        OptionList set;
+        OptionList set, signers;
         bool csv, pem, der, as_text, rekey;
         /* audit */
         const char *chain, *trust, *layout; /* cert */

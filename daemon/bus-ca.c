@@ -39,6 +39,12 @@ static const char *issuer_of(const Operation *op)
         return a ? a->row.name : op->key_text;
 }
 
+/* Who answers for a CA is named by that one itself, also when another one issues in its place (RFC 6960 section 4.2.2.2). */
+static const char *issuer_under(const Operation *op, const CaProfile *profile, const char *own)
+{
+        return profile->extended & 1u << CA_EXTENDED_OCSP_SIGNING ? own : issuer_of(op);
+}
+
 static int fail_with(Operation *op, int r, const CaProblem *problem)
 {
         if (!problem->text[0])
@@ -206,7 +212,7 @@ static int issue(Operation *op, Bytes request, const char *name, const IssueOpti
 
         r = ca_profile_load(op->daemon, name, &problem, &profile);
         if (!r)
-                r = ca_task_new(op, issuer_of(op), &t);
+                r = ca_task_new(op, issuer_under(op, &profile, op->key_text), &t);
         if (!r)
                 r = hash_request(op, request, name, o, t->row.request);
         if (r)
@@ -300,23 +306,21 @@ static int hash_renewal(const CaTask *t, uint32_t days, Bytes request, uint8_t r
 }
 
 /* As the one before, whose names and device it keeps: the profile may allow less by now, which is said. */
-static int prepare_renewal(CaTask *t, const CaRequest *before, const CaRequest *request, CaProblem *problem)
+static int prepare_renewal(CaTask *t, const CaProfile *profile, const CaRequest *before, const CaRequest *request,
+                CaProblem *problem)
 {
         const AuthorityEntry *a = registry_authority(t->op->daemon->vault.registry, t->authority);
-        CaCertificateParams p = {.request = before, .device = ca_request_device(before), .now = clock_wall(), .days = t->days,
-                        .path_length = -1, .authority = t->authority, .scheme = signing_scheme(t->op->daemon, a)};
-        CaProfile profile;
+        CaCertificateParams p = {.profile = profile, .request = before, .device = ca_request_device(before), .now = clock_wall(),
+                        .days = t->days, .path_length = -1, .authority = t->authority,
+                        .scheme = signing_scheme(t->op->daemon, a)};
         CaSummary summary;
         int r;
 
         r = ca_check_issuer(t->op->daemon->vault.registry, a, problem);
         if (!r)
-                r = ca_profile_load(t->op->daemon, t->row.profile, problem, &profile);
-        if (!r)
                 r = ca_authority_issuer_kept(t->op->daemon, a, &p.issuer);
         if (r)
                 return r;
-        p.profile = &profile;
         p.spki = t->holder ? new_key(t) : ca_request_spki(request ? request : before);
         ca_serial_new(p.serial);
         r = ca_certificate_prepare(&p, problem, &summary, &t->tbs);
@@ -335,6 +339,7 @@ static int prepare_renewal(CaTask *t, const CaRequest *before, const CaRequest *
 static int renew(CaTask *t, CaProblem *problem)
 {
         _cleanup_(ca_request_freep) CaRequest *before = NULL, *request = NULL;
+        CaProfile profile;
         const void *data;
         uint8_t hash[32];
         size_t len;
@@ -344,7 +349,11 @@ static int renew(CaTask *t, CaProblem *problem)
         if (sd_bus_message_rewind(t->op->call, true) < 0 || sd_bus_message_skip(t->op->call, "s") < 0 ||
                         sd_bus_message_read_array(t->op->call, 'y', &data, &len) < 0)
                 return HF_E_INTERNAL;
-        snprintf(t->authority, sizeof(t->authority), "%s", issuer_of(t->op)); /* the one before may be of the CA before */
+        r = ca_profile_load(t->op->daemon, t->row.profile, problem, &profile);
+        if (r)
+                return r;
+        /* The one before may be of the CA before. */
+        snprintf(t->authority, sizeof(t->authority), "%s", issuer_under(t->op, &profile, t->row.authority));
         strcpy(t->row.authority, t->authority);
         r = hash_renewal(t, t->days, BYTES(data, len), hash);
         if (!r)
@@ -352,7 +361,7 @@ static int renew(CaTask *t, CaProblem *problem)
         if (!r && len)
                 r = ca_request_read(BYTES(data, len), problem, &request);
         if (!r)
-                r = prepare_renewal(t, before, request, problem);
+                r = prepare_renewal(t, &profile, before, request, problem);
         memcpy(t->row.request, hash, sizeof(hash));
         return r;
 }

@@ -18,6 +18,7 @@ from urllib.parse import quote
 import case
 from ca import authority, create, issue, make_request, published, revoke, running, show, verdict
 from judge import exported, lines
+from peer import plain
 from stack import MALLORY, SOURCE, default_rules
 
 RESPONDER = {"set": ["CN=Example OCSP"], "profile": "ocsp"}
@@ -66,9 +67,9 @@ class Site:
         done = openssl("ocsp", *asked, "-no_nonce", "-respin", path, "-CAfile", root or self.root, "-verify_other", self.issuer, check=False)
         return (done.stdout + done.stderr).decode()
 
-    def asked(self, certificate, *words, **options):
+    def asked(self, certificate, *words, root=None, **options):
         request = self.request("-cert", certificate)
-        return self.verdict(self.answer(request, *words, **options).stdout, "-cert", certificate)
+        return self.verdict(self.answer(request, *words, **options).stdout, "-cert", certificate, root=root)
 
 
 @contextlib.contextmanager
@@ -267,6 +268,73 @@ def test_who_is_no_signer_of_this_ca_is_refused():
         revoke(s.admin, "ocsp", "keyCompromise")
         done = s.answer(request, check=False)
         assert done.returncode == 10 and b"is revoked" in done.stderr and not done.stdout, done
+
+
+def test_across_a_rollover_each_certificate_is_answered_for_by_whom_its_own_ca_named():
+    with site() as s:
+        old, held = s.device("pump-7"), s.device("pump-8")
+        authority(s.admin, "root", "Enable")
+        for name in "root", "intermediate":
+            authority(s.admin, name, "Rollover")
+        new = s.device("pump-9")
+        assert show(s.admin, "pump-9")["authority"] == "intermediate-2"
+        both = ("--signer", "ocsp-2")  # behind --signer ocsp
+        s.issuer = published(s.stack, "chain.pem")
+        assert f"{old}: good" in s.asked(old)
+        s.issuer = published(s.stack, "chain.pem", "intermediate-2")
+        assert "unauthorized" in error(s.answer(s.request("-cert", new)).stdout)  # nobody answers for the new one yet
+        s.signer("ocsp-2", ca="intermediate-2", set=["CN=Example OCSP 2"])
+        for certificate, ca in (old, "intermediate"), (held, "intermediate"), (new, "intermediate-2"):
+            s.issuer = published(s.stack, "chain.pem", ca)
+            for root in ("root", "root-2"):
+                said = s.asked(certificate, *both, root=published(s.stack, "ca.pem", root))
+                assert "Response verify OK" in said and f"{certificate}: good" in said, said
+        revoke(s.admin, "pump-8", "keyCompromise")
+        revoke(s.admin, "pump-9", "superseded")
+        said = s.asked(new, *both)
+        assert "Response verify OK" in said and f"{new}: revoked" in said, said
+        s.issuer = published(s.stack, "chain.pem")
+        said = s.asked(held, *both)
+        assert "Response verify OK" in said and f"{held}: revoked" in said, said
+        # A number of the one is none of the other.
+        words = "-serial", "0x" + show(s.admin, "pump-9")["serial"]
+        assert f"{words[1]}: unknown" in s.verdict(s.answer(s.request(*words), *both).stdout, *words)
+        # The old one goes on naming who answers for it: the next certificate of that one comes from it.
+        s.stack.cli("ca", "renew", "ocsp", "-o", s.dir / "renewed.pem")
+        assert show(s.admin, "ocsp")["authority"] == "intermediate"
+        s.stack.cli("cert", "set", "ocsp", "--chain", s.dir / "renewed.pem")
+        s.stack.cli("ca", "renew", "pump-7", "-o", s.dir / "next.pem")
+        assert show(s.admin, "pump-7")["authority"] == "intermediate-2"
+        said = s.asked(old, *both)
+        assert "Response verify OK" in said and f"{old}: good" in said, said
+        # Whom the one has named does not answer for the other.
+        revoke(s.admin, "ocsp-2", "keyCompromise", ca="intermediate-2")
+        assert f"{old}: good" in s.asked(old, *both)
+        s.issuer = published(s.stack, "chain.pem", "intermediate-2")
+        done = s.answer(s.request("-cert", new), *both, check=False)
+        assert done.returncode == 10 and b"is revoked" in done.stderr and not done.stdout, done
+
+
+def test_roots_answer_for_their_intermediates_before_and_after_a_rollover():
+    with site(signer=False) as s:
+        authority(s.admin, "root", "Enable")
+        s.signer("for-root", ca="root")
+        s.issuer = s.root
+        certificate = s.dir / "intermediate.pem"
+        certificate.write_bytes(published(s.stack, "chain.pem").read_bytes())
+        words = "--ca", "root"
+        assert "Response verify OK" in s.asked(certificate, *words, signer="for-root")
+        authority(s.admin, "root", "Rollover")
+        authority(s.admin, "intermediate", "Rollover")
+        authority(s.admin, "root-2", "Enable")
+        s.signer("for-root-2", ca="root-2")
+        later = s.dir / "intermediate-2.pem"
+        later.write_bytes(published(s.stack, "chain.pem", "intermediate-2").read_bytes())
+        for ca, which in ("root", certificate), ("root-2", later):
+            s.issuer = s.dir / f"{ca}.pem"
+            s.issuer.write_bytes(openssl("x509", "-inform", "der", input=plain(authority(s.admin, ca, "Describe"))["certificate"]).stdout)
+            said = s.asked(which, *words, "--signer", "for-root-2", signer="for-root", root=s.issuer)
+            assert "Response verify OK" in said and f"{which}: good" in said, said
 
 
 def test_who_trusts_another_root_does_not_trust_the_answer():
