@@ -8,7 +8,7 @@
 static const Recipe recipes[] = {
                 {"nginx", "nginx.service", "/etc/nginx/nginx.conf", "user", "www-data", NULL, "the server block",
                                 {"ssl_certificate     @/fullchain.pem;", "ssl_certificate_key @/key.pem;",
-                                                "{ssl_crl             @/crl.pem;}"}},
+                                                "{ssl_crl             @/crl.pem;}", "{ssl_verify_depth    10;}"}},
                 {"haproxy", "haproxy.service", "/etc/haproxy/haproxy.cfg", "user", "haproxy", "chroot",
                                 "the bind line of a frontend; a server line takes the same", {"ssl crt @/bundle.pem"}},
                 {"apache", "apache2.service", "/etc/apache2/envvars", "APACHE_RUN_USER", "www-data", NULL, "the virtual host",

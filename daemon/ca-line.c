@@ -3,8 +3,8 @@
 /*
  * A CA and those that followed it
  *
- * Who follows is in the registry and nowhere else: the certificate that was asked for as the roll-over of a CA bears the name of
- * the new one. So there is a successor from the moment in which that certificate is there, and before it there is none.
+ * An authority's row says whom it follows. It is a successor from the moment in which its certificate is there; before that it is
+ * one that was begun.
  */
 #include <string.h>
 
@@ -21,17 +21,20 @@ void ca_line_request(const char *name, CaLinePart part, uint8_t ret[static 32])
                 digest_sha256(buffer_bytes(&b), ret);
 }
 
+AuthorityEntry *ca_follower(const Registry *registry, const char *name)
+{
+        AuthorityEntry *a;
+
+        for (size_t i = 0; (a = registry_authority_at(registry, i)); i++)
+                if (strcmp(a->row.follows, name) == 0)
+                        return a;
+        return NULL;
+}
+
 AuthorityEntry *ca_successor(const Registry *registry, const char *name)
 {
-        const CertificateEntry *e;
-        AuthorityEntry *a;
-        uint8_t request[32];
+        AuthorityEntry *a = ca_follower(registry, name);
 
-        ca_line_request(name, CA_LINE_NEW, request);
-        e = registry_find_request(registry, request);
-        if (!e || e->row.status == STORE_CERTIFICATE_PENDING)
-                return NULL;
-        a = registry_authority(registry, e->row.name);
         return a && a->row.certificate.len ? a : NULL;
 }
 
@@ -42,6 +45,17 @@ AuthorityEntry *ca_newest(const Registry *registry, const char *name)
         for (size_t i = 0; next && i < AUTHORITIES_MAX; i++) {
                 a = next;
                 next = ca_successor(registry, a->row.name);
+        }
+        return a;
+}
+
+const AuthorityEntry *ca_first(const Registry *registry, const AuthorityEntry *a)
+{
+        const AuthorityEntry *before = a;
+
+        for (size_t i = 0; before && i < AUTHORITIES_MAX; i++) {
+                a = before;
+                before = a->row.follows[0] ? registry_authority(registry, a->row.follows) : NULL;
         }
         return a;
 }

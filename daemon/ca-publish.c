@@ -65,14 +65,42 @@ static Bytes take_certificate(Bytes *chain)
         return one;
 }
 
-static int append_all(Bytes rest, bool but_last, Buffer *ret)
+static int append_but_last(Bytes rest, Buffer *ret)
 {
         Bytes one;
         int r = 0;
 
-        while (!r && (one = take_certificate(&rest)).len)
-                if (!but_last || rest.len)
-                        r = ca_pem_append("CERTIFICATE", one, ret);
+        while (!r && (one = take_certificate(&rest)).len && rest.len)
+                r = ca_pem_append("CERTIFICATE", one, ret);
+        return r;
+}
+
+static Bytes last_certificate(Bytes chain)
+{
+        Bytes one, last = BYTES_NULL;
+
+        while ((one = take_certificate(&chain)).len)
+                last = one;
+        return last;
+}
+
+/* The way from a root to all others of its line, a certificate a step: to the last one, and from there back to the first one.
+ * So there is one way, for those who build a path and never try another. A root has first the certificate with which the one
+ * before it signed its key, and last that with which the one after it did. */
+static int append_crosses(const Registry *registry, const AuthorityEntry *root, Buffer *ret)
+{
+        bool back = root->row.follows[0];
+        const AuthorityEntry *a = root, *next;
+        int r = 0;
+
+        for (size_t i = 0; !r && (next = ca_successor(registry, a->row.name)) && i < AUTHORITIES_MAX; i++, a = next)
+                r = ca_pem_append("CERTIFICATE", last_certificate(a->row.chain), ret);
+        for (size_t i = 0; !r && back && (next = registry_authority(registry, a->row.follows)) && i < AUTHORITIES_MAX; i++) {
+                Bytes chain = a->row.chain;
+
+                r = ca_pem_append("CERTIFICATE", take_certificate(&chain), ret);
+                a = next;
+        }
         return r;
 }
 
@@ -84,21 +112,32 @@ int ca_pem_chain(const Registry *registry, const AuthorityEntry *a, Buffer *ret)
         if (a->row.kind == CA_INTERMEDIATE && a->row.certificate.len)
                 r = ca_pem_append("CERTIFICATE", a->row.certificate, ret);
         if (!r && a->row.kind == CA_INTERMEDIATE)
-                r = append_all(a->row.chain, true, ret);
-        return r || top->row.kind != CA_ROOT ? r : append_all(top->row.chain, false, ret);
+                r = append_but_last(a->row.chain, ret);
+        return r || top->row.kind != CA_ROOT ? r : append_crosses(registry, top, ret);
 }
 
-int ca_is_trusted(const AuthorityEntry *a, Bytes anchors, bool *ret)
+static int is_anchor(Bytes certificate, Bytes anchors, bool *ret)
+{
+        _cleanup_buffer_ Buffer pem = BUFFER_INIT(2 * STORE_CHAIN_MAX);
+        int r = ca_pem_append("CERTIFICATE", certificate, &pem);
+
+        if (!r)
+                *ret = memmem(anchors.data, anchors.len, pem.data, pem.len);
+        return r;
+}
+
+int ca_is_trusted(const Registry *registry, const AuthorityEntry *a, Bytes anchors, bool *ret)
 {
         Bytes one = a->row.certificate, rest = a->row.chain;
+        const AuthorityEntry *root = ca_first(registry, ca_top(registry, a));
         bool found = false;
         int r = 0;
 
-        for (; !r && !found && one.len; one = take_certificate(&rest)) {
-                _cleanup_buffer_ Buffer pem = BUFFER_INIT(2 * STORE_CHAIN_MAX);
-
-                r = ca_pem_append("CERTIFICATE", one, &pem);
-                found = !r && memmem(anchors.data, anchors.len, pem.data, pem.len);
+        for (; !r && !found && one.len; one = take_certificate(&rest))
+                r = is_anchor(one, anchors, &found);
+        for (size_t i = 0; !r && !found && root && root->row.kind == CA_ROOT && i < AUTHORITIES_MAX; i++) {
+                r = is_anchor(root->row.certificate, anchors, &found);
+                root = ca_successor(registry, root->row.name);
         }
         if (!r)
                 *ret = found;
@@ -135,19 +174,25 @@ static bool is_in_line(const Lines *lines, const AuthorityEntry *a, size_t i)
         return at < lines->n && lines->newest[at] == lines->newest[i];
 }
 
-/* What everybody has to trust: the root, the last of the chain; and while roots follow each other, the others as well. */
+/* The root of a CA that has none above it here: itself, or the last of its chain. Once. */
+static int append_anchor(const AuthorityEntry *top, Buffer *ret)
+{
+        _cleanup_buffer_ Buffer pem = BUFFER_INIT(2 * STORE_CHAIN_MAX);
+        bool own = top->row.kind == CA_ROOT || !top->row.chain.len;
+        int r = ca_pem_append("CERTIFICATE", own ? top->row.certificate : last_certificate(top->row.chain), &pem);
+
+        return r || memmem(ret->data, ret->len, pem.data, pem.len) ? r : buffer_append(ret, pem.data, pem.len);
+}
+
+/* What everybody has to trust; and while CAs follow each other, what the others lead to as well. */
 static int append_anchors(const Lines *lines, const AuthorityEntry *a, Buffer *ret)
 {
         const AuthorityEntry *top = ca_top(lines->registry, a);
-        Bytes anchor = top->row.certificate, rest = top->row.chain, next;
-        int r;
+        int r = append_anchor(top, ret);
 
-        while (top->row.kind != CA_ROOT && (next = take_certificate(&rest)).len)
-                anchor = next;
-        r = ca_pem_append("CERTIFICATE", anchor, ret);
-        for (size_t i = 0; !r && top->row.kind == CA_ROOT && i < lines->n; i++)
+        for (size_t i = 0; !r && i < lines->n; i++)
                 if (is_in_line(lines, top, i))
-                        r = ca_pem_append("CERTIFICATE", lines->all[i]->row.certificate, ret);
+                        r = append_anchor(lines->all[i], ret);
         return r;
 }
 

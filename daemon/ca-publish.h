@@ -25,8 +25,9 @@ int ca_pem_append(const char *kind, Bytes der, Buffer *ret);
  * follows it, or the one before it, comes there too. */
 int ca_pem_chain(const Registry *registry, const AuthorityEntry *a, Buffer *ret);
 
-/* Is this CA, or one above it, among these anchors? They are PEM as ca_pem_append() writes it. -ENOMEM. */
-int ca_is_trusted(const AuthorityEntry *a, Bytes anchors, bool *ret);
+/* Is this CA, or one above it, or a root in the line of the one above all, to which cross certificates lead, among these anchors?
+ * They are PEM as ca_pem_append() writes it. -ENOMEM. */
+int ca_is_trusted(const Registry *registry, const AuthorityEntry *a, Bytes anchors, bool *ret);
 
 /* What has to be known in the worker: which CAs are above which. */
 int ca_publication_new(const Daemon *d, const AuthorityEntry *a, uint64_t number, CaPublication **ret);

@@ -132,9 +132,13 @@ typedef enum CaLinePart { CA_LINE_NEW, CA_LINE_OLD_WITH_NEW, CA_LINE_NEW_WITH_OL
 
 /* What a certificate of the roll-over of this CA is asked for as. */
 void ca_line_request(const char *name, CaLinePart part, uint8_t ret[static 32]);
+/* The CA that follows this one or will, when it has its certificate; NULL: none. */
+AuthorityEntry *ca_follower(const Registry *registry, const char *name);
 /* The CA that followed this one; NULL: none did. */
 AuthorityEntry *ca_successor(const Registry *registry, const char *name);
-/* The last of those, or the CA itself; it is what issues where this one is asked to. NULL: there is no such CA. */
+/* The one that all in its line followed, or the CA itself. */
+const AuthorityEntry *ca_first(const Registry *registry, const AuthorityEntry *a);
+/* The last of those that followed, or the CA itself; it is what issues where this one is asked to. NULL: there is no such CA. */
 AuthorityEntry *ca_newest(const Registry *registry, const char *name);
 /* Is the other one this CA, or did it follow it? Who may ask the one about certificates may ask for those of the other. */
 bool ca_covers(const Registry *registry, const char *name, const char *other);

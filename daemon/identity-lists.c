@@ -53,7 +53,7 @@ int identity_lists_find(const Registry *registry, const StoreIdentityRow *row, L
         for (size_t i = 0; !r && row->trust.len && (a = registry_authority_at(registry, i)); i++) {
                 bool trusted = false;
 
-                r = ca_is_trusted(a, row->trust, &trusted);
+                r = ca_is_trusted(registry, a, row->trust, &trusted);
                 if (!r && trusted)
                         r = add_place(&found, a->row.name);
         }

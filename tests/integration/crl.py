@@ -4,11 +4,13 @@
 crl.pem beside ca.pem: what is in it and when it changes; and stock nginx and mosquitto, started with the lines of `holdfast setup`
 and reloaded by `holdfast watch`, refuse a client soon after it was revoked, while the others go on.
 """
+import base64
 import contextlib
 import datetime
 import json
 import os
 import re
+import shutil
 import subprocess
 import time
 
@@ -265,6 +267,35 @@ def test_nginx_refuses_a_revoked_client_within_five_seconds_and_no_other():
             refused_in_time(s, began, lambda: ended() and visit(s, url, bad).stdout == b"400", "nginx to refuse the revoked client")
             assert visit(s, url, good).stdout == b"200"
             assert visit(s, url, bad).stdout == b"400"
+
+
+def test_nginx_with_either_root_accepts_clients_of_either_ca_and_refuses_the_revoked():
+    need("nginx", "curl")
+    with site() as s:
+        old, new, roots = s.client("old"), {}, {}
+        s.stack.cli("ca", "enable", "root")
+        s.stack.cli("ca", "rollover", "root")
+        s.stack.cli("ca", "rollover", "intermediate")
+        new = s.client("new")
+        s.stack.cli("ca", "show", "old", "--pem", "-o", s.dir / "old-today.pem")  # with the cross certificate
+        for name in ("root", "root-2"):
+            described = json.loads(s.stack.cli("ca", "show", "--ca", name, "--json").stdout)
+            roots[name] = s.dir / f"{name}.anchor"
+            roots[name].write_bytes(subprocess.run(["openssl", "x509", "-inform", "der"], input=base64.b64decode(described["certificate"]),
+                                                   capture_output=True, check=True).stdout)
+        for name, trust in roots.items():
+            s.identity("web", trust=trust)
+            assert (s.tls / "web/ca.pem").read_bytes() == trust.read_bytes()
+            assert len(lists_in(s.tls / "web/crl.pem")) == 4
+            shown = [(s.dir / "old-today.pem", old[1]), new]
+            with nginx(s) as url:
+                assert [visit(s, url, c).stdout for c in shown] == [b"200", b"200"], (name, (s.dir / "nginx/error.log").read_text())
+                held = "new" if name == "root" else "old"
+                s.stack.cli("ca", "revoke", held, "--reason", "certificateHold")
+                wait_for(lambda: visit(s, url, shown[held == "new"]).stdout == b"400", "nginx to refuse the one that is held", 20)
+                s.stack.cli("ca", "revoke", held, "--reason", "removeFromCRL")
+                wait_for(lambda: [visit(s, url, c).stdout for c in shown] == [b"200", b"200"], "nginx to accept both again", 20)
+            shutil.rmtree(s.dir / "nginx")
 
 
 def test_mosquitto_refuses_a_revoked_client_within_five_seconds_and_no_other():
