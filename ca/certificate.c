@@ -276,13 +276,6 @@ static int fill(const CaCertificateParams *p, KeyAlgorithm a, X509_NAME *subject
         return r ? r : add_extensions(p, a, names, X509_NAME_entry_count(subject) == 0, &t->extensions);
 }
 
-static int take_name(const CaIssuer *like, X509_NAME **ret)
-{
-        const uint8_t *der = like->subject.data;
-
-        return d2i_X509_NAME(ret, &der, (long)like->subject.len) ? 0 : -ENOMEM;
-}
-
 static int prepare(const CaCertificateParams *p, CaProblem *problem, CaSummary *summary, Buffer *ret)
 {
         _cleanup_(general_names_freep) GENERAL_NAMES *names = NULL;
@@ -301,9 +294,9 @@ static int prepare(const CaCertificateParams *p, CaProblem *problem, CaSummary *
         if (!r)
                 r = choose_time(p, problem, summary);
         if (!r)
-                r = p->like ? take_name(p->like, &subject) : subject_make(p, problem, summary, subject);
+                r = p->like ? subject_like(p->like, &subject) : subject_make(p, problem, summary, subject);
         if (!r)
-                r = subject_make_names(p, problem, summary, &names);
+                r = p->like ? subject_like_names(p->like, &names) : subject_make_names(p, problem, summary, &names);
         if (!r && !names && X509_NAME_entry_count(subject) == 0)
                 r = ca_refuse(problem, "neither a subject nor an alternative name was given");
         if (!r)

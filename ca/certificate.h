@@ -27,7 +27,7 @@ typedef struct CaCertificateParams {
         uint8_t serial[CA_SERIAL_SIZE];
         uint64_t now;                 /* microseconds since 1970 */
         uint32_t days;                /* 0: the profile's */
-        const CaIssuer *like;         /* or NULL: under the name and path length of this CA, whosever key it is */
+        const CaIssuer *like;         /* or NULL: with subject, names and path length of this CA, whosever key it is */
         uint64_t until;               /* not longer than this; 0: no such end */
         int path_length;              /* of a new CA; -1: the profile's, or one less than its issuer's */
         const CaIssuer *issuer;       /* NULL: signs itself */

@@ -22,6 +22,7 @@ CaIssuer *ca_issuer_free(CaIssuer *i)
         buffer_deinit(&i->subject);
         buffer_deinit(&i->spki);
         buffer_deinit(&i->key_id);
+        buffer_deinit(&i->names);
         free(i);
         return NULL;
 }
@@ -57,6 +58,22 @@ static int take_subject(const X509 *x, Buffer *ret)
         return X509_NAME_get0_der(X509_get_subject_name(x), &der, &len) == 1 ? buffer_append(ret, der, len) : HF_E_INTERNAL;
 }
 
+/* What cannot be read is not kept, and so in nothing that follows. */
+static int take_names(const X509 *x, Buffer *ret)
+{
+        GENERAL_NAMES *names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
+        uint8_t *der = NULL;
+        int n, r;
+
+        if (!names)
+                return 0;
+        n = i2d_GENERAL_NAMES(names, &der);
+        r = n > 0 ? buffer_append(ret, der, (size_t)n) : HF_E_INTERNAL;
+        OPENSSL_free(der);
+        GENERAL_NAMES_free(names);
+        return r;
+}
+
 static int fill(X509 *x, CaIssuer *i)
 {
         const ASN1_OCTET_STRING *key_id = X509_get0_subject_key_id(x);
@@ -64,6 +81,8 @@ static int fill(X509 *x, CaIssuer *i)
         int r;
 
         r = take_subject(x, &i->subject);
+        if (!r)
+                r = take_names(x, &i->names);
         if (!r)
                 r = take_key(x, &i->spki);
         if (!r)
@@ -99,7 +118,7 @@ int ca_issuer_read(Bytes der, CaProblem *problem, CaIssuer **ret)
         i = calloc(1, sizeof(*i));
         if (!i)
                 return -ENOMEM;
-        i->der = i->subject = i->spki = i->key_id = BUFFER_INIT(CA_CERTIFICATE_MAX);
+        i->der = i->subject = i->spki = i->key_id = i->names = BUFFER_INIT(CA_CERTIFICATE_MAX);
         r = buffer_append(&i->der, der.data, der.len);
         if (!r)
                 r = fill(x, i);
@@ -119,7 +138,7 @@ int ca_issuer_follow(const CaIssuer *before, Bytes spki, uint64_t not_before, ui
 
         if (!i)
                 return -ENOMEM;
-        i->der = i->subject = i->spki = i->key_id = BUFFER_INIT(CA_CERTIFICATE_MAX);
+        i->der = i->subject = i->spki = i->key_id = i->names = BUFFER_INIT(CA_CERTIFICATE_MAX);
         i->not_before = not_before;
         i->not_after = not_after;
         i->path_length = before->path_length;
@@ -128,6 +147,8 @@ int ca_issuer_follow(const CaIssuer *before, Bytes spki, uint64_t not_before, ui
         r = pubkey_algorithm(spki, &i->algorithm);
         if (!r)
                 r = buffer_append(&i->subject, before->subject.data, before->subject.len);
+        if (!r)
+                r = buffer_append(&i->names, before->names.data, before->names.len);
         if (!r)
                 r = buffer_append(&i->spki, spki.data, spki.len);
         if (!r)

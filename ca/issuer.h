@@ -15,6 +15,7 @@
 
 typedef struct CaIssuer {
         Buffer der, subject, spki, key_id; /* key_id: subjectKeyIdentifier without its wrapping */
+        Buffer names;                      /* GeneralNames, its subjectAltName; empty: it has none */
         KeyAlgorithm algorithm;
         uint64_t not_before, not_after; /* microseconds since 1970 */
         int path_length;                /* how many CAs may be below it; -1: any number */

@@ -83,14 +83,25 @@ static int fill(X509_REQ *req, Bytes spki, X509_NAME *subject, const CaProfile *
 
 static int make_subject(const CaCertificateParams *p, const CaIssuer *before, CaProblem *problem, X509_NAME **subject)
 {
-        const uint8_t *der = before ? before->subject.data : NULL;
         CaSummary summary = {};
 
         if (!before)
                 return subject_make(p, problem, &summary, *subject);
         if (p->set && *p->set)
                 return ca_refuse(problem, "this CA has a certificate already, and its subject stays as it is");
-        return d2i_X509_NAME(subject, &der, (long)before->subject.len) ? 0 : -ENOMEM;
+        return subject_like(before, subject);
+}
+
+static int make_names(const CaCertificateParams *p, const CaIssuer *before, CaProblem *problem, GENERAL_NAMES **ret)
+{
+        CaSummary summary = {};
+        bool given = false;
+
+        for (CaNameKind kind = 0; kind < _CA_NAME_KIND_MAX; kind++)
+                given |= p->names[kind] && *p->names[kind];
+        if (before && !given && before->names.len)
+                return subject_like_names(before, ret);
+        return subject_make_names(p, problem, &summary, ret);
 }
 
 static int prepare(const CaCertificateParams *p, const CaIssuer *before, CaProblem *problem, Buffer *ret)
@@ -98,7 +109,6 @@ static int prepare(const CaCertificateParams *p, const CaIssuer *before, CaProbl
         _cleanup_(name_freep) X509_NAME *subject = X509_NAME_new();
         _cleanup_(req_freep) X509_REQ *req = X509_REQ_new();
         _cleanup_(names_freep) GENERAL_NAMES *names = NULL;
-        CaSummary summary = {};
         uint8_t *der = NULL;
         int n, r;
 
@@ -106,7 +116,7 @@ static int prepare(const CaCertificateParams *p, const CaIssuer *before, CaProbl
                 return -ENOMEM;
         r = make_subject(p, before, problem, &subject);
         if (!r)
-                r = subject_make_names(p, problem, &summary, &names);
+                r = make_names(p, before, problem, &names);
         if (!r)
                 r = fill(req, p->spki, subject, p->profile, names);
         if (r)

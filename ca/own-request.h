@@ -11,7 +11,8 @@
 
 /*
  * Appends what its key has to sign; crypto/csr.h finishes it. Of p, these count: profile (one of authorities), spki, set, names.
- * `before` is the certificate it has already, whose subject the next one needs too (then nothing is set), or NULL.
+ * `before` is the certificate it has already, or that of the CA it follows, whose subject the next one needs too (then nothing is
+ * set) and whose alternative names it gets where none are given; or NULL.
  * HF_E_REQUEST_REFUSED with the sentence, -ENOMEM.
  */
 int ca_own_request_prepare(const CaCertificateParams *p, const CaIssuer *before, CaProblem *problem, Buffer *ret_tbs);

@@ -250,3 +250,17 @@ int subject_make_names(const CaCertificateParams *p, CaProblem *problem, CaSumma
                 snprintf(summary->domain, sizeof(summary->domain), "%s", lists[CA_NAME_DNS].items[0]);
         return r;
 }
+
+int subject_like(const CaIssuer *like, X509_NAME **ret)
+{
+        const uint8_t *der = like->subject.data;
+
+        return d2i_X509_NAME(ret, &der, (long)like->subject.len) ? 0 : -ENOMEM;
+}
+
+int subject_like_names(const CaIssuer *like, GENERAL_NAMES **ret)
+{
+        const uint8_t *der = like->names.data;
+
+        return !like->names.len || d2i_GENERAL_NAMES(ret, &der, (long)like->names.len) ? 0 : -ENOMEM;
+}

@@ -14,6 +14,7 @@ static const Column authority_fields[] = {
                 {"kind", "Kind", COLUMN_TEXT},
                 {"parent", "Issued by", COLUMN_TEXT},
                 {"state", "State", COLUMN_TEXT},
+                {"follows", "Follows", COLUMN_TEXT},
                 {"successor", "Followed by", COLUMN_TEXT},
                 {"awake-until", "Awake until", COLUMN_TIME},
                 {"algorithm", "Algorithm", COLUMN_TEXT},
@@ -196,16 +197,22 @@ static int run_import(Cli *cli)
 static int run_rollover(Cli *cli)
 {
         _cleanup_json_ json_t *reply = NULL;
+        const Options *o = &cli->options;
         CallArgs args = {0};
+        const char *name;
         int r;
 
-        if (!ca_add_number(cli, &args, "days", cli->options.days, 1, 36500))
+        if (!ca_add_number(cli, &args, "days", o->days, 1, 36500))
                 return EXIT_CODE_USAGE;
+        if (o->csr)
+                args_flag(&args, "outside", true);
         r = ca_call(cli, cli->args[0], "Rollover", &args, &reply);
         if (r)
                 return r;
-        cli_talk(cli, "%s issues from now on where %s is asked to; both publish their lists.",
-                        json_string_value(json_object_get(json_array_get(reply, 0), "name")), cli->args[0]);
+        name = json_string_value(json_object_get(json_array_get(reply, 0), "name"));
+        if (o->csr)
+                return write_request(cli, name);
+        cli_talk(cli, "%s issues from now on where %s is asked to; both publish their lists.", name, cli->args[0]);
         return show_object(cli, json_array_get(reply, 0), authority_fields);
 }
 
@@ -484,7 +491,7 @@ const Verb verbs_ca[] = {
                 {"ca", "init", "KIND", 1, 1, "name parent algorithm protection set dns ip uri email days path-length csr",
                                 "Make a CA: root or intermediate", run_init},
                 {"ca", "import", "NAME CHAIN", 2, 2, "", "Take the certificate of a CA whose root is elsewhere", run_import},
-                {"ca", "rollover", "NAME", 1, 1, "days", "Another CA in the place of one, beside it", run_rollover},
+                {"ca", "rollover", "NAME", 1, 1, "days csr", "Another CA in the place of one, beside it", run_rollover},
                 {"ca", "enable", "[NAME]", 0, 1, "", "Let a root that is at rest sign for an hour", run_enable},
                 {"ca", "issue", "[REQUEST]", 0, 1,
                                 "ca profile key name set dns ip uri email device-id device-label device-type hardware firmware "

@@ -79,10 +79,11 @@ static int prepare_request(CaTask *t, const AuthorityEntry *a, const RequestOpti
                         .names = {[CA_NAME_DNS] = (const char *const *)o->dns, [CA_NAME_IP] = (const char *const *)o->ip,
                                         [CA_NAME_URI] = (const char *const *)o->uri,
                                         [CA_NAME_EMAIL] = (const char *const *)o->email}};
+        const AuthorityEntry *of = a->row.certificate.len ? a : registry_authority(t->op->daemon->vault.registry, a->row.follows);
         int r = ca_profile_load(t->op->daemon, "intermediate", problem, &profile);
 
-        if (!r && a->row.certificate.len)
-                r = ca_authority_issuer(a, &before);
+        if (!r && of)
+                r = ca_authority_issuer(of, &before);
         return r ? r : ca_own_request_prepare(&p, before, problem, &t->tbs);
 }
 

@@ -6,7 +6,8 @@
  * The new one has a key and a certificate of its own under the same subject, and issues from then on. Of roots there are two
  * cross certificates besides (RFC 4210 section 4.4): the new key signs the old one and the old key the new one, so that who
  * trusts only the one follows to the other. All is one change that has the key and whatever is to be signed (`ca.rollover`), the
- * signatures, and one change with the certificates (`ca.rolled`): between the two nobody uses the new CA.
+ * signatures, and one change with the certificates (`ca.rolled`): between the two nobody uses the new CA. Of an intermediate
+ * whose root is elsewhere the first change has the key alone (`ca.wait`), and the certificate is handed in (ca-outside.c).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -218,11 +219,13 @@ static int put_key(CaTask *t, AuditLine *line)
         int result;
 
         strcpy(row.name, t->child);
+        strcpy(row.follows, r->of);
         if (t->kind == CA_INTERMEDIATE)
                 strcpy(row.parent, r->signer);
         audit_line_uuid(line, "key", &row.key);
         audit_line_str(line, "name", row.name);
         audit_line_str(line, "follows", r->of);
+        audit_line_str(line, "kind", t->waits ? "intermediate" : NULL);
         audit_line_str(line, "algorithm", key_algorithm_info(t->attributes.algorithm)->name);
         audit_line_str(line, "protection", key_protection_to_string(t->attributes.protection));
         audit_line_hex(line, "public", t->public, sizeof(t->public));
@@ -242,10 +245,9 @@ static int write_rollover(Change *c, AuditLine *line)
         Vault *v = &c->daemon->vault;
         struct CaRollover *r = t->rollover;
         CaProblem problem = {};
-        int result = check_signer(v->registry, r, &problem);
+        int result = t->waits ? 0 : check_signer(v->registry, r, &problem);
 
-        if (!result && (memcmp(t->keys_hash, v->keys_hash, sizeof(t->keys_hash)) ||
-                                       registry_find_request(v->registry, r->parts[0].row.request)))
+        if (!result && (memcmp(t->keys_hash, v->keys_hash, sizeof(t->keys_hash)) || ca_follower(v->registry, r->of)))
                 result = HF_E_BUSY; /* rekeyed in between; or asked for by somebody else, a moment ago */
         if (!result)
                 result = put_key(t, line);
@@ -267,6 +269,17 @@ static void apply_rollover(Change *c)
         apply(c);
 }
 
+static void answer(CaTask *t)
+{
+        sd_bus_message *reply = NULL;
+        Operation *op = t->op;
+        int r = operation_reply_new(op, &reply);
+
+        if (r >= 0)
+                r = t->reply(t, reply);
+        send_done(op, reply, r);
+}
+
 static void on_recorded(Change *c, int result)
 {
         CaTask *t = c->userdata;
@@ -274,6 +287,8 @@ static void on_recorded(Change *c, int result)
         registry_change_deinit(&t->registry);
         if (result)
                 fail(t, result, NULL);
+        else if (t->waits)
+                answer(t);
         else
                 sign_next(t);
 }
@@ -328,6 +343,17 @@ static int prepare_crosses(CaTask *t, const CaProfile *profile, const CaIssuer *
         return result ? result : prepare_part(t, CA_LINE_NEW_WITH_OLD, &p, t->child, r->of, problem);
 }
 
+/* As many days as the old one was made for; 0, those of the profile, where its issuer's end cut it short. */
+static uint32_t days_of(const CaIssuer *old, const AuthorityEntry *parent)
+{
+        const uint64_t day = 86400 * USEC_PER_SEC;
+        _cleanup_(ca_issuer_freep) CaIssuer *above = NULL;
+
+        if (parent && (ca_authority_issuer(parent, &above) || old->not_after >= above->not_after))
+                return 0;
+        return (uint32_t)((old->not_after - old->not_before + day / 2) / day);
+}
+
 static int prepare(CaTask *t, CaProblem *problem)
 {
         const Vault *v = &t->op->daemon->vault;
@@ -336,7 +362,7 @@ static int prepare(CaTask *t, CaProblem *problem)
         const KeyEntry *key = signer ? catalogue_find_uuid(v->catalogue, &signer->row.key) : NULL;
         _cleanup_(ca_issuer_freep) CaIssuer *old = NULL, *issuer = NULL;
         const Scheme own = scheme_usual(t->attributes.algorithm, PURPOSE_ISSUE);
-        CaCertificateParams p = {.spki = key_attributes_public(&t->attributes), .days = r->days, .scheme = own};
+        CaCertificateParams p = {.spki = key_attributes_public(&t->attributes), .scheme = own};
         CaProfile profile;
         Scheme above;
         int result = of && key ? ca_authority_issuer(of, &old) : HF_E_CA_NOT_INITIALISED;
@@ -350,6 +376,7 @@ static int prepare(CaTask *t, CaProblem *problem)
         above = scheme_usual(key->algorithm, PURPOSE_ISSUE);
         p.profile = &profile;
         p.like = old;
+        p.days = r->days ? r->days : days_of(old, of->row.parent[0] ? registry_authority(v->registry, of->row.parent) : NULL);
         if (t->kind == CA_INTERMEDIATE) {
                 p.issuer = issuer;
                 p.scheme = above;
@@ -374,15 +401,15 @@ static void on_generated(void *userdata, int result, Bytes body)
         }
         if (!result)
                 result = buffer_append(&t->wrapped, wrapped.data, wrapped.len);
-        if (!result)
+        if (!result && !t->waits)
                 result = prepare(t, &problem);
         if (result) {
                 fail(t, result, &problem);
                 return;
         }
         pubkey_fingerprint(key_attributes_public(&t->attributes), t->public);
-        t->change = (Change){.event = "ca.rollover", .write = write_rollover, .apply = apply_rollover, .finish = on_recorded,
-                        .userdata = t, .seal = true};
+        t->change = (Change){.event = t->waits ? "ca.wait" : "ca.rollover", .write = write_rollover, .apply = apply_rollover,
+                        .finish = on_recorded, .userdata = t, .seal = true};
         change_submit(t->op->daemon, &t->change);
 }
 
@@ -460,32 +487,42 @@ static int name_next(const Vault *v, const char *of, char ret[static NAME_SIZE])
         return HF_E_LIMIT_EXCEEDED;
 }
 
-static int begin(CaTask *t, const AuthorityEntry *a, CaProblem *problem)
+/* Its key is made once; the request is signed as often as it is asked for. */
+static int begin_outside(CaTask *t, const AuthorityEntry *a, const AuthorityEntry *begun, CaProblem *problem)
 {
         const Vault *v = &t->op->daemon->vault;
-        const AuthorityEntry *next = ca_successor(v->registry, a->row.name), *signer = a;
-        struct CaRollover *r = t->rollover;
-        uint8_t request[32];
         int result;
 
-        if (next) {
-                (void)ca_refuse(problem, "%s follows it already; the next one: `holdfast ca rollover %s`", next->row.name,
-                                next->row.name);
-                return HF_E_CA_EXISTS;
+        if (!t->waits)
+                return ca_refuse(problem, "its root is elsewhere, and gets a request: `holdfast ca rollover %s --csr FILE`",
+                                a->row.name);
+        if (t->rollover->days)
+                return ca_refuse(problem, "who signs the request says for how many days");
+        if (!a->row.certificate.len)
+                return ca_refuse(problem, "it waits for its own certificate; `holdfast ca import %s CHAIN.pem`", a->row.name);
+        if (begun) {
+                strcpy(t->child, begun->row.name);
+                answer(t);
+                return 0;
         }
-        if (ca_is_outside(a))
-                return ca_refuse(problem, "its root is elsewhere; make another one: `holdfast ca init intermediate --name NAME "
-                                          "--csr FILE`");
-        if (a->row.kind == CA_INTERMEDIATE)
-                signer = ca_newest(v->registry, a->row.parent);
-        strcpy(r->of, a->row.name);
+        result = name_next(v, a->row.name, t->child);
+        return result ? result : generate(t, t->op->key);
+}
+
+static int begin_here(CaTask *t, const AuthorityEntry *a, const AuthorityEntry *begun, CaProblem *problem)
+{
+        const Vault *v = &t->op->daemon->vault;
+        const AuthorityEntry *signer = a->row.kind == CA_INTERMEDIATE ? ca_newest(v->registry, a->row.parent) : a;
+        struct CaRollover *r = t->rollover;
+        int result;
+
+        if (t->waits)
+                return ca_refuse(problem, "its issuer is here and signs itself: without --csr");
         strcpy(r->signer, signer ? signer->row.name : "");
-        t->kind = a->row.kind;
         result = a->row.certificate.len ? check_signer(v->registry, r, problem) : HF_E_CA_NOT_INITIALISED;
         if (result)
                 return result;
-        ca_line_request(a->row.name, CA_LINE_NEW, request);
-        if (!registry_find_request(v->registry, request)) {
+        if (!begun) {
                 result = name_next(v, a->row.name, t->child);
                 return result ? result : generate(t, t->op->key);
         }
@@ -494,14 +531,37 @@ static int begin(CaTask *t, const AuthorityEntry *a, CaProblem *problem)
         return 0;
 }
 
-static const OptionSpec rollover_options[] = {{"days", OPTION_U32, 0}, {0}};
+static int begin(CaTask *t, const AuthorityEntry *a, CaProblem *problem)
+{
+        const AuthorityEntry *next = ca_follower(t->op->daemon->vault.registry, a->row.name);
+
+        if (next && next->row.certificate.len) {
+                (void)ca_refuse(problem, "%s follows it already; the next one: `holdfast ca rollover %s`", next->row.name,
+                                next->row.name);
+                return HF_E_CA_EXISTS;
+        }
+        strcpy(t->rollover->of, a->row.name);
+        t->kind = a->row.kind;
+        return ca_is_outside(a) ? begin_outside(t, a, next, problem) : begin_here(t, a, next, problem);
+}
+
+typedef struct RolloverOptions {
+        uint32_t days;
+        bool outside;
+} RolloverOptions;
+
+static const OptionSpec rollover_options[] = {
+                {"days", OPTION_U32, offsetof(RolloverOptions, days)},
+                {"outside", OPTION_BOOL, offsetof(RolloverOptions, outside)},
+                {0},
+};
 
 int ca_handle_rollover(Operation *op)
 {
+        RolloverOptions o = {0};
         CaProblem problem = {};
-        uint32_t days = 0;
         CaTask *t;
-        int r = read_options(op, rollover_options, &days);
+        int r = read_options(op, rollover_options, &o);
 
         if (!r)
                 r = ca_task_new(op, op->key_text, &t);
@@ -516,7 +576,8 @@ int ca_handle_rollover(Operation *op)
                 p->row.name = p->name;
                 p->row.domain = p->row.metadata = p->row.text = "";
         }
-        t->rollover->days = days;
+        t->rollover->days = o.days;
+        t->waits = o.outside;
         t->reply = ca_reply_child;
         r = begin(t, registry_authority(op->daemon->vault.registry, op->key_text), &problem);
         if (!r || !problem.text[0])

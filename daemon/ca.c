@@ -208,6 +208,8 @@ static int append_fields(const Daemon *d, sd_bus_message *m, const AuthorityEntr
                 r = reply_append_string(m, "state", authority_state(a));
         if (r >= 0 && next)
                 r = reply_append_string(m, "successor", next->row.name);
+        if (r >= 0 && a->row.follows[0])
+                r = reply_append_string(m, "follows", a->row.follows);
         if (r >= 0 && key)
                 r = reply_append_string(m, "algorithm", key_algorithm_info(key->algorithm)->name);
         if (r >= 0 && key)
