@@ -87,6 +87,27 @@ static int run_create(Cli *cli)
         "--protection tpm a TSS2 PRIVATE KEY. --purpose must suit it; --digest is for keys that sign, but not "  \
         "with Ed25519. Nothing was kept."
 
+/* In the words of a file: the contract's own are about messages and keys that are there. */
+static int fail_import(Cli *cli, int r)
+{
+        const char *file = cli->args[1];
+
+        switch (r) {
+        case HF_ERROR_INVALID_FD:
+                return cli_fail_with(cli, errors_exit_code(r), hf_error_to_name(r),
+                                "%s is neither a file nor a pipe. Nothing was kept.", file);
+        case HF_ERROR_MESSAGE_TOO_LARGE:
+                return cli_fail_with(cli, errors_exit_code(r), hf_error_to_name(r),
+                                "%s has more than 65536 bytes, so it is no key. Nothing was kept.", file);
+        case HF_ERROR_PURPOSE_NOT_PERMITTED:
+                return cli_fail_with(cli, errors_exit_code(r), hf_error_to_name(r),
+                                "The key in %s cannot have purpose '%s'. Nothing was kept.", file,
+                                cli->options.purpose ? cli->options.purpose : "sign");
+        default:
+                return cli_end(cli, r);
+        }
+}
+
 static int run_import(Cli *cli)
 {
         _cleanup_close_ int fd = open(cli->args[1], O_RDONLY | O_CLOEXEC | O_NOCTTY), secret_fd = -EBADF;
@@ -107,9 +128,9 @@ static int run_import(Cli *cli)
         args_string(&args, "protection", cli->options.protection);
         make_args(cli, &args);
         cli->hint = IMPORT_HINT;
-        r = cli_call(cli, CALL_MANAGER("ImportKey", &args, .timeout = CALL_LONG), &reply);
+        r = cli_try(cli, CALL_MANAGER("ImportKey", &args, .timeout = CALL_LONG), &reply);
         if (r)
-                return r;
+                return fail_import(cli, r);
         if (tpm)
                 cli_talk(cli, "Imported. %s still opens in this TPM, by whoever knows its password.", cli->args[1]);
         else

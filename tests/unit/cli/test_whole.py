@@ -357,6 +357,11 @@ def test_a_key_is_imported_only_where_it_is_allowed():
         encrypted = stack.dir / "encrypted.pem"
         openssl("pkcs8", "-topk8", "-in", make(stack), "-out", encrypted, "-passout", "pass:x")
         assert "unencrypted" in as_json(stack, "key", "import", "new", encrypted, code=2)["error"]["sentence"]
+        large = stack.dir / "large"
+        large.write_bytes(bytes(65537))
+        for words, code, said in (((large,), 2, "more than 65536 bytes"), ((stack.dir,), 2, "neither a file nor a pipe"),
+                                  ((stack.dir / "key.pem", "-p", "decrypt"), 4, "cannot have purpose 'decrypt'")):
+            assert said in as_json(stack, "key", "import", "new", *words, code=code)["error"]["sentence"], words
 
     def refused(stack):
         cli(stack, "key", "import", "old", make(stack), code=4)
