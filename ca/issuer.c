@@ -67,8 +67,8 @@ static int take_names(const X509 *x, Buffer *ret)
 
         if (!names)
                 return 0;
-        n = i2d_GENERAL_NAMES(names, &der);
-        r = n > 0 ? buffer_append(ret, der, (size_t)n) : HF_E_INTERNAL;
+        n = sk_GENERAL_NAME_num(names) ? i2d_GENERAL_NAMES(names, &der) : 0;
+        r = n >= 0 ? buffer_append(ret, der, (size_t)n) : HF_E_INTERNAL;
         OPENSSL_free(der);
         GENERAL_NAMES_free(names);
         return r;
