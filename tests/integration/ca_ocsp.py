@@ -228,8 +228,9 @@ def test_an_http_server_with_the_script_of_the_guide_answers_openssl():
         s.stack.reload_rules(f"{default_rules()}allow user={nobody} key=intermediate op=ca-read\nallow user={nobody} key=ocsp op=describe,sign\n")
         environment = {**s.stack._environment(), "PATH": f"{s.dir}/bin/cli:{os.environ['PATH']}", "HOLDFAST_TLS": f"{s.dir}/run/tls",
                        "OPENSSL_MODULES": f"{s.dir}/bin/provider"}
+        said_there = s.dir / "http.log"
         server = subprocess.Popen([sys.executable, "-u", "-m", "http.server", "--cgi", "--bind", "127.0.0.1", "0"], cwd=s.dir, env=environment,
-                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+                                  stdout=subprocess.PIPE, stderr=said_there.open("wb"), text=True)
         try:
             port = re.search(r"port (\d+)", server.stdout.readline())[1]
             words = ("ocsp", "-url", f"http://127.0.0.1:{port}/cgi-bin/ocsp", "-issuer", s.issuer, "-cert", device, "-CAfile", s.root,
@@ -246,7 +247,8 @@ def test_an_http_server_with_the_script_of_the_guide_answers_openssl():
                 path = base64.b64encode(s.request("-cert", other, nonce=False).read_bytes()).decode()
             got = subprocess.run(["curl", "-sSf", "--max-time", "20", f"http://127.0.0.1:{port}/cgi-bin/ocsp/{quote(path, safe='')}"],
                                  capture_output=True, check=True).stdout
-            assert f"{other}: good" in s.verdict(got, "-cert", other)
+            verdict_there = s.verdict(got, "-cert", other)
+            assert f"{other}: good" in verdict_there, (path, verdict_there, said_there.read_text())
         finally:
             server.kill()
             server.wait()
