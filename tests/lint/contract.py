@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """
 The bus contract as files: each interface is well-formed and keeps the house rules (a{sv} options last, every member
-explained), the bus policy names each interface, and shell scripts can be read by the shell.
+explained), the bus policy names each interface, shell scripts can be read by the shell, and the settings of holdfastd are the same
+in its table, its page and the file that is shipped.
 """
 import pathlib
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -29,7 +31,19 @@ def check_interface(path):
     return name
 
 
+def check_settings():
+    table = (ROOT / "daemon/config.c").read_text().split("ConfigKey keys[] = {")[1].split("\n};")[0]
+    known = set(re.findall(r'[({]"([a-z-]+)"', table))
+    page = (ROOT / "docs/man/holdfast.conf.5.scd").read_text()
+    shipped = (ROOT / "units/holdfast.conf").read_text()
+    for what, found in ("page", re.findall(r"^\*([a-z-]+)=", page, re.M)), ("shipped file", re.findall(r"^#([a-z-]+)=", shipped, re.M)):
+        problems.extend(f"setting {key}: not in both the table and the {what}" for key in sorted(known ^ set(found)))
+    if len(known) < 15:
+        problems.append("too few settings found: this check reads the table wrongly")
+
+
 def main():
+    check_settings()
     names = [check_interface(p) for p in sorted((ROOT / "dbus").glob("*.xml"))]
     policy = ROOT / "dbus/org.holdfast.Keystore1.conf"
     sent = {a.get("send_interface") for a in ET.parse(policy).getroot().iter("allow")}
