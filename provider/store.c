@@ -4,12 +4,14 @@
  * directory, read at once, so that the two belong together; no daemon is asked. Where there is no such identity it is the
  * key NAME, asked of the daemon. A program that expects one kind of object gets that kind.
  */
+#include <fcntl.h>
 #include <openssl/core_names.h>
 #include <openssl/core_object.h>
 #include <openssl/err.h>
 #include <openssl/params.h>
 #include <openssl/pem.h>
 #include <openssl/store.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "provider/ask.h"
@@ -92,6 +94,21 @@ static int give_certificate(const Block *b, OSSL_CALLBACK *found, void *found_ar
                         found_arg);
 }
 
+/* A regular file: whoever reads a pipe waits for somebody to write into it. */
+static FILE *open_regular(const char *path)
+{
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        struct stat st;
+        FILE *f;
+
+        if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+                return NULL;
+        f = fdopen(fd, "r");
+        if (f)
+                fd = -EBADF;
+        return f;
+}
+
 /* A later generation of the identity does not show through: the file is read here, as a whole. */
 static BIO *open_bundle(const char *name)
 {
@@ -103,7 +120,7 @@ static BIO *open_bundle(const char *name)
 
         if (asprintf(&path, "%s/%s/bundle.pem", directory && directory[0] ? directory : DIRECTORY, name) < 0)
                 return NULL;
-        f = fopen(path, "re");
+        f = open_regular(path);
         text = malloc(BUNDLE_MAX + 1);
         len = f && text ? fread(text, 1, BUNDLE_MAX + 1, f) : 0;
         if (len == 0 || len > BUNDLE_MAX)

@@ -378,6 +378,10 @@ def test_a_bundle_that_is_damaged_or_too_large_is_no_identity():
             (files / "bundle.pem").write_text(text)
             said = p.run("env", f"HOLDFAST_TLS={p.dir}/files", "openssl", "storeutl", "holdfast:web", check=False).stdout.decode()
             assert f"Total found: {found}" in said, (text[:200], found, said[-300:])
+        (files / "bundle.pem").unlink()
+        os.mkfifo(files / "bundle.pem")
+        said = p.run("env", f"HOLDFAST_TLS={p.dir}/files", "timeout", "30", "openssl", "storeutl", "holdfast:web", check=False)
+        assert b"Total found: 0" in said.stdout and b"NoSuchKey" in said.stderr, said
 
 
 def test_a_store_address_that_is_no_name_or_no_key_is_refused():
