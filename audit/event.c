@@ -55,6 +55,10 @@
 /* Sorted by name: audit_event_find() bisects, a test checks. */
 static const AuditEvent events[] = {
                 {"ca.crl", AUDIT_EVENT_CHANGE, {STATE, KEY, U64_REQUIRED("number"), CALLER}},
+                {"ca.crl-put", AUDIT_EVENT_CHANGE,
+                                {STATE, STR_REQUIRED("issuer"), HEX_REQUIRED("list"), HEX("crl-number"),
+                                                U64_REQUIRED("this-update"), U64_REQUIRED("next-update"),
+                                                U64_REQUIRED("entries"), CALLER}},
                 {"ca.csr", AUDIT_EVENT_USE, {USE}},
                 {"ca.enable", AUDIT_EVENT_CHANGE, {STATE, KEY, U64_REQUIRED("until"), U64_REQUIRED("number"), CALLER}},
                 {"ca.import", AUDIT_EVENT_CHANGE, {STATE, KEY, HEX_REQUIRED("fingerprint"), U64_REQUIRED("not-after"), CALLER}},
@@ -64,6 +68,7 @@ static const AuditEvent events[] = {
                 {"ca.issue", AUDIT_EVENT_CHANGE, {STATE_OR_WITH, KEY, STR_REQUIRED("profile"), CERTIFICATE, CALLER}},
                 {"ca.issued", AUDIT_EVENT_CHANGE, {STATE_OR_WITH, KEY, HEX_REQUIRED("serial"), HEX_REQUIRED("fingerprint"),
                                                HEX("supersedes"), CALLER}},
+                {"ca.listed", AUDIT_EVENT_CHANGE, {STATE, KEY, U64_REQUIRED("number"), HEX_REQUIRED("list"), CALLER}},
                 {"ca.revoke", AUDIT_EVENT_CHANGE,
                                 {STATE, KEY, HEX_REQUIRED("serial"), STR_REQUIRED("reason"), STR("text"),
                                                 U64_REQUIRED("number"), CALLER}},

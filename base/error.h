@@ -79,7 +79,8 @@
         X(CA_NOT_INITIALISED, CaNotInitialised)                                                              \
         X(CA_EXISTS, CaExists)                                                                               \
         X(CA_AT_REST, CaAtRest)                                                                              \
-        X(NO_SUCH_CERTIFICATE, NoSuchCertificate)
+        X(NO_SUCH_CERTIFICATE, NoSuchCertificate)                                                            \
+        X(REVOCATION_LIST_REFUSED, RevocationListRefused)
 
 enum HfError {
         _HF_E_OK = 0,

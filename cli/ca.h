@@ -32,6 +32,8 @@ int ca_reference(Cli *cli, const CertChain *chain, Buffer *ret);
 
 /* ca renew WHICH --rekey: the new certificate, in an array. 0 or an exit code, told. */
 int ca_rekey(Cli *cli, const char *which, json_t **ret);
+/* ca crl put FILE; ca crl list */
+int ca_crl_run(Cli *cli);
 /* ca ocsp REQUEST --signer NAME */
 int ca_ocsp_run(Cli *cli);
 /* ca package WHICH DIR */

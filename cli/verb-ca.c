@@ -508,6 +508,8 @@ const Verb verbs_ca[] = {
                                 ca_package_run},
                 {"ca", "diagnose", "NAME", 1, 1, "ca connect chain timeout",
                                 "Why does a server reject a certificate? Six questions", ca_diagnose_run},
+                {"ca", "crl", "put FILE|list", 1, 2, "chain",
+                                "Hand in the revocation list of a CA elsewhere; or list them", ca_crl_run},
                 {"ca", "ocsp", "REQUEST", 1, 1, "ca signer hours output",
                                 "Answer a request for the status of certificates (RFC 6960)", ca_ocsp_run},
                 {"ca", "revoke", "WHICH", 1, 1, "ca reason text", "Revoke a certificate and publish the list", run_revoke},

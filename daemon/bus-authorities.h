@@ -6,3 +6,6 @@
 
 int ca_handle_create(Operation *op);
 int ca_handle_list(Operation *op);
+/* daemon/ca-put.c */
+int ca_handle_put(Operation *op);
+int ca_handle_lists(Operation *op);

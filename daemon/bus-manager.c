@@ -459,6 +459,8 @@ const Method manager_methods[] = {
                 {M, "ListIdentities", "a{sv}", "aa{sv}s", 0, 0, 0, identity_handle_list},
                 {M, "CreateAuthority", "ssa{sv}", "a{sv}", 0, 0, 0, ca_handle_create},
                 {M, "ListAuthorities", "a{sv}", "aa{sv}", 0, 0, 0, ca_handle_list},
+                {M, "PutRevocationList", "ha{sv}", "a{sv}", VAULT_READY, 0, POLICY_OP_CRL_PUT, ca_handle_put},
+                {M, "ListRevocationLists", "a{sv}", "aa{sv}", VAULT_READY, 0, POLICY_OP_LIST, ca_handle_lists},
                 {M, "Random", "ua{sv}", "ay", 0, 0, 0, handle_random},
                 {M, "ListSlots", "a{sv}", "aa{sv}", LOOKABLE, 0, POLICY_OP_SLOT_LIST, store_handle_slots},
                 {M, "AddSlot", "sa{sv}", "u", 0, 0, POLICY_OP_SLOT_ADD, store_handle_slot_add},

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Revocation lists: a number that the store has, then the list of all that is revoked by then, signed and published. What
+ * Revocation lists: a number that the store has, then the list of all that is revoked by then, signed, kept and published. What
  * else the change does (a revocation, a root enabled for an hour) comes in by t->extra.
  */
 #include <errno.h>
@@ -9,8 +9,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "crypto/digest.h"
 #include "daemon/bus.h"
 #include "daemon/ca-publish.h"
+#include "daemon/ca-put.h"
 #include "daemon/ca.h"
 #include "daemon/identity-lists.h"
 #include "daemon/system-bus.h"
@@ -77,6 +79,66 @@ static void on_published(void *userdata, int result)
                 identity_lists_refresh(t->op->daemon, on_refreshed, t);
 }
 
+/* ---- kept ---- */
+
+static Bytes number_bytes(uint64_t number, uint8_t ret[static 8])
+{
+        size_t n = 0;
+
+        for (int shift = 56; shift >= 0; shift -= 8)
+                if (n > 0 || number >> shift & 0xff)
+                        ret[n++] = (uint8_t)(number >> shift);
+        return BYTES(ret, n);
+}
+
+static bool is_later(Bytes a, Bytes b)
+{
+        return a.len != b.len ? a.len > b.len : a.len > 0 && memcmp(a.data, b.data, a.len) > 0;
+}
+
+/* The store has the list itself, so that it can be published where the store is moved to, whoever has the key. */
+static int write_kept(Change *c, AuditLine *line)
+{
+        CaTask *t = c->userdata;
+        Vault *v = &c->daemon->vault;
+        const AuthorityEntry *a = registry_authority(v->registry, t->authority);
+        uint8_t number[8], hash[32];
+        const ListEntry *before;
+        StoreListRow row = {.number = number_bytes(t->number, number), .this_update = t->this_update,
+                        .next_update = t->next_update, .taken = clock_wall(), .list = buffer_bytes(&t->der)};
+
+        snprintf(row.place, sizeof(row.place), CA_PLACE "%s", t->authority);
+        before = lists_find(v->lists, row.place);
+        if (!a || (before && is_later(before->row.number, row.number)))
+                return HF_E_NOTHING_TO_DO; /* a later one was signed sooner */
+        digest_sha256(row.list, hash);
+        audit_line_uuid(line, "key", &a->row.key);
+        audit_line_str(line, "name", t->authority);
+        audit_line_u64(line, "number", t->number);
+        audit_line_hex(line, "list", hash, sizeof(hash));
+        operation_audit_caller(t->op, line);
+        return lists_put(v->store, v->lists, &row, &t->list);
+}
+
+static void apply_kept(Change *c)
+{
+        CaTask *t = c->userdata;
+
+        lists_apply(c->daemon->vault.lists, &t->list);
+}
+
+/* Servers get it all the same: it is signed, and they wait. */
+static void on_kept(Change *c, int result)
+{
+        CaTask *t = c->userdata;
+
+        list_change_deinit(&t->list);
+        if (result && result != HF_E_NOTHING_TO_DO)
+                log_error("the store does not keep the revocation list of %s: %s", t->authority, hf_error_name(result));
+        if (worker_post(t->op->daemon->worker, publish, on_published, t))
+                end(t, -ENOMEM);
+}
+
 static int on_signed(Operation *op, sd_bus_message *reply)
 {
         CaTask *t = op->data;
@@ -86,9 +148,11 @@ static int on_signed(Operation *op, sd_bus_message *reply)
         buffer_clear(&t->der);
         r = ca_finish(key_entry_public(op->key), t->scheme, buffer_bytes(&t->tbs),
                         BYTES(op->items[0].result, op->items[0].result_len), &t->der);
-        if (!r)
-                r = worker_post(op->daemon->worker, publish, on_published, t);
-        return r ? -EIO : OPERATION_ANSWERED;
+        if (r)
+                return -EIO;
+        t->change = (Change){.event = "ca.listed", .write = write_kept, .apply = apply_kept, .finish = on_kept, .userdata = t};
+        change_submit(op->daemon, &t->change);
+        return OPERATION_ANSWERED;
 }
 
 /* ---- built ---- */
@@ -146,16 +210,19 @@ static int begin_list(CaTask *t)
         const Vault *v = &t->op->daemon->vault;
         const AuthorityEntry *a = v->registry ? registry_authority(v->registry, t->authority) : NULL;
         const KeyEntry *key = a ? catalogue_find_uuid(v->catalogue, &a->row.key) : NULL;
+        const CaScene scene = ca_scene(t->op->daemon);
+        char place[STORE_PLACE_SIZE];
         int r;
 
         if (!key)
                 return v->registry ? HF_E_CA_NOT_INITIALISED : HF_E_STORE_LOCKED;
         t->scheme = scheme_usual(key->algorithm, PURPOSE_ISSUE);
+        snprintf(place, sizeof(place), CA_PLACE "%s", t->authority);
         t->issuer = ca_issuer_free(t->issuer);
         t->publication = ca_publication_free(t->publication);
         r = ca_authority_issuer(a, &t->issuer);
         if (!r)
-                r = ca_publication_new(t->op->daemon, a, t->number, &t->publication);
+                r = ca_publication_new(&scene, place, t->number, &t->publication);
         if (!r)
                 r = collect(t);
         return r ? r : worker_post(t->op->daemon->worker, build, on_built, t);
@@ -266,8 +333,9 @@ bool ca_crl_trouble(const StoreAuthorityRow *row, bool published, uint64_t now, 
 static void warn(Daemon *d)
 {
         uint64_t now = clock_wall();
-        char words[CA_CRL_WORDS_SIZE];
+        char words[CA_CRL_WORDS_SIZE > CA_PUT_WORDS_SIZE ? CA_CRL_WORDS_SIZE : CA_PUT_WORDS_SIZE], name[CA_PUT_NAME_SIZE];
         const AuthorityEntry *a;
+        const ListEntry *e;
         bool awake;
 
         if (d->ca_warned && clock_monotonic() - d->ca_warned < CA_CRL_AGAIN)
@@ -278,6 +346,12 @@ static void warn(Daemon *d)
                 awake = ca_is_awake(a, now);
                 log_warning("the revocation list of %s %s%s%s", a->row.name, words, awake ? "" : "; holdfast ca enable ",
                                 awake ? "" : a->row.name);
+                d->ca_warned = clock_monotonic();
+        }
+        for (size_t i = 0; (e = lists_at(d->vault.lists, i)); i++) {
+                if (!ca_put_trouble(d, e, now, name, words))
+                        continue;
+                log_warning("the revocation list of %s %s; holdfast ca crl put", name, words);
                 d->ca_warned = clock_monotonic();
         }
 }

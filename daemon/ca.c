@@ -21,6 +21,7 @@ static void task_free(void *data)
 
         registry_change_deinit(&t->registry);
         keystore_change_deinit(&t->key);
+        list_change_deinit(&t->list);
         buffer_deinit(&t->tbs);
         buffer_deinit(&t->der);
         buffer_deinit(&t->wrapped);

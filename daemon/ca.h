@@ -36,6 +36,7 @@ struct CaTask {
         Change change;
         char authority[NAME_SIZE]; /* that signs */
         RegistryChange registry;
+        ListChange list;
         uint8_t digest[64];        /* what the signer has in hand */
         Buffer tbs, der;           /* to be signed, and signed */
 

@@ -15,6 +15,7 @@
 #include "daemon/accounts.h"
 #include "daemon/bus.h"
 #include "daemon/ca-publish.h"
+#include "daemon/ca-put.h"
 #include "daemon/connection.h"
 #include "daemon/files.h"
 #include "daemon/identity-check.h"
@@ -254,6 +255,21 @@ static int check_identities(Daemon *d, sd_bus_message *m)
 
 /* ---- private CAs ---- */
 
+/* Those that were handed in. */
+static int check_lists(Daemon *d, sd_bus_message *m)
+{
+        char name[CA_PUT_NAME_SIZE], words[CA_PUT_WORDS_SIZE];
+        uint64_t now = clock_wall();
+        const ListEntry *e;
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && d->vault.lists && (e = lists_at(d->vault.lists, i)); i++)
+                if (ca_put_trouble(d, e, now, name, words))
+                        r = ADD(m, "warning", "crl", "get the next one from that CA, then holdfast ca crl put FILE",
+                                        "the revocation list of %s %s", name, words);
+        return r;
+}
+
 /* Servers that read lists refuse everybody when one is missing or over. A root at rest cannot make its own anew. */
 static int check_authorities(Daemon *d, sd_bus_message *m)
 {
@@ -447,7 +463,7 @@ static int check_listening(Daemon *d, sd_bus_message *m)
 int doctor_append_findings(Daemon *d, sd_bus_message *m)
 {
         static int (*const checks[])(Daemon *, sd_bus_message *) = {check_store, check_signer, check_files,
-                        check_identities, check_authorities, check_tpm,
+                        check_identities, check_authorities, check_lists, check_tpm,
                         check_anchor, check_slots, check_backup, check_recovery, check_space,
                         check_policy, check_bus, check_listening};
         int r = sd_bus_message_open_container(m, 'a', "a{sv}");

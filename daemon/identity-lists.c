@@ -11,6 +11,7 @@
 #include "daemon/ca-publish.h"
 #include "daemon/change.h"
 #include "daemon/identity.h"
+#include "x509/crl.h"
 
 typedef struct Item {
         IdentityEntry *identity;
@@ -29,26 +30,51 @@ typedef struct Refresh {
 
 void list_places_deinit(ListPlaces *p)
 {
+        for (size_t i = 0; i < p->n_elsewhere; i++)
+                list_unref(p->elsewhere[i]);
+        free(p->elsewhere);
         free(p->names);
         *p = (ListPlaces){0};
 }
 
+bool list_places_are_none(const ListPlaces *p)
+{
+        return p->n == 0 && p->n_elsewhere == 0;
+}
+
 static int add_place(ListPlaces *p, const char *name)
 {
-        char(*more)[LIST_PLACE_SIZE] = reallocarray(p->names, p->n + 1, sizeof(*more));
+        char(*more)[STORE_PLACE_SIZE] = reallocarray(p->names, p->n + 1, sizeof(*more));
 
         if (!more)
                 return -ENOMEM;
         p->names = more;
-        snprintf(p->names[p->n++], LIST_PLACE_SIZE, "ca@%s", name);
+        snprintf(p->names[p->n++], STORE_PLACE_SIZE, CA_PLACE "%s", name);
         return 0;
 }
 
-int identity_lists_find(const Registry *registry, const StoreIdentityRow *row, ListPlaces *ret)
+static int add_elsewhere(const Lists *lists, ListPlaces *p)
+{
+        ListEntry *e;
+
+        for (size_t i = 0; (e = lists_at(lists, i)); i++) {
+                if (!list_is_elsewhere(e))
+                        continue;
+                if (!p->elsewhere)
+                        p->elsewhere = calloc(LISTS_ELSEWHERE_MAX, sizeof(*p->elsewhere));
+                if (!p->elsewhere)
+                        return -ENOMEM;
+                if (p->n_elsewhere < LISTS_ELSEWHERE_MAX)
+                        p->elsewhere[p->n_elsewhere++] = list_ref(e);
+        }
+        return 0;
+}
+
+int identity_lists_find(const Registry *registry, const Lists *lists, const StoreIdentityRow *row, ListPlaces *ret)
 {
         _cleanup_list_places_ ListPlaces found = {0};
         const AuthorityEntry *a;
-        int r = 0;
+        int r = row->trust.len ? add_elsewhere(lists, &found) : 0;
 
         for (size_t i = 0; !r && row->trust.len && (a = registry_authority_at(registry, i)); i++) {
                 bool trusted = false;
@@ -64,17 +90,24 @@ int identity_lists_find(const Registry *registry, const StoreIdentityRow *row, L
         return 0;
 }
 
-int identity_lists_read(int tls_fd, const ListPlaces *places, Buffer *ret)
+static int read_place(int tls_fd, const char *place, Buffer *ret)
 {
+        _cleanup_close_ int fd = openat(tls_fd, place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int r = fd < 0 ? -errno : io_read_file(fd, CA_OWN_LIST, ret);
+
+        return r == -ENOENT ? 0 : r;
+}
+
+int identity_lists_read(int tls_fd, const ListPlaces *places, Bytes anchors, Buffer *ret)
+{
+        _cleanup_(cert_anchors_unrefp) CertAnchors *trusted = places->n_elsewhere ? cert_crl_trusted(anchors) : NULL;
         int r = 0;
 
-        for (size_t i = 0; !r && i < places->n; i++) {
-                _cleanup_close_ int fd = openat(tls_fd, places->names[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-                r = fd < 0 ? -errno : io_read_file(fd, CA_OWN_LIST, ret);
-                if (r == -ENOENT)
-                        r = 0;
-        }
+        for (size_t i = 0; !r && i < places->n; i++)
+                r = read_place(tls_fd, places->names[i], ret);
+        for (size_t i = 0; !r && i < places->n_elsewhere; i++)
+                if (cert_crl_leads_to(places->elsewhere[i]->row.chain, trusted))
+                        r = read_place(tls_fd, places->elsewhere[i]->row.place, ret);
         return r;
 }
 
@@ -108,8 +141,8 @@ static int gather(Change *c)
                 KeyEntry *key = catalogue_find_uuid(v->catalogue, &e->row.key);
                 Item *item = &f->items[f->n];
 
-                r = key ? identity_lists_find(v->registry, &e->row, &item->places) : 0;
-                if (item->places.n == 0)
+                r = key ? identity_lists_find(v->registry, v->lists, &e->row, &item->places) : 0;
+                if (list_places_are_none(&item->places))
                         continue;
                 item->identity = identity_ref(e);
                 item->key = key_entry_ref(key);
@@ -122,7 +155,7 @@ int identity_lists_write(int tls_fd, const IdentityEntry *e, const KeyEntry *key
 {
         _cleanup_buffer_ Buffer lists = IDENTITY_LISTS_BUFFER;
         TlsContent content = identity_content(e, key);
-        int r = identity_lists_read(tls_fd, places, &lists);
+        int r = identity_lists_read(tls_fd, places, e->row.trust, &lists);
 
         content.lists = buffer_bytes(&lists);
         return r ? r : tls_files_refresh(tls_fd, &content);

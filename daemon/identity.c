@@ -76,7 +76,7 @@ static int gather(Change *c)
 {
         Work *w = c->userdata;
 
-        return identity_lists_find(c->daemon->vault.registry, &w->wanted->row, &w->places);
+        return identity_lists_find(c->daemon->vault.registry, c->daemon->vault.lists, &w->wanted->row, &w->places);
 }
 
 static int prepare(Change *c)
@@ -88,7 +88,7 @@ static int prepare(Change *c)
         int r = open_directory(c->daemon, &fd);
 
         if (!r)
-                r = identity_lists_read(fd, &w->places, &lists);
+                r = identity_lists_read(fd, &w->places, w->wanted->row.trust, &lists);
         content.lists = buffer_bytes(&lists);
         if (!r)
                 r = tls_files_write(fd, &content, w->generation);
@@ -330,7 +330,7 @@ static int settle_lists(const VaultJob *j, int tls_fd)
                 const KeyEntry *key = catalogue_find_uuid(j->catalogue, &e->row.key);
                 _cleanup_list_places_ ListPlaces places = {0};
 
-                r = key ? identity_lists_find(j->registry, &e->row, &places) : HF_E_NOTHING_TO_DO;
+                r = key ? identity_lists_find(j->registry, j->lists, &e->row, &places) : HF_E_NOTHING_TO_DO;
                 if (!r)
                         r = identity_lists_write(tls_fd, e, key, &places);
                 if (r == HF_E_NOTHING_TO_DO)

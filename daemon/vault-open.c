@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "daemon/ca-publish.h"
 #include "daemon/caller.h"
 #include "daemon/change.h"
 #include "daemon/identity.h"
@@ -614,8 +615,10 @@ int vault_job_open(void *job)
                 r = vault_job_migrate(j);
         if (!r)
                 r = audit_locked_copy(j->log, j->audit_fd, &copied);
-        if (!r)
+        if (!r) {
+                vault_job_settle_lists(j);
                 vault_job_settle_tls(j);
+        }
         if (!r)
                 r = append_unlock(j);
         if (!r)

@@ -174,6 +174,9 @@ static const ErrorRow rows[_HF_E_MAX] = {
         [HF_E_NO_SUCH_CERTIFICATE] = {NAME(NoSuchCertificate), EXIT_CODE_NOT_FOUND,
                 "No certificate of this CA has that name, serial or fingerprint. Nothing was done. Those there are: `holdfast ca "
                 "list`."},
+        [HF_E_REVOCATION_LIST_REFUSED] = {NAME(RevocationListRefused), EXIT_CODE_VERIFICATION,
+                "The revocation list is not one that servers here can be given. Nothing was changed; what is said here names "
+                "what is wrong with it."},
 };
 
 _Static_assert(ELEMENTSOF(rows) == _HF_E_MAX, "every error has a row");

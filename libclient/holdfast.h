@@ -105,6 +105,7 @@ typedef enum HfResult {
         HF_ERROR_CA_EXISTS = 63,
         HF_ERROR_CA_AT_REST = 64,
         HF_ERROR_NO_SUCH_CERTIFICATE = 65,
+        HF_ERROR_REVOCATION_LIST_REFUSED = 66,
 } HfResult;
 
 /* Signature schemes, by their JOSE names (RFC 7518, RFC 8037) where they have one. One of these, or'ed with the flags

@@ -107,6 +107,9 @@ static const PolicyOperationInfo table[_POLICY_OP_MAX] = {
                                 .key = POLICY_KEY_ONE,
                                 .mutates = true,
                                 .summary = "wake a root that is at rest"},
+                [POLICY_OP_CRL_PUT] = {.name = "crl-put",
+                                .mutates = true,
+                                .summary = "hand in revocation lists of CAs elsewhere"},
                 [POLICY_OP_UNLOCK] = {.name = "unlock", .summary = "unlock the store"},
                 [POLICY_OP_LOCK] = {.name = "lock", .summary = "lock the store"},
                 [POLICY_OP_INIT] = {.name = "init", .mutates = true, .summary = "make the store"},
@@ -154,7 +157,7 @@ static const struct {
                 {"manage", B(CREATE) | B(IMPORT) | B(ENABLE) | B(DISABLE) | B(FREEZE) | B(DESTROY) | B(LIST) |
                                                 B(DESCRIBE) | B(PUBLIC) | B(CSR) | B(CERT_SET) |
                                                 B(CERT_REMOVE)},
-                {"ca", B(CA_INIT) | B(CA_READ) | B(CA_ISSUE) | B(CA_REVOKE) | B(CA_ENABLE)},
+                {"ca", B(CA_INIT) | B(CA_READ) | B(CA_ISSUE) | B(CA_REVOKE) | B(CA_ENABLE) | B(CRL_PUT)},
                 {"operate", B(UNLOCK) | B(LOCK) | B(INIT) | B(SLOT_LIST) | B(SLOT_ADD) | B(SLOT_REMOVE) |
                                                 B(SLOT_CHANGE) | B(BACKUP) | B(RESTORE) | B(RECOVER) |
                                                 B(REKEY) | B(CHECK) | B(POLICY_READ) | B(POLICY_RELOAD) |

@@ -39,6 +39,7 @@ typedef enum PolicyOperation {
         POLICY_OP_CA_ISSUE,
         POLICY_OP_CA_REVOKE,
         POLICY_OP_CA_ENABLE,
+        POLICY_OP_CRL_PUT,
         POLICY_OP_UNLOCK,
         POLICY_OP_LOCK,
         POLICY_OP_INIT,

@@ -96,8 +96,7 @@ int read_pem(Bytes text, const Reading *reading)
         return r;
 }
 
-/* PEM if there is a block in it, else one value in DER. */
-static int read_either(Bytes bytes, const Reading *reading)
+int read_either(Bytes bytes, const Reading *reading)
 {
         static const char begin[] = "-----BEGIN ";
 
@@ -502,7 +501,7 @@ static int crls_take_der(void *userdata, const Reading *reading, Bytes der)
         X509_CRL *crl = NULL;
 
         if (!complaint && sk_X509_CRL_num(c->crls) >= CERT_CRLS_MAX)
-                complaint = "there are more than 16 revocation lists in the file";
+                complaint = "there are more than 1,024 revocation lists in the file";
         ERR_set_mark();
         if (!complaint)
                 crl = d2i_X509_CRL(NULL, &at, (long)der.len);
@@ -529,7 +528,7 @@ int cert_crls_parse(Bytes bytes, FindingList *findings, CertCrls **ret)
         c->crls = sk_X509_CRL_new_null();
         if (!c->crls)
                 return -ENOMEM;
-        r = bytes.len > CERT_CRL_FILE_MAX ? read_malformed(&reading, 0, "the file is larger than 16 MiB")
+        r = bytes.len > CERT_CRL_FILE_MAX ? read_malformed(&reading, 0, "the file is larger than 64 MiB")
                                           : read_either(bytes, &reading);
         if (r == 0 && sk_X509_CRL_num(c->crls) == 0) {
                 findings_add(findings, FINDING_CRL_INVALID, FINDING_OF_FILE, 0, "there is none in the file");

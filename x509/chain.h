@@ -23,7 +23,7 @@
 #define CERT_CHAIN_MAX 16                  /* certificates in it */
 #define CERT_ANCHORS_FILE_MAX (2 * 1024 * 1024)
 #define CERT_ANCHORS_MAX 1024
-#define CERT_CRL_FILE_MAX (16 * 1024 * 1024)
+#define CERT_CRL_FILE_MAX (64 * 1024 * 1024)
 #define CERT_CRLS_MAX 1024
 #define CERT_PINS_MAX 16
 #define CERT_FINGERPRINT_SIZE 65 /* SHA-256 in lower-case hex, with NUL */

@@ -133,3 +133,17 @@ const char *der_complaint(Bytes der)
                 return "there is something behind its end";
         return values_complaint(der, 0);
 }
+
+bool der_take(Bytes *b, Bytes *ret_whole, Bytes *ret_contents)
+{
+        Bytes rest = *b;
+        uint8_t tag;
+        size_t len;
+
+        if (take_header(&rest, &tag, &len))
+                return false;
+        *ret_contents = BYTES(rest.data, len);
+        *ret_whole = BYTES(b->data, (size_t)(rest.data - b->data) + len);
+        *b = BYTES(rest.data + len, rest.len - len);
+        return true;
+}

@@ -14,3 +14,5 @@
 /* One value and nothing behind it: definite and shortest lengths, known sizes of BOOLEAN, INTEGER, NULL and OBJECT IDENTIFIER.
  * What is inside an OCTET STRING is not looked at. NULL if it is so, else what is not ("a length is not the shortest"). */
 const char *der_complaint(Bytes der);
+/* Takes the first value off: all of it, and its contents. False: it ends before. */
+bool der_take(Bytes *b, Bytes *ret_whole, Bytes *ret_contents);

@@ -19,6 +19,8 @@ struct Reading {
 int read_malformed(const Reading *reading, unsigned depth, const char *detail);
 /* Each wanted block to take(); others are refused. */
 int read_pem(Bytes text, const Reading *reading);
+/* PEM if there is a block in it, else one value in DER. */
+int read_either(Bytes bytes, const Reading *reading);
 int read_certificate(const Reading *reading, unsigned depth, Bytes der, X509 **ret);
 /* Microseconds since 1970; 0 for what is before, or no time at all. */
 uint64_t read_time(const ASN1_TIME *time);

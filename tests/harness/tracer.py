@@ -66,6 +66,7 @@ WAITING = {
     "getrandom": "a thread's first random number seeds its generator; threads take turns",
     "rt_sigprocmask": "around the start of a thread, or its first seed",
     "wake": "an eventfd that is readable already is not read twice",
+    "sync": "one of the log serves all lines that are there when it begins: a use's and that of what is made of its result",
 }
 BLOCKED = {"futex", "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "clock_nanosleep", "restart_syscall",
            "recvmsg", "recvfrom"}
@@ -132,6 +133,8 @@ def kind_of_waiting(call):
     """The key of WAITING that a call falls under, or None: then it comes as often each time."""
     if call.name in ("read", "write") and call.about.startswith("anon_inode:"):
         return "wake"
+    if call.name == "fdatasync" and "/audit/" in call.about:
+        return "sync"
     if call.name == "mmap" and call.about:
         return None
     return call.name if call.name in WAITING else None

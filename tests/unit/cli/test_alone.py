@@ -40,7 +40,7 @@ def test_usage_errors_exit_with_2_and_say_so_once():
                  ["attest", "verify", "/dev/null"], ["attest", "verify", "/dev/null", "--nonce", "00", "--nonce-file", "x"],
                  ["exec", "k"], ["exec", "../k", "--", "true"], ["watch", "k"], ["watch", "../k", "--", "true"],
                  ["ca", "init"], ["ca", "init", "leaf"], ["ca", "init", "root", "--csr", "-"], ["ca", "import", "k"], ["ca", "rollover"], ["ca", "issue"], ["ca", "issue", "--key", "k", "--days", "0"],
-                 ["ca", "list", "--ca", "../k"], ["ca", "ocsp", "/dev/null"],
+                 ["ca", "list", "--ca", "../k"], ["ca", "crl"], ["ca", "crl", "put"], ["ca", "crl", "get"], ["ca", "crl", "list", "x"], ["ca", "ocsp", "/dev/null"],
                  ["ca", "ocsp", "/dev/null", "--signer", "s", "--hours", "0"], ["ca", "package", "k"], ["ca", "diagnose", "k"],
                  ["ca", "diagnose", "k", "--connect", "h:x"], ["ca", "renew", "k", "r", "--rekey"], ["setup", "nginx"], ["setup", "lighttpd", "k"], ["setup", "curl", "../k"]):
         done = run(*args)
@@ -55,7 +55,7 @@ def test_without_a_daemon_every_verb_that_needs_one_exits_with_7():
                  "random": ["1"], "slot add": ["credential"],
                  "slot change": ["1"], "slot reseal": ["1"], "key attest": ["k", "--nonce", "00"], "slot remove": ["1"], "policy explain": ["sign"],
                  "policy grant": ["k", "r"], "ca init": ["root"], "ca import": ["k", "/dev/null"], "ca rollover": ["k"], "ca issue": ["--key", "k"], "ca status": ["k"], "ca renew": ["k"],
-                 "ca revoke": ["k"], "ca ocsp": ["/dev/null", "--signer", "k"], "ca package": ["k", "/tmp/none"],
+                 "ca revoke": ["k"], "ca ocsp": ["/dev/null", "--signer", "k"], "ca crl": ["list"], "ca package": ["k", "/tmp/none"],
                  "ca diagnose": ["k", "--connect", "localhost:1"], "setup": ["curl", "k"], "backup": ["/tmp/none"],
                  "restore": [__file__], "init": ["--unattended"], "rekey": ["--unattended"],
                  "recover": ["--accept-rollback"], "audit prune": ["--before", "5", "--archived", "/dev/null"]}

@@ -44,7 +44,7 @@ static void test_groups_contain_what_the_manual_says(void **state)
                         {"operate", {"unlock", "lock", "init", "slot-list", "slot-add", "slot-remove",
                                                     "slot-change", "backup", "restore", "recover", "rekey",
                                                     "check", "policy-read", "policy-reload", "policy-grant"}},
-                        {"ca", {"ca-init", "ca-read", "ca-issue", "ca-revoke", "ca-enable"}},
+                        {"ca", {"ca-init", "ca-read", "ca-issue", "ca-revoke", "ca-enable", "crl-put"}},
                         {"audit", {"audit-read", "audit-export", "audit-prune"}},
         };
         uint64_t all = 0, mask;
