@@ -84,6 +84,9 @@ static void on_init(void *userdata, int result, Bytes body)
                 vault_job_ask_tpm(j, buffer_bytes(&j->new_slots), false, make);
                 return;
         }
+        if (result == HF_E_UNLOCK_FAILED && j->init.kind == SLOT_CREDENTIAL)
+                strcpy(j->reason, "holdfast-signer has no credential of 16 bytes or more; holdfast-signer(8) says how it "
+                                  "gets one");
         j->daemon->vault.busy = false;
         vault_job_tell(j, result);
 }

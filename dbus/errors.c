@@ -91,7 +91,7 @@ static const ErrorRow rows[_HF_E_MAX] = {
                 "A file of the store has the wrong kind, owner or mode. It was not read; `holdfast doctor` prints the "
                 "command that mends it."},
         [HF_E_UNLOCK_FAILED] = {NAME(UnlockFailed), EXIT_CODE_LOCKED,
-                "No key slot opened with this secret. The store stays as it was; check the secret or try another slot."},
+                "No key slot opened. The store stays as it was; check the secret, or give that of another slot."},
         [HF_E_NO_SUCH_SLOT] = {NAME(NoSuchSlot), EXIT_CODE_NOT_FOUND,
                 "There is no such key slot. Nothing was changed; `holdfast slot list` shows those there are."},
         [HF_E_LAST_SLOT] = {NAME(LastSlot), EXIT_CODE_NOT_PERMITTED,

@@ -175,6 +175,8 @@ def test_no_recovery_code_comes_into_force_that_nobody_gets():
 
 def test_a_slot_that_cannot_be_says_why():
     with Stack(credential=None) as stack:
+        said = stack.cli("init", "--unattended", check=False)
+        assert said.returncode == 5 and b"has no credential" in said.stderr, said
         secret = stack.dir / "secret"
         secret.write_bytes(PASSPHRASE)
         cli(stack, "init", "--passphrase-file", secret, "--recovery-file", stack.dir / "code")
