@@ -75,6 +75,20 @@ int device_handled(Device *d, int result)
         return result;
 }
 
+int device_take_up(Device *d, TPM2_HANDLE handle, ESYS_TR *ret)
+{
+        bool doubtful = d->doubtful;
+        ESYS_TR tr;
+        int r = device_result(d, Esys_TR_FromTPMPublic(d->esys, handle, NO_SESSION, &tr));
+
+        if (r == 0)
+                *ret = tr;
+        if (r == 0 || error_base(d->last) != TPM2_RC_HANDLE)
+                return r;
+        d->doubtful = doubtful;
+        return device_handled(d, HF_E_NO_SUCH_KEY);
+}
+
 int device_nonsense(Device *d, const char *what)
 {
         d->last = TSS2_ESYS_RC_MALFORMED_RESPONSE;

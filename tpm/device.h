@@ -46,6 +46,8 @@ void device_shutdown(Device *d);
 int device_result(Device *d, TSS2_RC code);
 /* The failure has been understood: no other try because of it. Returns result. */
 int device_handled(Device *d, int result);
+/* What is in the TPM for good, or HF_E_NO_SUCH_KEY: nothing is at that handle, and the question left nothing behind. */
+int device_take_up(Device *d, TPM2_HANDLE handle, ESYS_TR *ret);
 /* An answer that does not fit: HF_E_TPM_FAILED. */
 int device_nonsense(Device *d, const char *what);
 void device_detail(Device *d, const char *format, ...) __attribute__((format(printf, 2, 3)));

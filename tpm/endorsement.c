@@ -158,10 +158,10 @@ static int read_persistent(Device *d, TPM2_HANDLE handle, TPM2B_PUBLIC *ret)
 {
         _cleanup_esys_ TPM2B_PUBLIC *public = NULL;
         ESYS_TR tr;
-        int r = device_result(d, Esys_TR_FromTPMPublic(d->esys, handle, NO_SESSION, &tr));
+        int r = device_take_up(d, handle, &tr);
 
         if (r)
-                return error_base(d->last) == TPM2_RC_HANDLE ? device_handled(d, HF_E_NO_SUCH_KEY) : r;
+                return r;
         r = device_result(d, Esys_ReadPublic(d->esys, tr, NO_SESSION, &public, NULL, NULL));
         (void)Esys_TR_Close(d->esys, &tr);
         if (!r)

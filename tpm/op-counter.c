@@ -46,11 +46,9 @@ static int find(Counter *c)
         _cleanup_esys_ TPM2B_NV_PUBLIC *public = NULL;
         int r;
 
-        r = device_result(d, Esys_TR_FromTPMPublic(d->esys, c->index, NO_SESSION, &c->tr));
-        if (r) {
-                c->tr = ESYS_TR_NONE;
-                return error_base(d->last) == TPM2_RC_HANDLE ? device_handled(d, HF_E_NO_SUCH_KEY) : r;
-        }
+        r = device_take_up(d, c->index, &c->tr);
+        if (r)
+                return r;
         r = device_result(d, Esys_NV_ReadPublic(d->esys, c->tr, NO_SESSION, &public, NULL));
         if (r)
                 return r;

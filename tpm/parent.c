@@ -36,9 +36,9 @@ static int try_persistent(Kept *k, TPM2_HANDLE handle, Parent *ret)
         Parent p = {.handle = handle, .tr = ESYS_TR_NONE};
         int r;
 
-        r = device_result(d, Esys_TR_FromTPMPublic(d->esys, handle, NO_SESSION, &p.tr));
+        r = device_take_up(d, handle, &p.tr);
         if (r)
-                return error_base(d->last) == TPM2_RC_HANDLE ? device_handled(d, HF_E_NO_SUCH_KEY) : r;
+                return r;
         r = device_result(d, Esys_ReadPublic(d->esys, p.tr, NO_SESSION, &public, NULL, NULL));
         if (!r && !template_is_parent(&public->publicArea))
                 r = HF_E_NO_SUCH_KEY;

@@ -284,6 +284,25 @@ static void test_a_key_stays_loaded_only_while_its_user_is_back_at_once(void **s
         rig_handles_come_to(rig, "handles-transient", 0);
 }
 
+/* It was there when we came to make our key in no parent's place, which is no trouble. */
+static void test_a_key_that_another_keeps_loaded_is_its_own_affair(void **state)
+{
+        Rig *rig = *state;
+        char command[256];
+        uint64_t until;
+        RigKey key;
+
+        make(rig, &key);
+        snprintf(command, sizeof(command), "tpm2_createprimary -C n -G ecc -c %s/primary", rig->dir);
+        assert_true(rig_tool(rig, command));
+        until = clock_monotonic() + 4 * USEC_PER_SEC;
+        while (clock_monotonic() < until)
+                assert_int_equal(sign(rig, &key), 0);
+        rig_handles_come_to(rig, "handles-transient", 1);
+        assert_true(rig_tool(rig, "tpm2_flushcontext 0x80000000") || rig_tool(rig, "tpm2_flushcontext 0x80000001"));
+        rig_handles_come_to(rig, "handles-transient", 0);
+}
+
 static void test_objects_others_left_behind_do_not_keep_us_out(void **state)
 {
         Rig *rig = *state;
@@ -377,6 +396,7 @@ int main(void)
                         TEST(test_power_cuts_do_not_lock_the_tpm),
                         TEST(test_what_was_left_behind_goes_while_nobody_asks),
                         TEST(test_a_key_stays_loaded_only_while_its_user_is_back_at_once),
+                        TEST(test_a_key_that_another_keeps_loaded_is_its_own_affair),
                         TEST(test_objects_others_left_behind_do_not_keep_us_out),
                         TEST(test_two_users_of_a_tpm_do_not_get_in_each_others_way),
                         TEST(test_the_signer_may_come_and_go),
