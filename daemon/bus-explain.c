@@ -101,6 +101,7 @@ static int put_facts(const Operation *op, const PolicyRequest *request, const Ke
 {
         PolicyOperation operation = request->operation;
         bool makes_key = operation == POLICY_OP_CREATE || operation == POLICY_OP_IMPORT || operation == POLICY_OP_CA_INIT;
+        int r;
 
         if (!op->daemon->vault.catalogue || !*key || policy_operation_info(operation)->key != POLICY_KEY_ONE || makes_key)
                 return 0;
@@ -111,10 +112,12 @@ static int put_facts(const Operation *op, const PolicyRequest *request, const Ke
                                 "the key was made for '%s'%s: the answer is PurposeNotPermitted, whatever the rules say\n",
                                 key_purpose_to_string(entry->purpose),
                                 entry->flags & KEY_FLAG_DIGEST ? " of bare digests" : "");
-        if (purpose_of(operation) && lifecycle_check(entry, KEY_ACTION_USE))
-                return buffer_printf(ret, "the answer is %s, whatever the rules say\n",
-                                hf_error_name(lifecycle_check(entry, KEY_ACTION_USE)));
-        return 0;
+        if (!purpose_of(operation))
+                return 0;
+        r = lifecycle_check(entry, KEY_ACTION_USE);
+        if (!r)
+                r = scheme_check(scheme_from_string(request->scheme), entry->algorithm, entry->purpose);
+        return r ? buffer_printf(ret, "the answer is %s, whatever the rules say\n", hf_error_name(r)) : 0;
 }
 
 /* `entry` is NULL for a key that is not there, and for one the caller may not know of. */

@@ -205,6 +205,11 @@ static int put_remedy(const Policy *p, const PolicyLimits *limits, const PolicyR
         if (d->reason == POLICY_REASON_DENIED)
                 return buffer_printf(ret, "no rule can outweigh a deny rule: change or remove %s:%u\n",
                                 d->rule->path, d->rule->line);
+        if (d->reason == POLICY_REASON_USES && request->key)
+                return buffer_printf(ret,
+                                "they are spent by use, by a restore and by a recovery; to give it uses anew: holdfast policy "
+                                "grant %s %s\n",
+                                quote(request->key), d->rule->name);
         if (policy_suggest(p, limits, request, line) == 0)
                 return buffer_printf(ret, "this line in a file of policy.d would allow it:\n    %s\n", line);
         return 0;

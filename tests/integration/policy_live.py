@@ -223,6 +223,9 @@ def test_explain_says_what_no_rule_can_change():
                 answer = explained(admin, operation, key, user=("u", uid))
                 assert said in answer["text"], (operation, key, answer)
                 assert not ("Purpose" in said and answer["suggestion"]), answer
+        assert "the answer is SchemeNotSupported" in explained(admin, "sign", "device-a", scheme=("s", "PS256"))["text"]
+        answer = explained(admin, "sign", "device-b", scheme=("s", "ECDSA-SHA512"))["text"]
+        assert "the answer is" not in answer, answer
         for operation, key in (("sign", "device-a"), ("sign-digest", "digests"), ("create", "gone"), ("disable", "off"),
                                ("describe", "off"), ("random", ""), ("list", "")):
             assert "the answer is" not in explained(admin, operation, key)["text"], (operation, key)
@@ -281,6 +284,7 @@ def test_uses_that_are_spent_are_granted_anew_by_an_administrator_alone():
         with stack.peer(ALICE) as alice:
             exhaust(1)
             assert explained(alice, "sign", "device-a")["verdict"] == "uses-exhausted"
+            assert "holdfast policy grant device-a" in explained(alice, "sign", "device-a")["text"]
         with stack.peer(ADMIN) as admin, stack.peer(ALICE) as alice:
             admin.manager("Lock")
             locked = explained(alice, "sign", "device-a")
