@@ -59,8 +59,12 @@ static Bytes subject_key(const CaCertificateParams *p)
 
 static int check_key(const CaCertificateParams *p, CaProblem *problem, KeyAlgorithm *ret)
 {
-        int r = ca_key_check(subject_key(p), problem, ret);
+        int r = 0;
 
+        if (p->spki.len)
+                r = ca_key_check(p->spki, problem, ret);
+        else
+                *ret = ca_request_algorithm(p->request);
         if (!r && !(p->profile->keys & (1u << *ret)))
                 r = ca_refuse(problem, "profile %s takes no keys of %s", p->profile->name, key_algorithm_info(*ret)->name);
         return r;

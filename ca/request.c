@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The parser is OpenSSL's; what it gives is taken apart into plain text here, and whatever has no plain form is refused. */
+/*
+ * The parser is OpenSSL's; what it gives is taken apart into plain text here, and whatever has no plain form is refused. The form
+ * of a request is ours, because OpenSSL's makes a key of its public key in passing, which takes longer than all the rest.
+ */
 #include "ca/request.h"
 
 #include <errno.h>
+#include <openssl/asn1t.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -24,8 +28,36 @@ typedef struct Names {
         size_t n;
 } Names;
 
+/* RFC 2986 section 4 */
+typedef struct RequestInfo {
+        ASN1_INTEGER *version;
+        X509_NAME *subject;
+        ASN1_TYPE *key; /* as it stands there */
+        STACK_OF(X509_ATTRIBUTE) *attributes;
+} RequestInfo;
+
+typedef struct SignedRequest {
+        ASN1_TYPE *info; /* as it stands there, which is what was signed */
+        X509_ALGOR *algorithm;
+        ASN1_BIT_STRING *signature;
+} SignedRequest;
+
+ASN1_SEQUENCE(RequestInfo) = {
+        ASN1_SIMPLE(RequestInfo, version, ASN1_INTEGER),
+        ASN1_SIMPLE(RequestInfo, subject, X509_NAME),
+        ASN1_SIMPLE(RequestInfo, key, ASN1_ANY),
+        ASN1_IMP_SET_OF_OPT(RequestInfo, attributes, X509_ATTRIBUTE, 0),
+} static_ASN1_SEQUENCE_END(RequestInfo)
+
+ASN1_SEQUENCE(SignedRequest) = {
+        ASN1_SIMPLE(SignedRequest, info, ASN1_ANY),
+        ASN1_SIMPLE(SignedRequest, algorithm, X509_ALGOR),
+        ASN1_SIMPLE(SignedRequest, signature, ASN1_BIT_STRING),
+} static_ASN1_SEQUENCE_END(SignedRequest)
+
 struct CaRequest {
         Buffer spki;
+        KeyAlgorithm algorithm;
         bool authority, ours;
         uint32_t usage, extended; /* what it asks for: bits of CaUsage (and those that have no name there) and CaExtended */
         DescriptionTexts description;
@@ -37,9 +69,24 @@ struct CaRequest {
         Names names[_CA_NAME_KIND_MAX];
 };
 
-static void req_freep(X509_REQ **r)
+static void info_freep(RequestInfo **i)
 {
-        X509_REQ_free(*r);
+        ASN1_item_free((ASN1_VALUE *)*i, ASN1_ITEM_rptr(RequestInfo));
+}
+
+static void signed_freep(SignedRequest **s)
+{
+        ASN1_item_free((ASN1_VALUE *)*s, ASN1_ITEM_rptr(SignedRequest));
+}
+
+static void pkey_freep(EVP_PKEY **p)
+{
+        EVP_PKEY_free(*p);
+}
+
+static void bytes_freep(uint8_t **b)
+{
+        OPENSSL_free(*b);
 }
 
 static void extensions_freep(STACK_OF(X509_EXTENSION) **s)
@@ -79,6 +126,11 @@ bool ca_request_wants_authority(const CaRequest *r)
         return r->authority;
 }
 
+KeyAlgorithm ca_request_algorithm(const CaRequest *r)
+{
+        return r->algorithm;
+}
+
 uint32_t ca_request_usage(const CaRequest *r)
 {
         return r->usage;
@@ -105,46 +157,59 @@ bool ca_request_part(const CaRequest *r, size_t i, CaPart *ret_part, const char 
 
 /* ---- the key ---- */
 
-int ca_key_check(Bytes spki, CaProblem *problem, KeyAlgorithm *ret)
+static int refuse_key(int r, CaProblem *problem)
 {
-        KeyAlgorithm a;
-        Bytes body;
-        int r;
-
-        r = pubkey_algorithm(spki, &a);
         if (r == HF_E_WEAK_KEY)
                 return ca_refuse(problem, "the key is weak: RSA below 2048 bits, another exponent than 65537, a curve below 256 "
                                           "bits or with parameters of its own");
         if (r == HF_E_ALGORITHM_NOT_SUPPORTED)
                 return ca_refuse(problem, "no certificate is issued for keys of this algorithm or size");
+        return r < 0 ? r : ca_refuse(problem, "the key is not well-formed");
+}
+
+/* A key that is fit for a certificate. */
+static int load_key(Bytes spki, CaProblem *problem, KeyAlgorithm *ret_algorithm, EVP_PKEY **ret)
+{
+        _cleanup_(pkey_freep) EVP_PKEY *pkey = NULL;
+        KeyAlgorithm a;
+        Bytes body;
+        int r = spki_parse(spki, &a, &body);
+
+        if (r) {
+                r = pubkey_algorithm(spki, &a); /* which says why */
+                return refuse_key(r ? r : HF_E_INVALID_ARGS, problem);
+        }
+        r = spki_load(spki, &a, &pkey);
         if (r)
-                return r < 0 ? r : ca_refuse(problem, "the key is not well-formed");
+                return refuse_key(r, problem);
         if (!(key_algorithm_info(a)->purposes & (1u << PURPOSE_SIGN)))
                 return ca_refuse(problem, "a key of %s cannot sign", key_algorithm_info(a)->name);
-        r = spki_parse(spki, &a, &body);
-        if (!r && key_algorithm_info(a)->purposes & (1u << PURPOSE_DECRYPT)) {
+        if (key_algorithm_info(a)->purposes & (1u << PURPOSE_DECRYPT))
                 r = rsa_check_modulus(body);
-                if (r == HF_E_WEAK_KEY)
-                        return ca_refuse(problem, "the RSA key is weak: it bears the mark of CVE-2017-15361 (ROCA), or its "
-                                                  "modulus falls apart");
-        }
-        if (!r)
-                *ret = a;
-        return r;
+        if (r == HF_E_WEAK_KEY)
+                return ca_refuse(problem, "the RSA key is weak: it bears the mark of CVE-2017-15361 (ROCA), or its "
+                                          "modulus falls apart");
+        if (r)
+                return r;
+        *ret_algorithm = a;
+        *ret = TAKE_PTR(pkey);
+        return 0;
+}
+
+int ca_key_check(Bytes spki, CaProblem *problem, KeyAlgorithm *ret)
+{
+        _cleanup_(pkey_freep) EVP_PKEY *pkey = NULL;
+
+        return load_key(spki, problem, ret, &pkey);
 }
 
 /* The bytes of the key as they stand there. */
-static int take_spki(const X509_PUBKEY *key, CaProblem *problem, CaRequest *r)
+static int take_spki(Bytes spki, CaProblem *problem, CaRequest *r, EVP_PKEY **ret)
 {
-        uint8_t *der = NULL;
-        KeyAlgorithm a;
-        int n = i2d_X509_PUBKEY(key, &der), result;
+        int result = spki.len > SPKI_MAX ? ca_refuse(problem, "the key is too large")
+                                         : buffer_append(&r->spki, spki.data, spki.len);
 
-        if (n <= 0)
-                return ca_refuse(problem, "the key is not well-formed");
-        result = n > SPKI_MAX ? ca_refuse(problem, "the key is too large") : buffer_append(&r->spki, der, (size_t)n);
-        OPENSSL_free(der);
-        return result ? result : ca_key_check(buffer_bytes(&r->spki), problem, &a);
+        return result ? result : load_key(spki, problem, &r->algorithm, ret);
 }
 
 /* ---- the subject ---- */
@@ -334,27 +399,38 @@ static bool is_repeated(const STACK_OF(X509_EXTENSION) *list, int i)
         return X509v3_get_ext_by_OBJ(list, object, i) >= 0;
 }
 
-/* Extensions are in one attribute, and that has one value: of more than that the reader would see the first alone. */
-static int count_lists(X509_REQ *req, CaProblem *problem, int *ret)
+/* Extensions are in one attribute, and that has one value: of more than that the reader would see the first alone. NULL: none. */
+static int find_extensions(const RequestInfo *info, CaProblem *problem, ASN1_TYPE **ret)
 {
-        *ret = 0;
-        for (int i = 0; i < X509_REQ_get_attr_count(req); i++) {
-                X509_ATTRIBUTE *attribute = X509_REQ_get_attr(req, i);
+        ASN1_TYPE *found = NULL;
+
+        for (int i = 0; i < sk_X509_ATTRIBUTE_num(info->attributes); i++) {
+                X509_ATTRIBUTE *attribute = sk_X509_ATTRIBUTE_value(info->attributes, i);
                 int nid = OBJ_obj2nid(X509_ATTRIBUTE_get0_object(attribute));
 
-                if (nid == NID_ext_req || nid == NID_ms_ext_req)
-                        *ret += X509_ATTRIBUTE_count(attribute) == 1 ? 1 : 2;
+                if (nid != NID_ext_req && nid != NID_ms_ext_req)
+                        continue;
+                if (found || X509_ATTRIBUTE_count(attribute) > 1)
+                        return ca_refuse(problem, "there is more than one list of extensions");
+                found = X509_ATTRIBUTE_get0_type(attribute, 0);
+                if (!found || found->type != V_ASN1_SEQUENCE)
+                        return ca_refuse(problem, "the extensions are not well-formed");
         }
-        return *ret > 1 ? ca_refuse(problem, "there is more than one list of extensions") : 0;
+        *ret = found;
+        return 0;
 }
 
-static int take_extensions(X509_REQ *req, CaProblem *problem, CaRequest *r)
+static int take_extensions(const RequestInfo *info, CaProblem *problem, CaRequest *r)
 {
-        _cleanup_(extensions_freep) STACK_OF(X509_EXTENSION) *list = X509_REQ_get_extensions(req);
-        int n, result = count_lists(req, problem, &n);
+        _cleanup_(extensions_freep) STACK_OF(X509_EXTENSION) *list = NULL;
+        ASN1_TYPE *value;
+        int result = find_extensions(info, problem, &value);
 
-        if (!result && !list && n)
-                result = ca_refuse(problem, "the extensions are not well-formed");
+        if (result || !value)
+                return result;
+        list = ASN1_item_unpack(value->value.sequence, ASN1_ITEM_rptr(X509_EXTENSIONS));
+        if (!list)
+                return ca_refuse(problem, "the extensions are not well-formed");
         for (int i = 0; !result && i < sk_X509_EXTENSION_num(list); i++)
                 result = is_repeated(list, i) ? ca_refuse(problem, "an extension is there twice")
                                               : take_extension(sk_X509_EXTENSION_value(list, i), problem, r);
@@ -363,67 +439,94 @@ static int take_extensions(X509_REQ *req, CaProblem *problem, CaRequest *r)
 
 /* ---- the whole ---- */
 
-static X509_REQ *parse(Bytes text)
+/* All of it, or NULL. */
+static void *parse_whole(const ASN1_ITEM *item, Bytes der)
 {
-        _cleanup_(bio_freep) BIO *bio = NULL;
-        const uint8_t *p = text.data;
-        X509_REQ *req;
+        const uint8_t *p = der.data;
+        ASN1_VALUE *value = ASN1_item_d2i(NULL, &p, (long)der.len, item);
 
-        if (text.len && text.data[0] == 0x30) {
-                req = d2i_X509_REQ(NULL, &p, (long)text.len);
-                if (req && p == text.data + text.len)
-                        return req;
-                X509_REQ_free(req);
-                return NULL;
-        }
+        if (value && p == der.data + der.len)
+                return value;
+        ASN1_item_free(value, item);
+        return NULL;
+}
+
+/* Nothing that is encrypted is a request. */
+static int no_passphrase(char *text, int size, int writes, void *userdata)
+{
+        (void)text, (void)size, (void)writes, (void)userdata;
+        return -1;
+}
+
+static SignedRequest *parse(Bytes text)
+{
+        _cleanup_(bytes_freep) uint8_t *der = NULL;
+        _cleanup_(bio_freep) BIO *bio = NULL;
+        long len;
+
+        if (text.len && text.data[0] == 0x30)
+                return parse_whole(ASN1_ITEM_rptr(SignedRequest), text);
         bio = BIO_new_mem_buf(text.data, (int)text.len);
-        return bio ? PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL) : NULL;
+        if (!bio || !PEM_bytes_read_bio(&der, &len, NULL, PEM_STRING_X509_REQ, bio, no_passphrase, NULL))
+                return NULL;
+        return parse_whole(ASN1_ITEM_rptr(SignedRequest), BYTES(der, (size_t)len));
+}
+
+static Bytes raw(const ASN1_TYPE *value)
+{
+        if (value->type != V_ASN1_SEQUENCE)
+                return BYTES_NULL;
+        return BYTES(value->value.sequence->data, (size_t)value->value.sequence->length);
 }
 
 /* RSASSA-PSS and Ed25519 say theirs elsewhere, or have none to choose. */
-static bool is_weakly_signed(const X509_REQ *req)
+static bool is_weakly_signed(const X509_ALGOR *algorithm)
 {
         int digest = NID_undef;
         const EVP_MD *md;
 
-        if (!OBJ_find_sigid_algs(X509_REQ_get_signature_nid(req), &digest, NULL) || digest == NID_undef)
+        if (!OBJ_find_sigid_algs(OBJ_obj2nid(algorithm->algorithm), &digest, NULL) || digest == NID_undef)
                 return false;
         md = EVP_get_digestbynid(digest);
         return !md || EVP_MD_get_size(md) < 28;
 }
 
-static int fill(X509_REQ *req, CaProblem *problem, CaRequest *r)
+static int fill(const SignedRequest *s, const RequestInfo *info, CaProblem *problem, CaRequest *r)
 {
+        _cleanup_(pkey_freep) EVP_PKEY *pkey = NULL;
         int result;
 
         /* The key first: nothing is computed with one that is not above the floor. */
-        result = take_spki(X509_REQ_get_X509_PUBKEY(req), problem, r);
-        if (!result && is_weakly_signed(req))
+        result = take_spki(raw(info->key), problem, r, &pkey);
+        if (!result && is_weakly_signed(s->algorithm))
                 result = ca_refuse(problem, "its signature is by a digest that is weak, as MD5 and SHA-1 are");
-        if (!result && X509_REQ_verify(req, X509_REQ_get0_pubkey(req)) != 1)
+        if (!result && ASN1_item_verify(ASN1_ITEM_rptr(ASN1_ANY), s->algorithm, s->signature, s->info, pkey) != 1)
                 result = ca_refuse(problem, "its signature does not prove that its maker has the key");
         if (!result)
-                result = take_subject(X509_REQ_get_subject_name(req), problem, r);
-        return result ? result : take_extensions(req, problem, r);
+                result = take_subject(info->subject, problem, r);
+        return result ? result : take_extensions(info, problem, r);
 }
 
 int ca_request_read(Bytes text, CaProblem *problem, CaRequest **ret)
 {
         _cleanup_(ca_request_freep) CaRequest *r = NULL;
-        _cleanup_(req_freep) X509_REQ *req = NULL;
+        _cleanup_(signed_freep) SignedRequest *s = NULL;
+        _cleanup_(info_freep) RequestInfo *info = NULL;
         int result;
 
         if (text.len > ALLOWED_SIZE_PEM)
                 return HF_E_MESSAGE_TOO_LARGE;
-        req = parse(text);
+        s = parse(text);
+        if (s)
+                info = parse_whole(ASN1_ITEM_rptr(RequestInfo), raw(s->info));
         ERR_clear_error();
-        if (!req)
+        if (!info)
                 return ca_refuse(problem, "this is no certificate signing request, in DER or PEM");
         r = calloc(1, sizeof(*r));
         if (!r)
                 return -ENOMEM;
         r->spki = BUFFER_INIT(SPKI_MAX);
-        result = fill(req, problem, r);
+        result = fill(s, info, problem, r);
         ERR_clear_error();
         if (!result)
                 *ret = TAKE_PTR(r);
@@ -435,10 +538,19 @@ static void x509_freep(X509 **x)
         X509_free(*x);
 }
 
+static int take_key_of(X509 *x, CaProblem *problem, CaRequest *r)
+{
+        _cleanup_(pkey_freep) EVP_PKEY *pkey = NULL;
+        _cleanup_(bytes_freep) uint8_t *der = NULL;
+        int n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &der);
+
+        return n > 0 ? take_spki(BYTES(der, (size_t)n), problem, r, &pkey) : ca_refuse(problem, "the key is not well-formed");
+}
+
 static int fill_from(X509 *x, CaProblem *problem, CaRequest *r)
 {
         int at = X509_get_ext_by_NID(x, NID_subject_alt_name, -1);
-        int result = take_spki(X509_get_X509_PUBKEY(x), problem, r);
+        int result = take_key_of(x, problem, r);
 
         if (!result)
                 result = take_subject(X509_get_subject_name(x), problem, r);

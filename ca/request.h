@@ -35,6 +35,8 @@ CaDevice ca_request_device(const CaRequest *r);
 
 /* Borrowed from the request. */
 Bytes ca_request_spki(const CaRequest *r);
+/* Of that key, which was checked as ca_key_check() does. */
+KeyAlgorithm ca_request_algorithm(const CaRequest *r);
 /* It asks to be an authority. */
 bool ca_request_wants_authority(const CaRequest *r);
 /* The usage it asks for: bits of CaUsage, among them those that have no word there, and of CaExtended. */
