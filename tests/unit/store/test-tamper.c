@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/io.h"
 #include "store/internal.h"
+#include "store/schema.h"
 
 #define PAGE 4096
 
@@ -403,21 +404,26 @@ static void test_what_is_no_store_is_refused_untouched(void **state)
 static void test_newer_schema_is_left_untouched(void **state)
 {
         Place *p = *state;
+        char newer[40], newest[80], word[16];
         uint8_t digest[32];
         sqlite3 *db;
 
+        (void)snprintf(newer, sizeof(newer), "PRAGMA user_version=%u", schema_newest() + 1);
+        (void)snprintf(newest, sizeof(newest), "PRAGMA user_version=%u; CREATE TABLE novelty (a, tag)", schema_newest() + 2);
         closed_store(p, 3, digest);
-        edit(p, "PRAGMA user_version=4");
-        refused(p, HF_E_STORE_TOO_NEW, "schema 4");
+        edit(p, newer);
+        (void)snprintf(word, sizeof(word), "schema %u", schema_newest() + 1);
+        refused(p, HF_E_STORE_TOO_NEW, word);
 
         /* The same while the newer program's last changes are still in the WAL. */
         db = place_sql(p, STORE_FILE);
-        sql_run(db, "PRAGMA user_version=5; CREATE TABLE novelty (a, tag)");
+        sql_run(db, newest);
         Buffer file = file_read(p->fd, STORE_FILE), wal = file_read(p->fd, "store.db-wal");
         assert_int_equal(sqlite3_close(db), SQLITE_OK);
         file_write(p->fd, STORE_FILE, file.data, file.len, 0600);
         file_write(p->fd, "store.db-wal", wal.data, wal.len, 0600);
-        refused(p, HF_E_STORE_TOO_NEW, "schema 5");
+        (void)snprintf(word, sizeof(word), "schema %u", schema_newest() + 2);
+        refused(p, HF_E_STORE_TOO_NEW, word);
         buffer_deinit(&file);
         buffer_deinit(&wal);
 }
