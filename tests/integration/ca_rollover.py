@@ -11,7 +11,7 @@ import subprocess
 import case
 from ca import authority, issue, list_number, listed, make_request, number, published, revoke, running, sample, show
 from ca_outside import Outside, csr, judged, openssl, take, wait_ca
-from ca_registry import later
+from ca_registry import install, later
 from judge import exported, lines
 from peer import plain, refusal, variants
 from stack import ADMIN, ALICE, default_rules, need_root, wait_for
@@ -215,6 +215,28 @@ def test_lists_of_both_are_made_anew_each_day_and_renewals_come_from_the_new_one
             assert json.loads(stack.cli("ca", "renew", "new", "--json").stdout)["authority"] == "intermediate-2"
             assert json.loads(stack.cli("ca", "list", "superseded", "--json").stdout)[0]["authority"] == "intermediate"
             assert show(admin, new["serial"])["status"] == "superseded"
+
+
+def test_an_identity_that_trusts_the_old_root_gets_its_next_certificate_and_key_from_the_new_ca():
+    with running() as (stack, admin):
+        install(stack, admin)
+        install(stack, admin, "app")
+        authority(admin, "root", "Enable")
+        rollover(admin, "root")
+        rollover(admin, "intermediate")
+        anchor = published(stack, "ca.pem").read_bytes()
+        made = json.loads(stack.cli("ca", "renew", "web", "--rekey", "--json").stdout)
+        assert made["authority"] == "intermediate-2"
+        renewed = stack.dir / "app-next.pem"
+        stack.cli("ca", "renew", "app", "-o", renewed)
+        stack.cli("cert", "set", "app", "--chain", renewed, "--trust", root_of(stack, admin, "root"))
+        for name in ("web", "app"):
+            files = stack.dir / "run/tls" / name
+            assert b"VALID" in stack.cli("verify", files / "fullchain.pem", "--trust", files / "ca.pem", "--crl", files / "crl.pem").stdout
+            judge = subprocess.run(["openssl", "verify", "-x509_strict", "-crl_check_all", "-CAfile", files / "ca.pem", "-untrusted",
+                                    files / "fullchain.pem", "-CRLfile", files / "crl.pem", files / "cert.pem"], capture_output=True, text=True)
+            assert judge.returncode == 0, judge
+        assert anchor.count(b"BEGIN") == 2 and (stack.dir / "run/tls/web/ca.pem").read_text().count("BEGIN") == 1
 
 
 def stack_again(stack):
