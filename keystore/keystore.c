@@ -97,7 +97,9 @@ int keystore_load(Store *store, Catalogue *catalogue, Uses *uses, Identities *id
         Load load = {.catalogue = catalogue, .uses = uses, .identities = identities, .registry = registry,
                         .lists = lists};
 
-        return store_scan(store, &visitor, &load);
+        int r = store_scan(store, &visitor, &load);
+
+        return r || !registry ? r : registry_load_places(registry, store);
 }
 
 /* ---- change ---- */

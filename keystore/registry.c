@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/wire.h"
+#include "crypto/digest.h"
 
 #define ROOM (REGISTRY_TOGETHER_MAX * ELEMENTSOF(((RegistryChange *)0)->certificates))
 
@@ -77,6 +79,8 @@ static int authority_new(const StoreAuthorityRow *row, const AuthorityEntry *bef
                 return -ENOMEM;
         e->refs = 1;
         e->deadline = deadline_of(row, before);
+        e->since = before ? before->since : 0;
+        digest_sha256(row->certificate, e->fingerprint);
         e->row = *row;
         if (row->certificate.len)
                 memcpy(e->data, row->certificate.data, row->certificate.len);
@@ -257,6 +261,13 @@ AuthorityEntry *registry_authority(const Registry *r, const char *name)
         return e && strcmp(e->row.name, name) == 0 ? e : NULL;
 }
 
+bool registry_is_current(const Registry *r, const CertificateEntry *e)
+{
+        const AuthorityEntry *a = registry_authority(r, e->row.authority);
+
+        return a && e->at >= a->since;
+}
+
 AuthorityEntry *registry_find_key(const Registry *r, const Uuid *key)
 {
         for (size_t i = 0; i < r->n_authorities; i++)
@@ -317,6 +328,38 @@ int registry_load_certificate(Registry *r, const StoreCertificateRow *row)
         if (!result)
                 insert_certificate(r, e);
         return result;
+}
+
+void registry_meta_key(const char *kind, const Uuid *key, char ret[static REGISTRY_META_SIZE])
+{
+        char text[UUID_TEXT_SIZE];
+
+        uuid_format(key, text);
+        snprintf(ret, REGISTRY_META_SIZE, "%.14s.%s", kind, text);
+}
+
+int registry_load_places(Registry *r, Store *store)
+{
+        for (size_t i = 0; i < r->n_authorities; i++) {
+                _cleanup_buffer_ Buffer value = BUFFER_INIT(STORE_META_VALUE_MAX);
+                char key[REGISTRY_META_SIZE];
+                WireReader reader;
+                uint64_t since;
+                int result;
+
+                registry_meta_key(REGISTRY_META_SINCE, &r->authorities[i]->row.key, key);
+                result = store_get_meta(store, key, &value);
+                if (result == HF_E_NOTHING_TO_DO)
+                        continue;
+                if (result)
+                        return result;
+                reader = wire_reader(buffer_bytes(&value));
+                since = wire_get_u64(&reader);
+                if (wire_done(&reader) || since > r->n)
+                        return HF_E_STORE_DAMAGED;
+                r->authorities[i]->since = (size_t)since;
+        }
+        return 0;
 }
 
 size_t registry_count(const Registry *r)
@@ -404,6 +447,37 @@ int registry_put_authority(Store *store, Registry *r, const StoreAuthorityRow *r
                 result = store_put_authority(store, &next);
         if (!result)
                 change->authorities[change->n_authorities++] = TAKE_PTR(after);
+        return result;
+}
+
+static int forget(Store *store, const char *kind, const Uuid *key)
+{
+        char text[REGISTRY_META_SIZE];
+        int result;
+
+        registry_meta_key(kind, key, text);
+        result = store_delete_meta(store, text);
+        return result == HF_E_NOTHING_TO_DO ? 0 : result;
+}
+
+int registry_put_replacement(Store *store, Registry *r, const StoreAuthorityRow *row, RegistryChange *change)
+{
+        const AuthorityEntry *before = registry_authority(r, row->name);
+        _cleanup_buffer_ Buffer since = BUFFER_INIT(8);
+        char key[REGISTRY_META_SIZE];
+        int result = before ? wire_put_u64(&since, r->n) : HF_E_INVALID_ARGS;
+
+        if (!result)
+                result = forget(store, REGISTRY_META_SINCE, &before->row.key);
+        if (!result)
+                result = forget(store, REGISTRY_META_BACKUP, &before->row.key);
+        registry_meta_key(REGISTRY_META_SINCE, &row->key, key);
+        if (!result)
+                result = store_put_meta(store, key, buffer_bytes(&since));
+        if (!result)
+                result = registry_put_authority(store, r, row, change);
+        if (!result)
+                change->authorities[change->n_authorities - 1]->since = r->n;
         return result;
 }
 

@@ -6,7 +6,9 @@
  *
  * Its authorities, and every certificate they ever issued, without their bytes: about 400 bytes a certificate in memory, the DER
  * stays in the store. Certificates are found by serial, by fingerprint, by what was asked for and by name, and are listed in
- * the order in which they were issued. Room is made before a row is written, so that applying a change after COMMIT cannot fail:
+ * the order in which they were issued. A CA that was put in the place of another has its name, and its certificates begin where
+ * the other's end: that place is a row of `meta`. Room is made before a row is written, so that applying a change after COMMIT
+ * cannot fail:
  *
  *         store_begin, registry_put_..., store_set_seq, ... log line ..., store_commit, registry_apply
  */
@@ -25,6 +27,8 @@ typedef struct Registry Registry;
 typedef struct AuthorityEntry {
         unsigned refs;
         uint64_t deadline; /* of clock_monotonic(): an hour that was granted ends then, whatever becomes of the wall clock */
+        size_t since;      /* what is before that place in the order of issue is of another CA, in whose place this one was put */
+        uint8_t fingerprint[32]; /* of its certificate */
         StoreAuthorityRow row;
         uint8_t data[];
 } AuthorityEntry;
@@ -43,16 +47,26 @@ CertificateEntry *certificate_ref(CertificateEntry *e);
 CertificateEntry *certificate_unref(CertificateEntry *e);
 DEFINE_CLEANUP(CertificateEntry, certificate_unref)
 
+/* The rows of `meta` about the CA with this key. */
+#define REGISTRY_META_SIZE (16 + UUID_TEXT_SIZE)
+#define REGISTRY_META_SINCE "ca.since"   /* u64 little-endian: AuthorityEntry.since; none: 0 */
+#define REGISTRY_META_BACKUP "ca.backup" /* SHA-256: what the last backup has of it (daemon/ca-backup.h) */
+void registry_meta_key(const char *kind, const Uuid *key, char ret[static REGISTRY_META_SIZE]);
+
 int registry_new(Registry **ret);
 Registry *registry_free(Registry *r);
 DEFINE_CLEANUP(Registry, registry_free)
 /* At load. HF_E_STORE_DAMAGED if it is there already. */
 int registry_load_authority(Registry *r, const StoreAuthorityRow *row);
 int registry_load_certificate(Registry *r, const StoreCertificateRow *row);
+/* When all rows are loaded: which of the CAs took the place of others. HF_E_STORE_DAMAGED, and what store_get_meta() returns. */
+int registry_load_places(Registry *r, Store *store);
 
 /* Borrowed until the next change; NULL behind the last, or where there is none. In order of name. */
 AuthorityEntry *registry_authority_at(const Registry *r, size_t i);
 AuthorityEntry *registry_authority(const Registry *r, const char *name);
+/* Was this certificate issued by the CA that has its issuer's name now, and by none whose place that took? */
+bool registry_is_current(const Registry *r, const CertificateEntry *e);
 /* The one whose key this is. */
 AuthorityEntry *registry_find_key(const Registry *r, const Uuid *key);
 /* In the order of issue. */
@@ -80,6 +94,8 @@ void registry_change_deinit(RegistryChange *c);
  * HF_E_LIMIT_EXCEEDED, HF_E_INVALID_ARGS, -ENOMEM, and what store_put_...() returns. */
 int registry_put_authority(Store *store, Registry *r, const StoreAuthorityRow *row, RegistryChange *change);
 int registry_put_certificate(Store *store, Registry *r, const StoreCertificateRow *row, RegistryChange *change);
+/* The same for a CA with a new key in the place of the one of its name: what was issued until now is not its own. */
+int registry_put_replacement(Store *store, Registry *r, const StoreAuthorityRow *row, RegistryChange *change);
 /* After COMMIT; cannot fail. Does not free the change. */
 void registry_apply(Registry *r, RegistryChange *change);
 

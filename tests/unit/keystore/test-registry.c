@@ -215,6 +215,98 @@ static void test_an_authority_is_put_and_changed(void **state)
         assert_null(registry_authority_at(b->all, 1));
 }
 
+static void change_authority(Box *b, const StoreAuthorityRow *row, int (*how)(Store *, Registry *, const StoreAuthorityRow *, RegistryChange *),
+                bool commit)
+{
+        _cleanup_registry_change_ RegistryChange change = {};
+
+        assert_int_equal(store_begin(b->store), 0);
+        assert_int_equal(how(b->store, b->all, row, &change), 0);
+        if (!commit) {
+                assert_int_equal(store_rollback(b->store), 0);
+                return;
+        }
+        assert_int_equal(store_commit(b->store), STORE_COMMITTED);
+        registry_apply(b->all, &change);
+}
+
+static void expect_current(Box *b, bool first, bool second, bool third)
+{
+        for (int again = 0; again < 2; again++) {
+                assert_int_equal(registry_is_current(b->all, registry_at(b->all, 0)), first);
+                assert_int_equal(registry_is_current(b->all, registry_at(b->all, 1)), second);
+                assert_int_equal(registry_is_current(b->all, registry_at(b->all, 2)), third);
+                load_again(b);
+        }
+}
+
+static void test_what_was_issued_before_a_ca_was_replaced_is_not_its_own(void **state)
+{
+        StoreAuthorityRow ca = {.name = "ca", .key = {{1}}, .kind = 2, .certificate = bytes_str("one")};
+        StoreCertificateRow first = row(1, "a"), second = row(2, "b"), other = row(3, "c");
+        Box *b = *state;
+
+        strcpy(other.authority, "none");
+        change_authority(b, &ca, registry_put_authority, true);
+        put(b, &first);
+        put(b, &second);
+        put(b, &other);
+        expect_current(b, true, true, false);
+        ca.key.b[0] = 2;
+        change_authority(b, &ca, registry_put_replacement, false);
+        expect_current(b, true, true, false);
+        change_authority(b, &ca, registry_put_replacement, true);
+        expect_current(b, false, false, false);
+        strcpy(other.authority, "ca");
+        put(b, &other); /* a place is of when it came, not of when it was changed */
+        first.status = STORE_CERTIFICATE_REVOKED;
+        put(b, &first);
+        change_authority(b, &ca, registry_put_authority, true);
+        expect_current(b, false, false, false);
+        other = row(4, "d");
+        put(b, &other);
+        load_again(b);
+        assert_true(registry_is_current(b->all, registry_at(b->all, 3)));
+        ca.key.b[0] = 3;
+        change_authority(b, &ca, registry_put_replacement, true);
+        assert_false(registry_is_current(b->all, registry_at(b->all, 3)));
+}
+
+static void put_since(Box *b, const char *key, Bytes value)
+{
+        assert_int_equal(store_begin(b->store), 0);
+        assert_int_equal(store_put_meta(b->store, key, value), 0);
+        assert_int_equal(store_commit(b->store), STORE_COMMITTED);
+}
+
+static void test_a_place_that_is_none_is_a_damaged_store(void **state)
+{
+        const StoreAuthorityRow ca = {.name = "ca", .key = {{1}}, .kind = 1};
+        const uint8_t bad[][9] = {{1}, {[7] = 0x80}, {255, 255, 255, 255, 255, 255, 255, 255}, {0}};
+        char key[REGISTRY_META_SIZE];
+        Box *b = *state;
+
+        change_authority(b, &ca, registry_put_authority, true);
+        registry_meta_key(REGISTRY_META_SINCE, &ca.key, key);
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                put_since(b, key, BYTES(bad[i], i + 1 == ELEMENTSOF(bad) ? 9 : 8));
+                assert_int_equal(registry_load_places(b->all, b->store), HF_E_STORE_DAMAGED);
+        }
+        put_since(b, key, BYTES((uint8_t[8]){0}, 8));
+        assert_int_equal(registry_load_places(b->all, b->store), 0);
+}
+
+static void test_nothing_is_replaced_where_nothing_is(void **state)
+{
+        const StoreAuthorityRow ca = {.name = "ca", .key = {{1}}, .kind = 1};
+        _cleanup_registry_change_ RegistryChange change = {};
+        Box *b = *state;
+
+        assert_int_equal(store_begin(b->store), 0);
+        assert_int_equal(registry_put_replacement(b->store, b->all, &ca, &change), HF_E_INVALID_ARGS);
+        assert_int_equal(store_rollback(b->store), 0);
+}
+
 static void test_the_hour_of_a_root_is_measured_once(void **state)
 {
         const uint64_t now = 1800000000 * USEC_PER_SEC, up = 7200 * USEC_PER_SEC;
@@ -259,6 +351,9 @@ int main(void)
                         cmocka_unit_test_setup_teardown(test_of_one_name_the_last_one_issued_is_found, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_an_authority_is_put_and_changed, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_serial_and_fingerprint_are_found_however_they_are_written, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_what_was_issued_before_a_ca_was_replaced_is_not_its_own, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_a_place_that_is_none_is_a_damaged_store, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_nothing_is_replaced_where_nothing_is, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_the_hour_of_a_root_is_measured_once, setup, teardown),
                         cmocka_unit_test(test_a_superseded_one_is_listed_for_90_days),
                         cmocka_unit_test(test_a_status_follows_the_clock),
