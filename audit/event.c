@@ -54,6 +54,11 @@
 
 /* Sorted by name: audit_event_find() bisects, a test checks. */
 static const AuditEvent events[] = {
+                {"ca.anew", AUDIT_EVENT_CHANGE,
+                                {STATE, KEY, STR_REQUIRED("kind"), STR_REQUIRED("algorithm"), STR_REQUIRED("protection"),
+                                                STR("parent"), UUID_REQUIRED("before"), U64_REQUIRED("orphans"),
+                                                STR_REQUIRED("backup"), HEX("serial"), STR("subject"), HEX_REQUIRED("public"),
+                                                U64("not-after"), CALLER}},
                 {"ca.crl", AUDIT_EVENT_CHANGE, {STATE, KEY, U64_REQUIRED("number"), CALLER}},
                 {"ca.crl-put", AUDIT_EVENT_CHANGE,
                                 {STATE, STR_REQUIRED("issuer"), HEX_REQUIRED("list"), HEX("crl-number"),

@@ -80,7 +80,10 @@
         X(CA_EXISTS, CaExists)                                                                               \
         X(CA_AT_REST, CaAtRest)                                                                              \
         X(NO_SUCH_CERTIFICATE, NoSuchCertificate)                                                            \
-        X(REVOCATION_LIST_REFUSED, RevocationListRefused)
+        X(REVOCATION_LIST_REFUSED, RevocationListRefused)                                                    \
+        X(CA_REPLACED, CaReplaced)                                                                           \
+        X(BACKUP_NEEDED, BackupNeeded)                                                                       \
+        X(ORPHANS_CHANGED, OrphansChanged)
 
 enum HfError {
         _HF_E_OK = 0,

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/name.h"
+
 int cli_connect(Cli *cli)
 {
         if (cli->connection)
@@ -82,23 +84,51 @@ void cli_talk(const Cli *cli, const char *format, ...)
         fputc('\n', stderr);
 }
 
+/* The line that came, in *ret; -1: it need not be asked; or an exit code, told. */
+static int ask(Cli *cli, const char *question, const char *choices, char *ret, int size)
+{
+        if (cli->options.yes)
+                return -1;
+        if (!isatty(STDIN_FILENO))
+                return cli_usage(cli, "%s Nobody is there to ask; say --yes. Nothing was done.", question);
+        fprintf(stderr, "%s %s ", question, choices);
+        if (!fgets(ret, size, stdin))
+                ret[0] = '\0';
+        ret[strcspn(ret, "\n")] = '\0';
+        return 0;
+}
+
+static int answered(const Cli *cli, bool good)
+{
+        if (!good)
+                cli_talk(cli, "Nothing was done.");
+        return good ? 0 : EXIT_CODE_FAILED;
+}
+
 int cli_confirm(Cli *cli, const char *format, ...)
 {
         char question[400], answer[16];
         va_list ap;
+        int r;
 
-        if (cli->options.yes)
-                return 0;
         va_start(ap, format);
         vsnprintf(question, sizeof(question), format, ap);
         va_end(ap);
-        if (!isatty(STDIN_FILENO))
-                return cli_usage(cli, "%s Nobody is there to ask; say --yes. Nothing was done.", question);
-        fprintf(stderr, "%s [y/N] ", question);
-        if (fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
-                return 0;
-        cli_talk(cli, "Nothing was done.");
-        return EXIT_CODE_FAILED;
+        r = ask(cli, question, "[y/N]", answer, sizeof(answer));
+        return r ? r < 0 ? 0 : r : answered(cli, answer[0] == 'y' || answer[0] == 'Y');
+}
+
+int cli_confirm_name(Cli *cli, const char *name, const char *format, ...)
+{
+        char question[400], answer[NAME_SIZE + 2];
+        va_list ap;
+        int r;
+
+        va_start(ap, format);
+        vsnprintf(question, sizeof(question), format, ap);
+        va_end(ap);
+        r = ask(cli, question, "Type its name to go on:", answer, sizeof(answer));
+        return r ? r < 0 ? 0 : r : answered(cli, strcmp(answer, name) == 0);
 }
 
 bool cli_number(Cli *cli, const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *ret)

@@ -67,6 +67,8 @@ int cli_usage(Cli *cli, const char *format, ...) __attribute__((format(printf, 2
 void cli_talk(const Cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Asks a yes-or-no question unless --yes; without a terminal that is a usage error. 0: go on. */
 int cli_confirm(Cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same for what nobody is to do by habit: the answer is this name, typed. */
+int cli_confirm_name(Cli *cli, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* A decimal number in a text argument. False after having told a usage error, whose exit code is
  * EXIT_CODE_USAGE. */
 bool cli_number(Cli *cli, const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *ret);

@@ -144,6 +144,8 @@ static const OptionRow rows[] = {
                                 .kind = OPTION_FLAG,
                                 .offset = offsetof(Options, as_text),
                                 .help = "Print all that is in the certificate, as `openssl x509 -text` does"},
+                FLAG("anew", 0, anew, "In the place of the CA of that name, whose key is destroyed: what it issued is orphaned"),
+                FLAG("without-backup", 0, without_backup, "anew: no backup has to have the CA that goes"),
                 FLAG("rekey", 0, rekey, "With a new key here, under the name of the one before"),
                 TEXT("layout", 0, layout, "LAYOUT", "Files for programs: pem (default), local or named"),
                 TEXT("nonce", 0, nonce, "HEX", "What the statement must answer, 1 to 64 bytes"),

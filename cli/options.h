@@ -40,7 +40,7 @@ typedef struct Options {
         const char *ca, *name, *parent, *profile, *days, *path_length, *reason, *text, *metadata, *hours, *csr;
         const char *device_id, *device_label, *device_type, *hardware, *firmware;
         OptionList set, signers;
-        bool csv, pem, der, as_text, rekey;
+        bool csv, pem, der, as_text, rekey, anew, without_backup;
         /* audit */
         const char *chain, *trust, *layout; /* cert */
         OptionList pins;

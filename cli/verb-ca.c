@@ -122,6 +122,40 @@ static void tell_algorithm(Cli *cli, const json_t *authority)
                 cli_talk(cli, "Its key is a P-256 one: the TPM of this machine makes no P-384 keys.");
 }
 
+/* What is lost is counted and said before it is asked; the service counts again, and refuses where it is another number. */
+static int ask_anew(Cli *cli, const char *name, CallArgs *args)
+{
+        _cleanup_json_ json_t *reply = NULL;
+        const Options *o = &cli->options;
+        unsigned orphans, below;
+        CallArgs none = {0};
+        char words[384];
+        const json_t *found;
+        int r;
+
+        if (!o->anew)
+                return o->without_backup ? cli_usage(cli, "--without-backup goes with --anew.") : 0;
+        r = ca_call(cli, name, "Orphans", &none, &reply);
+        if (r)
+                return r;
+        found = json_array_get(reply, 0);
+        orphans = (unsigned)json_integer_value(json_object_get(found, "orphans"));
+        below = (unsigned)json_integer_value(json_object_get(found, "authorities"));
+        if (!o->without_backup && !json_is_true(json_object_get(found, "backed-up")))
+                return cli_fail(cli, HF_ERROR_BACKUP_NEEDED);
+        snprintf(words, sizeof(words),
+                        "This destroys the key of the CA %s, which cannot be undone: %u live %s would have no CA, those of %u "
+                        "CAs below it too. `holdfast ca rollover %s` orphans none.",
+                        name, orphans, orphans == 1 ? "certificate" : "certificates", below, name);
+        if (o->yes)
+                cli_talk(cli, "%s", words);
+        r = cli_confirm_name(cli, name, "%s", words);
+        args_flag(args, "anew", true);
+        args_number(args, "orphans", HF_ARG_U32, orphans);
+        args_flag(args, "without-backup", o->without_backup);
+        return r;
+}
+
 /* The key is made once; the request is signed as often as it is asked for. */
 static int run_init_outside(Cli *cli, const char *name)
 {
@@ -137,6 +171,9 @@ static int run_init_outside(Cli *cli, const char *name)
         args_flag(&args, "outside", true);
         args_string(&args, "algorithm", o->algorithm);
         args_string(&args, "protection", o->protection);
+        r = ask_anew(cli, name, &args);
+        if (r)
+                return r;
         r = cli_call(cli, CALL_MANAGER("CreateAuthority", &args, .timeout = CALL_LONG), &reply);
         if (r)
                 return r;
@@ -149,6 +186,7 @@ static int run_init(Cli *cli)
         _cleanup_json_ json_t *reply = NULL;
         const char *kind = cli->args[0];
         const Options *o = &cli->options;
+        const char *name = o->name ? o->name : kind;
         CallArgs args = {0};
         int r;
 
@@ -157,8 +195,8 @@ static int run_init(Cli *cli)
         if (o->csr && strcmp(kind, "root") == 0)
                 return cli_usage(cli, "A root signs itself: --csr is for an intermediate.");
         if (o->csr)
-                return run_init_outside(cli, o->name ? o->name : kind);
-        args_string(&args, NULL, o->name ? o->name : kind);
+                return run_init_outside(cli, name);
+        args_string(&args, NULL, name);
         args_string(&args, NULL, kind);
         args_string(&args, "parent", strcmp(kind, "root") ? o->parent : NULL);
         args_string(&args, "algorithm", o->algorithm);
@@ -167,6 +205,9 @@ static int run_init(Cli *cli)
         if (!ca_add_number(cli, &args, "days", o->days, 1, 36500) ||
                         !ca_add_number(cli, &args, "path-length", o->path_length, 0, 8))
                 return EXIT_CODE_USAGE;
+        r = ask_anew(cli, name, &args);
+        if (r)
+                return r;
         cli->hint = "--protection is software or tpm. Nothing was made.";
         r = cli_call(cli, CALL_MANAGER("CreateAuthority", &args, .timeout = CALL_LONG), &reply);
         if (r)
@@ -353,7 +394,7 @@ static int run_list(Cli *cli)
         _cleanup_json_ json_t *all = json_array();
         _cleanup_free_ char *after = NULL;
 
-        cli->hint = "List all, active, revoked, superseded, expired or expiring.";
+        cli->hint = "List all, active, revoked, superseded, expired, expiring or orphaned.";
         do {
                 _cleanup_json_ json_t *reply = NULL;
                 CallArgs args = {0};
@@ -456,6 +497,9 @@ static int run_status(Cli *cli)
                 r = show_json(cli, json_array_get(reply, 0));
         else
                 printf("%s\n", status ? status : "unknown");
+        if (status && strcmp(status, "orphaned") == 0)
+                cli_talk(cli, "Its CA, or one above that, was made anew since. Have another one issued: `holdfast ca issue`, or "
+                              "`holdfast ca renew` where its CA was rolled over under the new one.");
         return r ? r : status && strcmp(status, "active") == 0 ? 0 : EXIT_CODE_CERTIFICATE;
 }
 
@@ -488,7 +532,8 @@ static int run_revoke(Cli *cli)
 }
 
 const Verb verbs_ca[] = {
-                {"ca", "init", "KIND", 1, 1, "name parent algorithm protection set dns ip uri email days path-length csr",
+                {"ca", "init", "KIND", 1, 1,
+                                "name parent algorithm protection set dns ip uri email days path-length csr anew without-backup",
                                 "Make a CA: root or intermediate", run_init},
                 {"ca", "import", "NAME CHAIN", 2, 2, "", "Take the certificate of a CA whose root is elsewhere", run_import},
                 {"ca", "rollover", "NAME", 1, 1, "days csr", "Another CA in the place of one, beside it", run_rollover},
@@ -499,8 +544,8 @@ const Verb verbs_ca[] = {
                                 "Issue a certificate for a request, or for a key here", run_issue},
                 {"ca", "renew", "WHICH [REQUEST]", 1, 2, "ca key rekey days output",
                                 "Issue what follows a certificate, for the same key or another", run_renew},
-                {"ca", "list", "[STATUS]", 0, 1, "ca csv", "List what was issued: all, active, revoked, expired, expiring",
-                                run_list},
+                {"ca", "list", "[STATUS]", 0, 1, "ca csv",
+                                "List what was issued: all, active, revoked, expired, expiring, orphaned", run_list},
                 {"ca", "show", "[WHICH]", 0, 1, "ca pem der text output",
                                 "Show a certificate by name, serial or fingerprint; or the CAs", run_show},
                 {"ca", "status", "WHICH", 1, 1, "ca", "Tell whether a certificate is active; the exit code too", run_status},

@@ -22,8 +22,8 @@ static int read_text(Operation *op, const char **ret)
 typedef struct CreateOptions {
         const char *parent, *algorithm, *protection;
         char **set, **names[_CA_NAME_KIND_MAX];
-        uint32_t days, path_length;
-        bool outside;
+        uint32_t days, path_length, orphans;
+        bool outside, anew, without_backup;
 } CreateOptions;
 
 static const OptionSpec create_options[] = {
@@ -38,6 +38,9 @@ static const OptionSpec create_options[] = {
                 {"days", OPTION_U32, offsetof(CreateOptions, days)},
                 {"path-length", OPTION_U32, offsetof(CreateOptions, path_length)},
                 {"outside", OPTION_BOOL, offsetof(CreateOptions, outside)},
+                {"anew", OPTION_BOOL, offsetof(CreateOptions, anew)},
+                {"orphans", OPTION_U32, offsetof(CreateOptions, orphans)},
+                {"without-backup", OPTION_BOOL, offsetof(CreateOptions, without_backup)},
                 {0},
 };
 
@@ -67,6 +70,32 @@ static int fill_attributes(const Operation *op, const char *name, const CreateOp
         return 0;
 }
 
+static int fail_with(Operation *op, int r, const CaProblem *problem)
+{
+        if (!r || !problem->text[0])
+                return r;
+        operation_fail_because(op, r, "Not made: %s. Nothing was changed.", problem->text);
+        return OPERATION_ANSWERED;
+}
+
+static void set_key(Operation *op, KeyEntry *key)
+{
+        key_entry_ref(key);
+        key_entry_unref(op->key);
+        op->key = key;
+}
+
+/* The side of the one that goes: its key is destroyed. */
+static int check_former(Operation *op, const AuthorityEntry *there)
+{
+        KeyEntry *key = there ? catalogue_find_uuid(op->daemon->vault.catalogue, &there->row.key) : NULL;
+
+        if (!key)
+                return HF_E_CA_NOT_INITIALISED;
+        set_key(op, key);
+        return operation_authorise(op, &(Question){.operation = POLICY_OP_DESTROY});
+}
+
 /* The parent's side: it has to be there, awake, and the caller's to issue with. */
 static int check_parent(Operation *op, const char *name)
 {
@@ -78,15 +107,19 @@ static int check_parent(Operation *op, const char *name)
 
         if (!key)
                 return HF_E_CA_NOT_INITIALISED;
-        op->key = key_entry_ref(key);
+        set_key(op, key);
         r = operation_authorise(op, &(Question){.operation = POLICY_OP_CA_ISSUE, .profile = "intermediate"});
         if (r)
                 return r;
         r = ca_check_issuer(v->registry, ca_newest(v->registry, name), &problem);
-        if (!problem.text[0])
-                return r;
-        operation_fail_because(op, r, "Not made: %s. Nothing was kept.", problem.text);
-        return OPERATION_ANSWERED;
+        return fail_with(op, r, &problem);
+}
+
+static int replace(CaTask *t, const AuthorityEntry *there, const CreateOptions *o, CaProblem *problem)
+{
+        int r = ca_anew_new(t, o->orphans, o->without_backup);
+
+        return r ? r : ca_anew_check(t, there, problem);
 }
 
 /* Made once: who asks again gets what there is, be it to have another request signed. */
@@ -105,14 +138,15 @@ static int create(Operation *op, const char *name, CaKind kind, const CreateOpti
         const AuthorityEntry *there = registry_authority(op->daemon->vault.registry, name);
         const char *parent = kind == CA_ROOT || o->outside ? name : o->parent;
         const AuthorityEntry *above = kind == CA_ROOT || o->outside ? NULL : ca_newest(op->daemon->vault.registry, parent);
+        CaProblem problem = {};
         CaTask *t;
         int r;
 
-        if (there && o->outside && ca_is_outside(there))
+        if (there && o->outside && ca_is_outside(there) && !(o->anew && there->row.certificate.len))
                 return describe(op, there);
-        if (there && (there->row.certificate.len || o->outside || ca_is_outside(there)))
+        if (there && !o->anew && (there->row.certificate.len || o->outside || ca_is_outside(there)))
                 return HF_E_CA_EXISTS;
-        r = there ? 0 : lifecycle_check_new(op->daemon->vault.catalogue, name);
+        r = o->anew ? check_former(op, there) : there ? 0 : lifecycle_check_new(op->daemon->vault.catalogue, name);
         if (!r && kind == CA_INTERMEDIATE && !o->outside)
                 r = check_parent(op, parent);
         if (!r)
@@ -124,8 +158,10 @@ static int create(Operation *op, const char *name, CaKind kind, const CreateOpti
         t->waits = o->outside;
         t->row.issued = clock_wall();
         r = fill_attributes(op, name, o, &t->attributes);
+        if (!r && o->anew)
+                r = replace(t, there, o, &problem);
         if (r)
-                return r;
+                return fail_with(op, r, &problem);
         return ca_init_begin(&(CaInit){.task = t, .set = o->set, .days = o->days,
                         .names = {o->names[0], o->names[1], o->names[2], o->names[3]},
                         .path_length = o->path_length == UINT32_MAX ? -1 : (int)o->path_length});
@@ -142,7 +178,7 @@ static const char *default_algorithm(const Daemon *d, const char *protection)
 int ca_handle_create(Operation *op)
 {
         __attribute__((cleanup(create_options_deinit))) CreateOptions o = {
-                        .parent = "root", .protection = "software", .path_length = UINT32_MAX};
+                        .parent = "root", .protection = "software", .path_length = UINT32_MAX, .orphans = UINT32_MAX};
         const char *name, *kind;
         int r = read_text(op, &name);
 
@@ -158,6 +194,8 @@ int ca_handle_create(Operation *op)
                 return HF_E_INVALID_ARGS;
         if (!o.algorithm)
                 o.algorithm = default_algorithm(op->daemon, o.protection);
+        if (o.anew == (o.orphans == UINT32_MAX) || (o.without_backup && !o.anew))
+                return HF_E_INVALID_ARGS;
         /* What stands in its certificate is said in the request, and by whom that goes to. */
         if (o.outside && (strcmp(kind, "root") == 0 || o.set || o.days || o.path_length != UINT32_MAX))
                 return HF_E_INVALID_ARGS;

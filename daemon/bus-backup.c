@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "daemon/backup.h"
 #include "daemon/bus-store.h"
+#include "daemon/ca-backup.h"
 #include "daemon/change.h"
 #include "daemon/checkpoint.h"
 #include "daemon/identity.h"
@@ -31,6 +32,8 @@ typedef struct BackupJob {
         char note[CHECKPOINT_NOTE_MAX]; /* the vault's may be replaced while the worker writes */
         char reason[640];
         BackupInfo info;
+        CaMark *marks; /* of the CAs as they are copied */
+        size_t n_marks;
         uint64_t now;
 } BackupJob;
 
@@ -47,6 +50,13 @@ static int error_of(int r)
         }
 }
 
+static void job_free(BackupJob *b)
+{
+        safe_close(b->fd);
+        free(b->marks);
+        free(b);
+}
+
 static void job_fail(BackupJob *b, int r)
 {
         Operation *op = b->op;
@@ -55,20 +65,21 @@ static void job_fail(BackupJob *b, int r)
                 operation_fail_because(op, error_of(r), "No backup was made: %s.", b->reason);
         else
                 operation_fail(op, r);
-        safe_close(b->fd);
-        free(b);
+        job_free(b);
 }
 
 static int write_line(Change *c, AuditLine *line)
 {
         BackupJob *b = c->userdata;
         _cleanup_buffer_ Buffer when = BUFFER_INIT(8);
+        int r;
 
         (void)wire_put_u64(&when, b->now);
         audit_line_hex(line, "digest", b->info.digest, sizeof(b->info.digest));
         audit_line_u64(line, "size", b->info.bytes);
         operation_audit_caller(b->op, line);
-        return store_put_meta(c->daemon->vault.store, META_BACKUP, buffer_bytes(&when));
+        r = store_put_meta(c->daemon->vault.store, META_BACKUP, buffer_bytes(&when));
+        return r ? r : ca_marks_put(c->daemon->vault.store, b->marks, b->n_marks);
 }
 
 static void apply(Change *c)
@@ -105,8 +116,7 @@ static void finish(Change *c, int result)
         r = operation_reply_new(op, &reply);
         if (r >= 0)
                 r = append_result(reply, b);
-        safe_close(b->fd);
-        free(b);
+        job_free(b);
         send_done(op, reply, r);
 }
 
@@ -147,6 +157,8 @@ static void on_sealed(void *userdata, int result)
         Daemon *d = b->op->daemon;
 
         strcpy(b->note, d->vault.last_note);
+        if (!result)
+                result = ca_marks_new(d->vault.registry, &b->marks, &b->n_marks);
         if (!result)
                 result = worker_post(d->worker, run, on_run, b);
         if (result) {

@@ -194,6 +194,7 @@ static int prepare(CaTask *t, Bytes request_text, const CaProfile *profile, cons
                 r = find_key(t->op, o->key, &key);
         if (r)
                 return r;
+        t->by = a->row.key;
         p.spki = key ? key_entry_public(key) : BYTES_NULL;
         p.request = request;
         p.scheme = signing_scheme(t->op->daemon, a);
@@ -205,8 +206,8 @@ static int prepare(CaTask *t, Bytes request_text, const CaProfile *profile, cons
 static int issue(Operation *op, Bytes request, const char *name, const IssueOptions *o)
 {
         CaProblem problem = {};
+        const CertificateEntry *e;
         CaProfile profile;
-        CertificateEntry *e;
         CaTask *t;
         int r;
 
@@ -218,8 +219,8 @@ static int issue(Operation *op, Bytes request, const char *name, const IssueOpti
         if (r)
                 return fail_with(op, r, &problem);
         t->reply = show;
-        e = registry_find_request(op->daemon->vault.registry, t->row.request);
-        if (ca_is_repeated(e)) {
+        e = ca_find_repeated(op->daemon->vault.registry, t->row.request);
+        if (e) {
                 ca_issue_resume(t, e);
                 return 0;
         }
@@ -321,6 +322,7 @@ static int prepare_renewal(CaTask *t, const CaProfile *profile, const CaRequest 
                 r = ca_authority_issuer_kept(t->op->daemon, a, &p.issuer);
         if (r)
                 return r;
+        t->by = a->row.key;
         p.spki = t->holder ? new_key(t) : ca_request_spki(request ? request : before);
         ca_serial_new(p.serial);
         r = ca_certificate_prepare(&p, problem, &summary, &t->tbs);
@@ -377,6 +379,15 @@ static void on_before_read(CaTask *t, int result)
                 operation_fail(t->op, r);
 }
 
+/* The one that issued it is gone, and nothing is done in its name. */
+static int fail_replaced(Operation *op, const CertificateEntry *e, const char *remedy)
+{
+        operation_fail_because(op, HF_E_CA_REPLACED,
+                        "The CA that issued it was another %s, in whose place there is a new one since. Nothing was done. %s.",
+                        e->row.authority, remedy);
+        return OPERATION_ANSWERED;
+}
+
 typedef struct RenewOptions {
         const char *key;
         uint32_t days;
@@ -409,11 +420,13 @@ static int begin_renewal(Operation *op, const CertificateEntry *e, Bytes request
         r = hash_renewal(t, t->days, request, hash);
         if (r)
                 return r;
-        again = registry_find_request(registry, hash);
-        if (ca_is_repeated(again)) {
+        again = ca_find_repeated(registry, hash);
+        if (again) {
                 ca_issue_resume(t, again);
                 return 0;
         }
+        if (!registry_is_current(registry, e))
+                return fail_replaced(op, e, "Have another one issued: `holdfast ca issue`");
         if (e->row.status != STORE_CERTIFICATE_ACTIVE) {
                 operation_fail_because(op, HF_E_NOTHING_TO_DO,
                                 "This certificate is %s; only an active one, or one that has run out, is renewed. Nothing was "
@@ -502,7 +515,7 @@ static const OptionSpec list_options[] = {
 
 static bool is_wanted(const Operation *op, const CertificateEntry *e, const char *status, uint64_t now)
 {
-        const char *its = certificate_status(&e->row, now);
+        const char *its = ca_status(op->daemon->vault.registry, &e->row);
 
         if (!ca_covers(op->daemon->vault.registry, op->key_text, e->row.authority) || !certificate_is_listed(&e->row, now))
                 return false;
@@ -534,7 +547,7 @@ static int append_page(const Operation *op, sd_bus_message *m, const ListOptions
 
 static int handle_list(Operation *op)
 {
-        static const char *const words[] = {"active", "revoked", "superseded", "expired", "expiring"};
+        static const char *const words[] = {"active", "revoked", "superseded", "expired", "expiring", "orphaned"};
         ListOptions o = {.limit = LIST_USUAL};
         sd_bus_message *reply = NULL;
         char next[24] = "", *end = NULL;
@@ -573,6 +586,8 @@ static int write_revocation(CaTask *t, StoreAuthorityRow *authority, AuditLine *
         (void)authority;
         if (!e)
                 return HF_E_NO_SUCH_CERTIFICATE;
+        if (!registry_is_current(v->registry, e))
+                return HF_E_CA_REPLACED;
         row = e->row;
         held = row.status == STORE_CERTIFICATE_REVOKED && row.reason == CA_REASON_CERTIFICATE_HOLD;
         if (lift ? !held : row.status == STORE_CERTIFICATE_REVOKED && (!held || t->row.reason == CA_REASON_CERTIFICATE_HOLD))
@@ -616,6 +631,9 @@ static int handle_revoke(Operation *op)
         e = find_issued(op, which);
         if (!e)
                 return HF_E_NO_SUCH_CERTIFICATE;
+        if (!registry_is_current(op->daemon->vault.registry, e))
+                return fail_replaced(op, e, "Nobody can sign a list for it any more: where that CA is still trusted, revoke the "
+                                            "CA's own certificate, or take it from those that are trusted");
         r = ca_check_signer(registry_authority(op->daemon->vault.registry, e->row.authority));
         if (!r)
                 r = ca_task_new(op, e->row.authority, &t);
@@ -665,6 +683,7 @@ const Method authority_methods[] = {
                 {A, "CreateCsr", "a{sv}", "ay", 0, METHOD_AUTHORITY, POLICY_OP_CA_INIT, ca_handle_csr},
                 {A, "Import", "aya{sv}", "a{sv}", 0, METHOD_AUTHORITY, POLICY_OP_CA_INIT, ca_handle_import},
                 {A, "Rollover", "a{sv}", "a{sv}", 0, METHOD_AUTHORITY, POLICY_OP_CA_INIT, ca_handle_rollover},
+                {A, "Orphans", "a{sv}", "a{sv}", 0, METHOD_AUTHORITY, POLICY_OP_CA_INIT, ca_handle_orphans},
                 {A, "Enable", "a{sv}", "", 0, METHOD_AUTHORITY, POLICY_OP_CA_ENABLE, handle_enable},
                 {0},
 };

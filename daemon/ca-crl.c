@@ -109,8 +109,8 @@ static int write_kept(Change *c, AuditLine *line)
 
         snprintf(row.place, sizeof(row.place), CA_PLACE "%s", t->authority);
         before = lists_find(v->lists, row.place);
-        if (!a || (before && is_later(before->row.number, row.number)))
-                return HF_E_NOTHING_TO_DO; /* a later one was signed sooner */
+        if (!a || !uuid_equal(&a->row.key, &t->by) || (before && is_later(before->row.number, row.number)))
+                return HF_E_NOTHING_TO_DO; /* made anew meanwhile, or a later one was signed sooner */
         digest_sha256(row.list, hash);
         audit_line_uuid(line, "key", &a->row.key);
         audit_line_str(line, "name", t->authority);
@@ -177,10 +177,10 @@ static void on_built(void *userdata, int result)
                 end(t, result);
 }
 
-static bool is_listed(const CertificateEntry *e, const char *authority, uint64_t now)
+static bool is_listed(const Registry *registry, const CertificateEntry *e, const char *authority, uint64_t now)
 {
         return e->row.status == STORE_CERTIFICATE_REVOKED && strcmp(e->row.authority, authority) == 0 &&
-               e->row.expires + EXPIRED_STAY_USEC > now;
+               e->row.expires + EXPIRED_STAY_USEC > now && registry_is_current(registry, e);
 }
 
 static int collect(CaTask *t)
@@ -189,7 +189,7 @@ static int collect(CaTask *t)
         size_t n = 0;
 
         for (size_t i = 0; i < registry_count(registry); i++)
-                n += is_listed(registry_at(registry, i), t->authority, t->this_update);
+                n += is_listed(registry, registry_at(registry, i), t->authority, t->this_update);
         t->revoked = n ? reallocarray(NULL, n, sizeof(*t->revoked)) : NULL;
         if (n && !t->revoked)
                 return -ENOMEM;
@@ -197,7 +197,7 @@ static int collect(CaTask *t)
         for (size_t i = 0; i < registry_count(registry); i++) {
                 const CertificateEntry *e = registry_at(registry, i);
 
-                if (!is_listed(e, t->authority, t->this_update))
+                if (!is_listed(registry, e, t->authority, t->this_update))
                         continue;
                 t->revoked[t->n_revoked] = (CaRevoked){.when = e->row.revoked, .reason = e->row.reason};
                 memcpy(t->revoked[t->n_revoked++].serial, e->row.serial, sizeof(e->row.serial));
@@ -216,6 +216,7 @@ static int begin_list(CaTask *t)
 
         if (!key)
                 return v->registry ? HF_E_CA_NOT_INITIALISED : HF_E_STORE_LOCKED;
+        t->by = key->uuid;
         t->scheme = scheme_usual(key->algorithm, PURPOSE_ISSUE);
         snprintf(place, sizeof(place), CA_PLACE "%s", t->authority);
         t->issuer = ca_issuer_free(t->issuer);

@@ -93,6 +93,7 @@ static int prepare_under(Making *m, CaProblem *problem)
         key = parent ? catalogue_find_uuid(d->vault.catalogue, &parent->row.key) : NULL;
         if (!key)
                 return HF_E_CA_NOT_INITIALISED;
+        t->by = parent->row.key;
         r = ca_authority_issuer(parent, &issuer);
         return r ? r : prepare(m, &profile, issuer, scheme_usual(key->algorithm, PURPOSE_ISSUE), problem);
 }
@@ -160,9 +161,9 @@ int ca_init_begin(const CaInit *init)
         t->reply = ca_reply_child;
         name_request(t);
         e = registry_find_request(v->registry, t->row.request);
-        if (there && there->row.certificate.len)
+        if (there && there->row.certificate.len && !t->anew)
                 return HF_E_CA_EXISTS;
-        if (there && e) {
+        if (there && !there->row.certificate.len && e && registry_is_current(v->registry, e) && !t->waits) {
                 ca_issue_resume(t, e);
                 return 0;
         }

@@ -198,6 +198,8 @@ static int write_issued(Change *c, AuditLine *line)
                 return HF_E_INTERNAL;
         if (e->row.status != STORE_CERTIFICATE_PENDING)
                 return HF_E_NOTHING_TO_DO; /* somebody else who asked for the same was first */
+        if (!registry_is_current(v->registry, e))
+                return HF_E_CA_REPLACED;
         if (is_overtaken(t, v->registry))
                 return HF_E_REQUEST_REFUSED;
         t->row.status = STORE_CERTIFICATE_ACTIVE;
@@ -280,9 +282,12 @@ static int on_signed(Operation *op, sd_bus_message *reply)
 static void sign(CaTask *t)
 {
         const Registry *registry = t->op->daemon->vault.registry;
+        const CertificateEntry *e = registry ? registry_find_serial(registry, t->row.serial) : NULL;
         CaProblem problem;
         int r = registry ? 0 : HF_E_STORE_LOCKED;
 
+        if (e && !registry_is_current(registry, e))
+                r = HF_E_CA_REPLACED;
         if (!r && is_overtaken(t, registry)) {
                 fail_overtaken(t);
                 return;
@@ -301,11 +306,11 @@ static int put_newcomer(CaTask *t, AuditLine *line)
 {
         Vault *v = &t->op->daemon->vault;
         StoreAuthorityRow row = {.key = t->attributes.uuid, .kind = (uint8_t)t->kind, .created = t->row.issued};
-        int r;
+        int r = 0;
 
         if (memcmp(t->keys_hash, v->keys_hash, sizeof(t->keys_hash)))
                 return HF_E_BUSY; /* rekeyed in between: nobody could open that envelope */
-        if (registry_authority(v->registry, t->child))
+        if (!t->anew && registry_authority(v->registry, t->child))
                 return HF_E_CA_EXISTS;
         strcpy(row.name, t->child);
         if (strcmp(t->child, t->authority))
@@ -316,13 +321,30 @@ static int put_newcomer(CaTask *t, AuditLine *line)
         audit_line_str(line, "parent", row.parent[0] ? row.parent : NULL);
         audit_line_uuid(line, "key", &t->attributes.uuid);
         audit_line_str(line, "name", t->child);
-        r = keystore_put(v->store, v->catalogue, &t->attributes, buffer_bytes(&t->wrapped), &t->key);
-        return r ? r : registry_put_authority(v->store, v->registry, &row, &t->registry);
+        if (t->anew)
+                r = ca_anew_write(t, &row, line);
+        if (!r)
+                r = keystore_put(v->store, v->catalogue, &t->attributes, buffer_bytes(&t->wrapped), &t->key);
+        if (r)
+                return r;
+        return t->anew ? registry_put_replacement(v->store, v->registry, &row, &t->registry)
+                       : registry_put_authority(v->store, v->registry, &row, &t->registry);
 }
 
-bool ca_is_repeated(const CertificateEntry *e)
+CertificateEntry *ca_find_repeated(const Registry *registry, const uint8_t request[static 32])
 {
-        return e && e->row.status <= STORE_CERTIFICATE_ACTIVE && e->row.expires > clock_wall();
+        CertificateEntry *e = registry_find_request(registry, request);
+
+        return e && e->row.status <= STORE_CERTIFICATE_ACTIVE && e->row.expires > clock_wall() && registry_is_current(registry, e)
+                               ? e : NULL;
+}
+
+/* What is to be signed says who signs, and by which key. */
+static int check_same(const CaTask *t, const Registry *registry)
+{
+        const AuthorityEntry *a = registry_authority(registry, t->authority);
+
+        return a && !uuid_is_null(&t->by) && !uuid_equal(&t->by, &a->row.key) ? HF_E_CA_REPLACED : 0;
 }
 
 static int write_issue(Change *c, AuditLine *line)
@@ -332,7 +354,9 @@ static int write_issue(Change *c, AuditLine *line)
         bool self = strcmp(t->child, t->authority) == 0; /* a root */
         int r = self ? 0 : ca_check_signer(registry_authority(v->registry, t->authority));
 
-        if (!r && !t->newcomer && ca_is_repeated(registry_find_request(v->registry, t->row.request)))
+        if (!r && !self)
+                r = check_same(t, v->registry);
+        if (!r && !t->newcomer && ca_find_repeated(v->registry, t->row.request))
                 r = HF_E_NOTHING_TO_DO; /* asked for a moment ago */
         if (r)
                 return r;
@@ -363,11 +387,23 @@ static void apply_issue(Change *c)
         CaTask *t = c->userdata;
         Vault *v = &c->daemon->vault;
 
+        if (t->anew) {
+                keystore_apply(v->catalogue, v->uses, &t->gone);
+                lists_apply(v->lists, &t->list);
+        }
         if (t->newcomer) {
                 keystore_apply(v->catalogue, v->uses, &t->key);
                 v->has_tpm_keys |= t->attributes.protection == PROTECTION_TPM;
         }
         registry_apply(v->registry, &t->registry);
+}
+
+static void go_on(CaTask *t)
+{
+        if (t->waits)
+                answer(t);
+        else
+                sign(t);
 }
 
 static void on_recorded(Change *c, int result)
@@ -380,15 +416,17 @@ static void on_recorded(Change *c, int result)
                 ca_issue_resume(t, e);
         else if (result)
                 operation_fail(t->op, result == HF_E_KEY_EXISTS ? HF_E_CA_EXISTS : result);
-        else if (t->waits)
-                answer(t);
+        else if (t->anew)
+                ca_anew_publish(t, go_on);
         else
-                sign(t);
+                go_on(t);
 }
 
 void ca_issue_begin(CaTask *t)
 {
-        t->change = (Change){.event = t->waits ? "ca.wait" : t->newcomer ? "ca.init" : "ca.issue", .write = write_issue,
+        const char *event = t->anew ? "ca.anew" : t->waits ? "ca.wait" : t->newcomer ? "ca.init" : "ca.issue";
+
+        t->change = (Change){.event = event, .write = write_issue,
                         .apply = apply_issue, .finish = on_recorded, .userdata = t, .joins = t->newcomer ? NULL : joins,
                         .seal = t->newcomer};
         change_submit(t->op->daemon, &t->change);

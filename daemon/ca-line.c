@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A CA and those that followed it
+ * A CA, those that followed it, and those above it
  *
  * An authority's row says whom it follows. It is a successor from the moment in which its certificate is there; before that it is
  * one that was begun.
+ *
+ * A CA that was made anew has the name of the one before and nothing else of it: it neither follows whom that followed, nor is it
+ * above those that were below that. They, and all certificates of either, are orphans.
  */
 #include <string.h>
 
+#include "base/clock.h"
 #include "crypto/digest.h"
 #include "daemon/ca.h"
 
@@ -75,13 +79,53 @@ bool ca_covers(const Registry *registry, const char *name, const char *other)
         return false;
 }
 
+/* Its parent's name is another CA's by now. */
+static bool is_cut_off(const AuthorityEntry *parent, const Registry *registry, const AuthorityEntry *a)
+{
+        const CertificateEntry *own = parent->since ? registry_find_fingerprint(registry, a->fingerprint) : NULL;
+
+        return own && own->at < parent->since;
+}
+
+const AuthorityEntry *ca_parent(const Registry *registry, const AuthorityEntry *a)
+{
+        const AuthorityEntry *parent = a->row.parent[0] ? registry_authority(registry, a->row.parent) : NULL;
+
+        return parent && !is_cut_off(parent, registry, a) ? parent : NULL;
+}
+
 const AuthorityEntry *ca_top(const Registry *registry, const AuthorityEntry *a)
 {
         const AuthorityEntry *above = a;
 
         for (size_t i = 0; above && i < AUTHORITIES_MAX; i++) {
                 a = above;
-                above = a->row.parent[0] ? registry_authority(registry, a->row.parent) : NULL;
+                above = ca_parent(registry, a);
         }
         return a;
+}
+
+bool ca_is_orphaned(const Registry *registry, const AuthorityEntry *a)
+{
+        return ca_top(registry, a)->row.parent[0];
+}
+
+bool ca_is_below(const Registry *registry, const AuthorityEntry *a, const char *name)
+{
+        for (size_t i = 0; a && i < AUTHORITIES_MAX; i++) {
+                if (strcmp(a->row.name, name) == 0)
+                        return true;
+                a = ca_parent(registry, a);
+        }
+        return false;
+}
+
+const char *ca_status(const Registry *registry, const StoreCertificateRow *row)
+{
+        const CertificateEntry *e = registry_find_serial(registry, row->serial);
+        const AuthorityEntry *a = registry_authority(registry, row->authority);
+        const char *status = certificate_status(row, clock_wall());
+        bool orphan = e && a && (!registry_is_current(registry, e) || ca_is_orphaned(registry, a));
+
+        return orphan && strcmp(status, "active") == 0 ? "orphaned" : status;
 }

@@ -101,6 +101,7 @@ int ca_handle_csr(Operation *op)
                 r = ca_task_new(op, op->key_text, &t);
         if (r)
                 return r;
+        t->by = op->key->uuid;
         r = prepare_request(t, a, &o, &problem);
         if (!r)
                 r = ca_sign(t, op->key_text, "ca.csr", on_request_signed);
@@ -230,6 +231,8 @@ static int write_import(Change *c, AuditLine *line)
 
         if (!a)
                 return HF_E_CA_NOT_INITIALISED;
+        if (!uuid_equal(&a->row.key, &t->op->key->uuid))
+                return HF_E_CA_REPLACED;
         row = a->row;
         row.certificate = buffer_bytes(&t->der);
         row.chain = buffer_bytes(&t->tbs);

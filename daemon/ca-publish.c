@@ -225,7 +225,7 @@ static void relate(const Lines *lines, const AuthorityEntry *a, Related *ret)
                 for (size_t i = 0; i < lines->n; i++)
                         if (is_in_line(lines, a, i))
                                 add_list(ret, CA_PLACE, lines->all[i]->row.name);
-                a = a->row.parent[0] ? registry_authority(lines->registry, a->row.parent) : NULL;
+                a = ca_parent(lines->registry, a);
         }
 }
 

@@ -73,11 +73,11 @@ static int try_own(Put *p, const AuthorityEntry *a)
         return r;
 }
 
-/* Those above it, where they are elsewhere. */
+/* Those above it, where they are not among our own: elsewhere, or from before one was made anew. */
 static int try_above(Put *p, const AuthorityEntry *a)
 {
         _cleanup_buffer_ Buffer pem = BUFFER_INIT(2 * STORE_CHAIN_MAX);
-        int r = ca_is_outside(a) ? ca_pem_append_all(a->row.chain, &pem) : 0;
+        int r = a->row.kind == CA_INTERMEDIATE ? ca_pem_append_all(a->row.chain, &pem) : 0;
 
         return r ? r : cert_crl_find_issuer(p->crl, buffer_bytes(&pem), true, &p->fault, &p->above);
 }
@@ -137,18 +137,23 @@ static int find_issuer(Put *p)
         return r == -EMSGSIZE ? HF_E_LIMIT_EXCEEDED : r;
 }
 
-static int name_place(Put *p)
+int ca_put_place(Bytes chain, char ret[static STORE_PLACE_SIZE])
 {
         uint8_t id[CERT_CRL_ID_SIZE];
         char hex[2 * CERT_CRL_ID_SIZE + 1];
-        int r = cert_crl_id(buffer_bytes(&p->above), id);
+        int r = cert_crl_id(chain, id);
 
         if (r)
                 return r;
         hex_encode(id, sizeof(id), hex);
-        snprintf(p->place, sizeof(p->place), LISTS_ELSEWHERE "%s", hex);
-        cert_crl_name(buffer_bytes(&p->above), p->name, sizeof(p->name));
+        snprintf(ret, STORE_PLACE_SIZE, LISTS_ELSEWHERE "%s", hex);
         return 0;
+}
+
+static int name_place(Put *p)
+{
+        cert_crl_name(buffer_bytes(&p->above), p->name, sizeof(p->name));
+        return ca_put_place(buffer_bytes(&p->above), p->place);
 }
 
 /* Servers may have been given a later one than a restored store knows. */

@@ -17,3 +17,5 @@
 #define CA_PUT_WORDS_SIZE 128
 bool ca_put_trouble(const Daemon *d, const ListEntry *e, uint64_t now, char ret_name[static CA_PUT_NAME_SIZE],
                 char ret[static CA_PUT_WORDS_SIZE]);
+/* Where the list goes of the first of these (PEM). -ENOMEM. */
+int ca_put_place(Bytes chain, char ret[static STORE_PLACE_SIZE]);

@@ -29,6 +29,7 @@ typedef struct Part {
 
 struct CaRollover {
         char of[NAME_SIZE], signer[NAME_SIZE]; /* the signer of an intermediate; of a root it is itself */
+        Uuid signer_key;
         uint32_t days;
         size_t n, at;
         Part parts[3]; /* CaLinePart; of an intermediate the first one alone */
@@ -62,6 +63,20 @@ static int check_signer(const Registry *registry, const struct CaRollover *r, Ca
         if (result == HF_E_CA_AT_REST)
                 (void)ca_refuse(problem, "%s is at rest, and has to sign; `holdfast ca enable %s`", r->signer, r->signer);
         return result;
+}
+
+/* What was begun is of the CAs that there are still: none of them was made anew since. */
+static bool still_stands(const Registry *registry, const CaTask *t)
+{
+        const AuthorityEntry *follower = ca_follower(registry, t->rollover->of);
+        bool stands = follower && strcmp(follower->row.name, t->child) == 0;
+
+        for (size_t i = 0; i < t->rollover->n; i++) {
+                const CertificateEntry *e = registry_find_serial(registry, t->rollover->parts[i].row.serial);
+
+                stands = stands && e && registry_is_current(registry, e);
+        }
+        return stands;
 }
 
 /* ---- the second change: the certificates ---- */
@@ -139,6 +154,8 @@ static int write_rolled(Change *c, AuditLine *line)
         operation_audit_caller(t->op, line);
         for (size_t i = 0; !result && i < r->n; i++)
                 result = put_part(v, &r->parts[i], &t->registry);
+        if (!still_stands(v->registry, t))
+                result = HF_E_CA_REPLACED;
         audit_line_hex(line, "fingerprint", r->parts[0].row.fingerprint, sizeof(r->parts[0].row.fingerprint));
         if (!result)
                 result = put_new(t, signer);
@@ -199,7 +216,7 @@ static void sign_next(CaTask *t)
                 return;
         }
         if (!result)
-                result = check_signer(registry, r, &problem);
+                result = still_stands(registry, t) ? check_signer(registry, r, &problem) : HF_E_CA_REPLACED;
         buffer_clear(&t->tbs);
         if (!result)
                 result = buffer_append(&t->tbs, p->tbs.data, p->tbs.len);
@@ -244,9 +261,14 @@ static int write_rollover(Change *c, AuditLine *line)
         CaTask *t = c->userdata;
         Vault *v = &c->daemon->vault;
         struct CaRollover *r = t->rollover;
+        const AuthorityEntry *signer = registry_authority(v->registry, r->signer), *of = registry_authority(v->registry, r->of);
         CaProblem problem = {};
         int result = t->waits ? 0 : check_signer(v->registry, r, &problem);
 
+        if (!result && !t->waits && !uuid_equal(&signer->row.key, &r->signer_key))
+                result = HF_E_CA_REPLACED;
+        if (!result && (!of || !uuid_equal(&of->row.key, &t->op->key->uuid)))
+                result = HF_E_CA_REPLACED;
         if (!result && (memcmp(t->keys_hash, v->keys_hash, sizeof(t->keys_hash)) || ca_follower(v->registry, r->of)))
                 result = HF_E_BUSY; /* rekeyed in between; or asked for by somebody else, a moment ago */
         if (!result)
@@ -374,9 +396,10 @@ static int prepare(CaTask *t, CaProblem *problem)
         if (result)
                 return result;
         above = scheme_usual(key->algorithm, PURPOSE_ISSUE);
+        t->rollover->signer_key = key->uuid;
         p.profile = &profile;
         p.like = old;
-        p.days = r->days ? r->days : days_of(old, of->row.parent[0] ? registry_authority(v->registry, of->row.parent) : NULL);
+        p.days = r->days ? r->days : days_of(old, ca_parent(v->registry, of));
         if (t->kind == CA_INTERMEDIATE) {
                 p.issuer = issuer;
                 p.scheme = above;

@@ -22,6 +22,7 @@ static void task_free(void *data)
         registry_change_deinit(&t->registry);
         keystore_change_deinit(&t->key);
         list_change_deinit(&t->list);
+        keystore_change_deinit(&t->gone);
         buffer_deinit(&t->tbs);
         buffer_deinit(&t->der);
         buffer_deinit(&t->wrapped);
@@ -30,6 +31,7 @@ static void task_free(void *data)
         ca_publication_free(t->publication);
         ca_rollover_free(t->rollover);
         free(t->revoked);
+        ca_anew_free(t->anew);
         free(t);
 }
 
@@ -146,11 +148,8 @@ int ca_check_signer(const AuthorityEntry *a)
 
 static bool is_revoked(const Registry *registry, const AuthorityEntry *a)
 {
-        const CertificateEntry *e;
-        uint8_t fingerprint[32];
+        const CertificateEntry *e = registry_find_fingerprint(registry, a->fingerprint);
 
-        digest_sha256(a->row.certificate, fingerprint);
-        e = registry_find_fingerprint(registry, fingerprint);
         return e && e->row.status == STORE_CERTIFICATE_REVOKED;
 }
 
@@ -164,7 +163,12 @@ int ca_check_issuer(const Registry *registry, const AuthorityEntry *a, CaProblem
         for (size_t i = 0; !r && a && i < AUTHORITIES_MAX; i++) {
                 if (is_revoked(registry, a))
                         return ca_refuse(problem, "the certificate of the CA %s is revoked", a->row.name);
-                a = a->row.parent[0] ? registry_authority(registry, a->row.parent) : NULL;
+                if (a->row.parent[0] && !ca_parent(registry, a)) {
+                        (void)ca_refuse(problem, "the CA above %s was made anew since; under the new one: `holdfast ca rollover "
+                                                 "%s`", a->row.name, a->row.name);
+                        return HF_E_CA_REPLACED;
+                }
+                a = ca_parent(registry, a);
         }
         return r;
 }
@@ -184,11 +188,12 @@ static int append_issuer(sd_bus_message *m, const AuthorityEntry *a)
         return r >= 0 ? reply_append_bytes(m, "certificate", a->row.certificate) : r;
 }
 
-static const char *authority_state(const AuthorityEntry *a)
+static const char *authority_state(const Registry *registry, const AuthorityEntry *a)
 {
-        return !a->row.certificate.len               ? ca_is_outside(a) ? "waiting" : "pending"
+        return !a->row.certificate.len         ? ca_is_outside(a) ? "waiting" : "pending"
+               : ca_is_orphaned(registry, a)   ? "orphaned"
                : !ca_is_awake(a, clock_wall()) ? "at-rest"
-                                                     : "active";
+                                               : "active";
 }
 
 static int append_fields(const Daemon *d, sd_bus_message *m, const AuthorityEntry *a)
@@ -206,7 +211,7 @@ static int append_fields(const Daemon *d, sd_bus_message *m, const AuthorityEntr
         if (r >= 0)
                 r = reply_append_string(m, "parent", a->row.parent);
         if (r >= 0)
-                r = reply_append_string(m, "state", authority_state(a));
+                r = reply_append_string(m, "state", authority_state(d->vault.registry, a));
         if (r >= 0 && next)
                 r = reply_append_string(m, "successor", next->row.name);
         if (r >= 0 && a->row.follows[0])
@@ -263,13 +268,17 @@ static int append_revocation(sd_bus_message *m, const StoreCertificateRow *row)
 /* The certificate with those above it but the root, as servers want it. */
 static int append_der(const Daemon *d, sd_bus_message *m, const StoreCertificateRow *row, const Buffer *der)
 {
-        const AuthorityEntry *a = d->vault.registry ? registry_authority(d->vault.registry, row->authority) : NULL;
+        const Registry *registry = d->vault.registry; /* the store may be locked by now */
+        const CertificateEntry *e = registry ? registry_find_serial(registry, row->serial) : NULL;
         _cleanup_buffer_ Buffer chain = BUFFER_INIT(STORE_CHAIN_MAX * 2);
         int r = reply_append_bytes(m, "certificate", buffer_bytes(der));
 
-        if (r < 0 || !a)
+        if (r < 0 || !e)
                 return r;
-        if (ca_pem_append("CERTIFICATE", buffer_bytes(der), &chain) || ca_pem_chain(d->vault.registry, a, &chain))
+        if (ca_pem_append("CERTIFICATE", buffer_bytes(der), &chain))
+                return -ENOMEM;
+        /* Those above it are not here any more where its CA was made anew. */
+        if (registry_is_current(registry, e) && ca_pem_chain(registry, registry_authority(registry, row->authority), &chain))
                 return -ENOMEM;
         return reply_append_bytes(m, "chain", buffer_bytes(&chain));
 }
@@ -291,7 +300,8 @@ static int append_row(const Daemon *d, sd_bus_message *m, const StoreCertificate
         if (r >= 0 && *row->metadata)
                 r = reply_append_string(m, "metadata", row->metadata);
         if (r >= 0)
-                r = reply_append_string(m, "status", certificate_status(row, clock_wall()));
+                r = reply_append_string(m, "status", d->vault.registry ? ca_status(d->vault.registry, row)
+                                                                       : certificate_status(row, clock_wall()));
         if (r >= 0)
                 r = reply_append_u64(m, "issued", row->issued);
         if (r >= 0)
@@ -334,6 +344,8 @@ int ca_sign(CaTask *t, const char *authority, const char *what, int (*then)(Oper
                 return HF_E_STORE_LOCKED;
         if (!key)
                 return HF_E_CA_NOT_INITIALISED;
+        if (!uuid_is_null(&t->by) && !uuid_equal(&t->by, &key->uuid))
+                return HF_E_CA_REPLACED;
         r = lifecycle_check(key, KEY_ACTION_USE);
         t->scheme = scheme_usual(key->algorithm, PURPOSE_ISSUE);
         if (!r)

@@ -29,12 +29,14 @@
 typedef enum CaKind { CA_ROOT = 1, CA_INTERMEDIATE = 2 } CaKind;
 
 typedef struct CaTask CaTask;
+typedef struct CaAnew CaAnew;
 
 /* Everything that one call to a CA carries from step to step; it is op->data. */
 struct CaTask {
         Operation *op;
         Change change;
         char authority[NAME_SIZE]; /* that signs */
+        Uuid by;                   /* its key, for which t->tbs was made; null: what was begun by another call */
         RegistryChange registry;
         ListChange list;
         uint8_t digest[64];        /* what the signer has in hand */
@@ -57,7 +59,8 @@ struct CaTask {
         KeyAttributes attributes;
         Buffer wrapped;
         uint8_t keys_hash[32];
-        KeystoreChange key;
+        KeystoreChange key, gone;
+        CaAnew *anew; /* it takes the place of the one of its name; NULL: there is none */
 
         /* a revocation list */
         CaIssuer *issuer;
@@ -89,7 +92,8 @@ bool ca_is_awake(const AuthorityEntry *a, uint64_t now);
 /* May it sign now? 0, HF_E_CA_NOT_INITIALISED (no such CA, or it has no certificate yet), HF_E_CA_AT_REST. */
 int ca_check_signer(const AuthorityEntry *a);
 /* May it issue now? As above, or with the sentence: HF_E_CA_NOT_INITIALISED, its certificate was not handed in yet;
- * HF_E_REQUEST_REFUSED, its certificate, or one above it, is revoked. It goes on signing its revocation lists. */
+ * HF_E_REQUEST_REFUSED, its certificate, or one above it, is revoked; HF_E_CA_REPLACED, one above it was made anew. It goes on
+ * signing its revocation lists. */
 int ca_check_issuer(const Registry *registry, const AuthorityEntry *a, CaProblem *problem);
 /* Its certificate comes from elsewhere. */
 bool ca_is_outside(const AuthorityEntry *a);
@@ -106,8 +110,8 @@ int ca_sign(CaTask *t, const char *authority, const char *what, int (*then)(Oper
 
 /* t->tbs, t->row and t->public are there, and t->before where it renews. Answers. */
 void ca_issue_begin(CaTask *t);
-/* Was this asked for, and the answer still good? Then the same words get it again. NULL is no. */
-bool ca_is_repeated(const CertificateEntry *e);
+/* What was asked for in these words, if the answer is still good: then they get it again. NULL: nothing. */
+CertificateEntry *ca_find_repeated(const Registry *registry, const uint8_t request[static 32]);
 /* The DER of a certificate into t->der, then `then`. */
 void ca_issue_read(CaTask *t, const CertificateEntry *e, void (*then)(CaTask *t, int result));
 /* A certificate that is being issued (then it is finished) or was (then it is read), for t->reply. */
@@ -143,13 +147,45 @@ const AuthorityEntry *ca_first(const Registry *registry, const AuthorityEntry *a
 AuthorityEntry *ca_newest(const Registry *registry, const char *name);
 /* Is the other one this CA, or did it follow it? Who may ask the one about certificates may ask for those of the other. */
 bool ca_covers(const Registry *registry, const char *name, const char *other);
+/* The CA here that signed it; NULL: that is elsewhere, is nobody, or was made anew since. */
+const AuthorityEntry *ca_parent(const Registry *registry, const AuthorityEntry *a);
 /* The CA here that is above all above it; itself where there is none. */
 const AuthorityEntry *ca_top(const Registry *registry, const AuthorityEntry *a);
+/* Was a CA above it made anew since? It revokes and has its list, and issues nothing more. */
+bool ca_is_orphaned(const Registry *registry, const AuthorityEntry *a);
+/* Is it this CA, or does it lead to it? */
+bool ca_is_below(const Registry *registry, const AuthorityEntry *a, const char *name);
+/* certificate_status(), or "orphaned": active, but its CA or one above that was made anew since. */
+const char *ca_status(const Registry *registry, const StoreCertificateRow *row);
 
 /* ---- ca-rollover.c ---- */
 
 int ca_handle_rollover(Operation *op);
 struct CaRollover *ca_rollover_free(struct CaRollover *r);
+
+/* ---- ca-anew.c ---- */
+
+struct CaAnew {
+        uint32_t orphans;    /* as the caller was told */
+        bool without_backup; /* he says that none is needed */
+        /* The last list of the one that goes, for those below it, and where it goes. */
+        char place[STORE_PLACE_SIZE];
+        Buffer list;
+        void (*then)(CaTask *t);
+};
+
+int ca_anew_new(CaTask *t, uint32_t orphans, bool without_backup);
+CaAnew *ca_anew_free(CaAnew *a);
+
+/* How many live certificates lose their CA with this one, whether of its own or of one below it; the CAs below among them. */
+uint32_t ca_count_orphans(const Registry *registry, const AuthorityEntry *a);
+/* Before the key is made: may this one take its place? With the sentence, or without. */
+int ca_anew_check(const CaTask *t, const AuthorityEntry *a, CaProblem *problem);
+/* In the change that makes the new one: all of that again, and the backup; the old key goes, its place is the row's. */
+int ca_anew_write(CaTask *t, StoreAuthorityRow *row, AuditLine *line);
+/* After it: publishes that list. */
+void ca_anew_publish(CaTask *t, void (*then)(CaTask *t));
+int ca_handle_orphans(Operation *op);
 
 /* ---- ca-outside.c ---- */
 

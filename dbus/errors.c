@@ -167,7 +167,8 @@ static const ErrorRow rows[_HF_E_MAX] = {
                 "--set CN=...`, then `holdfast ca init intermediate --set CN=...`."},
         [HF_E_CA_EXISTS] = {NAME(CaExists), EXIT_CODE_FAILED,
                 "There is a CA of this name already. Nothing was changed; see it: `holdfast ca show --ca NAME`. Another in its "
-                "place, which those that it issued outlive: `holdfast ca rollover NAME`."},
+                "place, which those that it issued outlive: `holdfast ca rollover NAME`; one that orphans them: `holdfast ca "
+                "init ... --name NAME --anew`."},
         [HF_E_CA_AT_REST] = {NAME(CaAtRest), EXIT_CODE_NOT_PERMITTED,
                 "This root is at rest: it signs nothing until somebody wakes it. Nothing was issued. For an hour: `holdfast ca "
                 "enable NAME`."},
@@ -177,6 +178,16 @@ static const ErrorRow rows[_HF_E_MAX] = {
         [HF_E_REVOCATION_LIST_REFUSED] = {NAME(RevocationListRefused), EXIT_CODE_VERIFICATION,
                 "The revocation list is not one that servers here can be given. Nothing was changed; what is said here names "
                 "what is wrong with it."},
+        [HF_E_CA_REPLACED] = {NAME(CaReplaced), EXIT_CODE_FAILED,
+                "The CA, or one above it, was made anew since, and the key of the one before is destroyed. Nothing was done. "
+                "Have certificates issued by the new one: `holdfast ca issue`; take a CA below it along: `holdfast ca rollover "
+                "NAME`."},
+        [HF_E_BACKUP_NEEDED] = {NAME(BackupNeeded), EXIT_CODE_FAILED,
+                "No backup has this CA as it is now, and making it anew destroys its key. Nothing was changed; make one first: "
+                "`holdfast backup FILE`, or say --without-backup."},
+        [HF_E_ORPHANS_CHANGED] = {NAME(OrphansChanged), EXIT_CODE_FAILED,
+                "By now it is another number of certificates that would lose their CA. Nothing was changed; ask again, and look "
+                "at the new number."},
 };
 
 _Static_assert(ELEMENTSOF(rows) == _HF_E_MAX, "every error has a row");

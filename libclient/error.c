@@ -19,7 +19,7 @@
         _Static_assert((int)HF_ERROR_##sym == (int)HF_E_##sym, "public and private value of " #sym);
 HF_ERROR_LIST(X)
 #undef X
-_Static_assert((int)HF_ERROR_REVOCATION_LIST_REFUSED == _HF_E_MAX - 1, "the public enum lacks the newest errors");
+_Static_assert((int)HF_ERROR_ORPHANS_CHANGED == _HF_E_MAX - 1, "the public enum lacks the newest errors");
 _Static_assert(HF_SIGN_MANY_LIMIT == HF_SIGN_MANY_MAX && HF_MESSAGE_LIMIT == HF_MESSAGE_MAX,
                 "limits of the contract");
 

@@ -106,6 +106,9 @@ typedef enum HfResult {
         HF_ERROR_CA_AT_REST = 64,
         HF_ERROR_NO_SUCH_CERTIFICATE = 65,
         HF_ERROR_REVOCATION_LIST_REFUSED = 66,
+        HF_ERROR_CA_REPLACED = 67,
+        HF_ERROR_BACKUP_NEEDED = 68,
+        HF_ERROR_ORPHANS_CHANGED = 69,
 } HfResult;
 
 /* Signature schemes, by their JOSE names (RFC 7518, RFC 8037) where they have one. One of these, or'ed with the flags

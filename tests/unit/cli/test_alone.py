@@ -39,7 +39,7 @@ def test_usage_errors_exit_with_2_and_say_so_once():
                  ["slot", "add", "tpm2-derived"], ["cert", "set", "k"], ["cert", "remove"], ["key", "attest", "k"], ["key", "attest", "k", "--nonce", "abc"],
                  ["attest", "verify", "/dev/null"], ["attest", "verify", "/dev/null", "--nonce", "00", "--nonce-file", "x"],
                  ["exec", "k"], ["exec", "../k", "--", "true"], ["watch", "k"], ["watch", "../k", "--", "true"],
-                 ["ca", "init"], ["ca", "init", "leaf"], ["ca", "init", "root", "--csr", "-"], ["ca", "import", "k"], ["ca", "rollover"], ["ca", "issue"], ["ca", "issue", "--key", "k", "--days", "0"],
+                 ["ca", "init"], ["ca", "init", "leaf"], ["ca", "init", "root", "--csr", "-"], ["ca", "init", "root", "--without-backup"], ["ca", "import", "k"], ["ca", "rollover"], ["ca", "issue"], ["ca", "issue", "--key", "k", "--days", "0"],
                  ["ca", "list", "--ca", "../k"], ["ca", "crl"], ["ca", "crl", "put"], ["ca", "crl", "get"], ["ca", "crl", "list", "x"], ["ca", "ocsp", "/dev/null"],
                  ["ca", "ocsp", "/dev/null", "--signer", "s", "--hours", "0"], ["ca", "package", "k"], ["ca", "diagnose", "k"],
                  ["ca", "diagnose", "k", "--connect", "h:x"], ["ca", "renew", "k", "r", "--rekey"], ["setup", "nginx"], ["setup", "lighttpd", "k"], ["setup", "curl", "../k"]):
