@@ -303,11 +303,18 @@ void ca_crl_begin(CaTask *t, const char *event)
 
 /* ---- by itself ---- */
 
+bool ca_is_over(const AuthorityEntry *a, uint64_t now)
+{
+        _cleanup_(ca_issuer_freep) CaIssuer *issuer = NULL;
+
+        return ca_authority_issuer(a, &issuer) == 0 && issuer->not_after + EXPIRED_STAY_USEC < now;
+}
+
 static bool is_due(const Daemon *d, const AuthorityEntry *a, uint64_t now)
 {
         uint64_t life = life_of(d, &a->row);
 
-        if (!a->row.certificate.len || !ca_is_awake(a, now))
+        if (!a->row.certificate.len || !ca_is_awake(a, now) || ca_is_over(a, now))
                 return false;
         /* A day old; or of a time that is still to come, since the clock was put back or lists were to hold longer; or not where
          * servers read it. */
@@ -342,7 +349,7 @@ static void warn(Daemon *d)
         if (d->ca_warned && clock_monotonic() - d->ca_warned < CA_CRL_AGAIN)
                 return;
         for (size_t i = 0; (a = registry_authority_at(d->vault.registry, i)); i++) {
-                if (!a->row.certificate.len || !ca_crl_trouble(&a->row, ca_is_published(d, a), now, words))
+                if (!a->row.certificate.len || !ca_crl_trouble(&a->row, ca_is_published(d, a), now, words) || ca_is_over(a, now))
                         continue;
                 awake = ca_is_awake(a, now);
                 log_warning("the revocation list of %s %s%s%s", a->row.name, words, awake ? "" : "; holdfast ca enable ",

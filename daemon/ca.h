@@ -197,6 +197,8 @@ int ca_handle_import(Operation *op);
 /* A change with the next number of the authority's list, and what t->extra does; then the list is signed and published,
  * then `t->reply` answers. */
 void ca_crl_begin(CaTask *t, const char *event);
+/* Has its certificate run out, and with it all that it issued, more than a week ago? Then its list says nothing any more. */
+bool ca_is_over(const AuthorityEntry *a, uint64_t now);
 /* What is wrong with an authority's list, in words behind "the revocation list of NAME": lost, over, soon over. False: none. */
 #define CA_CRL_WORDS_SIZE 128
 bool ca_crl_trouble(const StoreAuthorityRow *row, bool published, uint64_t now, char ret[static CA_CRL_WORDS_SIZE]);

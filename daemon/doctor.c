@@ -279,7 +279,7 @@ static int check_authorities(Daemon *d, sd_bus_message *m)
         int r = 0;
 
         for (size_t i = 0; r >= 0 && d->vault.registry && (a = registry_authority_at(d->vault.registry, i)); i++) {
-                if (!a->row.certificate.len || !ca_crl_trouble(&a->row, ca_is_published(d, a), now, words))
+                if (!a->row.certificate.len || !ca_crl_trouble(&a->row, ca_is_published(d, a), now, words) || ca_is_over(a, now))
                         continue;
                 snprintf(command, sizeof(command), "holdfast ca enable %s", a->row.name);
                 r = ADD(m, "warning", "crl", ca_is_awake(a, now) ? "" : command,

@@ -9,7 +9,7 @@ import re
 import subprocess
 
 import case
-from ca import authority, issue, list_number, listed, make_request, number, published, revoke, running, sample, show
+from ca import authority, create, issue, list_number, listed, make_request, number, published, revoke, running, sample, show
 from ca_outside import Outside, csr, judged, openssl, take, wait_ca
 from ca_registry import install, later
 from judge import exported, lines
@@ -237,6 +237,24 @@ def test_an_identity_that_trusts_the_old_root_gets_its_next_certificate_and_key_
                                     files / "fullchain.pem", "-CRLfile", files / "crl.pem", files / "cert.pem"], capture_output=True, text=True)
             assert judge.returncode == 0, judge
         assert anchor.count(b"BEGIN") == 2 and (stack.dir / "run/tls/web/ca.pem").read_text().count("BEGIN") == 1
+
+
+def test_when_the_old_ones_have_run_out_nobody_is_told_of_their_lists():
+    with running(made=False) as (stack, admin):
+        create(admin, days=100)
+        authority(admin, "root", "Enable")
+        rollover(admin, "root", days=3000)
+        rollover(admin, "intermediate", days=2000)
+        before = number(admin, "intermediate")
+        with later(stack, 500) as admin:
+            wait_for(lambda: list_number(published(stack, "own.crl.pem", "intermediate-2")) > before, "the list of the new one to be made anew")
+            said = stack.cli("doctor", check=False).stdout.decode()
+            assert "list of root-2 is over" in said, said
+            assert "list of root " not in said and "list of intermediate" not in said, said
+            assert number(admin, "intermediate") == before
+            assert refusal(issue, admin, make_request(stack.dir / "r.csr"), ca="root").name == "CaAtRest"
+            made = issue(admin, make_request(stack.dir / "r.csr"))
+            assert made["authority"] == "intermediate-2"
 
 
 def stack_again(stack):
