@@ -15,6 +15,9 @@
 uint64_t clock_wall(void);
 uint64_t clock_monotonic(void);
 
+/* Which start of the machine clock_monotonic() counts from: 16 bytes of the kernel's, or of this run where it does not say. */
+void clock_boot(uint8_t ret[static 16]);
+
 /* Tests: from now on clock_wall() answers `usec` (0 goes back to the real clock). */
 void clock_set_wall(uint64_t usec);
 /* The same for clock_monotonic(). */

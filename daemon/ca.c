@@ -228,7 +228,7 @@ static int append_fields(const Daemon *d, sd_bus_message *m, const AuthorityEntr
                 r = reply_append_u64(m, "crl-due", a->row.crl_due);
         if (r >= 0)
                 r = reply_append_bool(m, "published", ca_is_published(d, a));
-        if (r >= 0 && a->row.awake && a->row.awake != STORE_AWAKE_ALWAYS)
+        if (r >= 0 && a->row.awake != STORE_AWAKE_ALWAYS && ca_is_awake(a, clock_wall()))
                 r = reply_append_u64(m, "awake-until", a->row.awake);
         if (r >= 0)
                 r = reply_append_string(m, "directory", directory);

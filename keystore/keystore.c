@@ -52,6 +52,8 @@ static int load_meta(void *userdata, const char *key, Bytes value)
         WireReader reader = wire_reader(value);
         uint64_t until;
 
+        if (load->registry && strncmp(key, META_HOUR, strlen(META_HOUR)) == 0)
+                return registry_load_hour(load->registry, key + strlen(META_HOUR), value);
         if (!load->uses || strcmp(key, USES_META_FORFEIT) != 0)
                 return 0;
         until = wire_get_u64(&reader);

@@ -22,7 +22,15 @@ typedef struct Cells {
         size_t size; /* a power of two, or 0 */
 } Cells;
 
+/* Of the clock that nobody sets, in this start of the machine. */
+typedef struct Hour {
+        Uuid key;
+        uint64_t end;
+} Hour;
+
 struct Registry {
+        Hour hours[AUTHORITIES_MAX];
+        size_t n_hours;
         AuthorityEntry *authorities[AUTHORITIES_MAX];
         size_t n_authorities;
         CertificateEntry **certificates;
@@ -61,7 +69,7 @@ CertificateEntry *certificate_unref(CertificateEntry *e)
         return NULL;
 }
 
-/* What is left of the hour by the wall clock when it is granted, or loaded, is measured by another one from then on. */
+/* What is left of the hour by the wall clock when it is granted is measured by another one from then on. */
 static uint64_t deadline_of(const StoreAuthorityRow *row, const AuthorityEntry *before)
 {
         uint64_t now = clock_wall(), left = row->awake > now ? row->awake - now : 0;
@@ -302,6 +310,49 @@ static void insert_certificate(Registry *r, CertificateEntry *e)
         certificate_unref(before);
 }
 
+#define HOUR_SIZE (16 + 8) /* clock_boot(), u64 little-endian */
+
+int registry_load_hour(Registry *r, const char *uuid, Bytes value)
+{
+        WireReader reader = wire_reader(value);
+        uint8_t boot[16], then[16];
+        Hour hour;
+
+        if (value.len != HOUR_SIZE || !uuid_parse(uuid, &hour.key) || r->n_hours == ELEMENTSOF(r->hours))
+                return HF_E_STORE_DAMAGED;
+        wire_get_raw(&reader, then, sizeof(then));
+        hour.end = wire_get_u64(&reader);
+        clock_boot(boot);
+        if (memcmp(boot, then, sizeof(boot)) == 0)
+                r->hours[r->n_hours++] = hour;
+        return 0;
+}
+
+static uint64_t hour_of(const Registry *r, const Uuid *key)
+{
+        uint64_t latest = clock_monotonic() + AUTHORITY_AWAKE_USEC;
+
+        for (size_t i = 0; i < r->n_hours; i++)
+                if (uuid_equal(&r->hours[i].key, key))
+                        return r->hours[i].end < latest ? r->hours[i].end : latest;
+        return 0;
+}
+
+static int put_hour(Store *store, const AuthorityEntry *e)
+{
+        _cleanup_buffer_ Buffer value = BUFFER_INIT(HOUR_SIZE);
+        char name[sizeof(META_HOUR) + UUID_TEXT_SIZE] = META_HOUR;
+        uint8_t boot[16];
+        int r;
+
+        clock_boot(boot);
+        uuid_format(&e->row.key, name + strlen(META_HOUR));
+        r = buffer_append(&value, boot, sizeof(boot));
+        if (!r)
+                r = wire_put_u64(&value, e->deadline);
+        return r ? r : store_put_meta(store, name, buffer_bytes(&value));
+}
+
 int registry_load_authority(Registry *r, const StoreAuthorityRow *row)
 {
         AuthorityEntry *e;
@@ -310,8 +361,10 @@ int registry_load_authority(Registry *r, const StoreAuthorityRow *row)
         if (registry_authority(r, row->name) || r->n_authorities == AUTHORITIES_MAX)
                 return HF_E_STORE_DAMAGED;
         result = authority_new(row, NULL, &e);
-        if (!result)
-                insert_authority(r, e);
+        if (result)
+                return result;
+        e->deadline = hour_of(r, &row->key); /* the wall clock alone may have been put back */
+        insert_authority(r, e);
         return result;
 }
 
@@ -443,6 +496,8 @@ int registry_put_authority(Store *store, Registry *r, const StoreAuthorityRow *r
                 return HF_E_LIMIT_EXCEEDED;
         next.version = before ? before->row.version + 1 : 1;
         result = authority_new(&next, before, &after);
+        if (!result && next.awake && next.awake != STORE_AWAKE_ALWAYS && (!before || before->row.awake != next.awake))
+                result = put_hour(store, after);
         if (!result)
                 result = store_put_authority(store, &next);
         if (!result)

@@ -26,7 +26,9 @@ typedef struct Registry Registry;
 /* Immutable and counted; the row's spans and texts lie behind it, but a certificate's bytes do not. */
 typedef struct AuthorityEntry {
         unsigned refs;
-        uint64_t deadline; /* of clock_monotonic(): an hour that was granted ends then, whatever becomes of the wall clock */
+        /* Of clock_monotonic(): an hour that was granted ends then, whatever becomes of the wall clock. 0: it was granted before
+         * this start of the machine, or in another one. */
+        uint64_t deadline;
         size_t since;      /* what is before that place in the order of issue is of another CA, in whose place this one was put */
         uint8_t fingerprint[32]; /* of its certificate */
         StoreAuthorityRow row;
@@ -56,6 +58,9 @@ void registry_meta_key(const char *kind, const Uuid *key, char ret[static REGIST
 int registry_new(Registry **ret);
 Registry *registry_free(Registry *r);
 DEFINE_CLEANUP(Registry, registry_free)
+/* At load, before the authorities: when the hour of a key ends (the meta row META_HOUR and its UUID). HF_E_STORE_DAMAGED. */
+#define META_HOUR "awake."
+int registry_load_hour(Registry *r, const char *uuid, Bytes value);
 /* At load. HF_E_STORE_DAMAGED if it is there already. */
 int registry_load_authority(Registry *r, const StoreAuthorityRow *row);
 int registry_load_certificate(Registry *r, const StoreCertificateRow *row);

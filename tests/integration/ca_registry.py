@@ -27,7 +27,7 @@ static __attribute__((constructor)) void begin(void) { real = (int (*)(clockid_t
 int clock_gettime(clockid_t id, struct timespec *ts)
 {
         int r = real(id, ts);
-        ts->tv_sec += id == CLOCK_REALTIME ? DAYS * 86400 : 0;
+        ts->tv_sec += id == CLOCK_REALTIME ? SECONDS : id == CLOCK_BOOTTIME ? UP : 0;
         return r;
 }
 """
@@ -198,11 +198,12 @@ def test_serial_and_fingerprint_are_taken_as_other_programs_print_them():
 
 
 @contextlib.contextmanager
-def later(stack, days):
+def later(stack, days=0, seconds=0, up=0):
     """The same store in a holdfastd whose wall clock is ahead. It refuses LD_PRELOAD, so the loader is asked by its own name."""
-    program, skew = stack.dir / "bin/daemon/holdfastd", stack.dir / f"skew{days}.so"
+    seconds += days * 86400
+    program, skew = stack.dir / "bin/daemon/holdfastd", stack.dir / f"skew{seconds}-{up}.so"
     real = program.with_suffix(".real")
-    subprocess.run(["cc", "-shared", "-fPIC", "-O2", f"-DDAYS={days}", "-x", "c", "-o", skew, "-"], input=SKEW.encode(), check=True)
+    subprocess.run(["cc", "-shared", "-fPIC", "-O2", f"-DSECONDS={seconds}", f"-DUP={up}", "-x", "c", "-o", skew, "-"], input=SKEW.encode(), check=True)
     stack.stop()
     program.rename(real)
     program.write_text(f"#!/bin/sh\nexec {LOADER} --preload {skew} {real} \"$@\"\n")
@@ -233,6 +234,22 @@ def test_a_list_that_ran_out_while_the_service_was_down_is_made_anew_at_its_star
         with later(stack, 3) as admin:
             wait_for(lambda: not over(path)[0], "the list to be made anew")
             assert list_number(path) == plain(authority(admin, "intermediate", "Describe"))["crl-number"]
+
+
+def test_an_hour_is_not_longer_where_the_clock_is_put_back_and_the_service_started_again():
+    with running() as (stack, admin):
+        second = ("CreateAuthority", "ssa{sv}", "second", "intermediate", variants({"set": ["CN=Second"]}))
+        authority(admin, "root", "Enable")
+        for wall, up, state in ((0, 0, "active"), (600, 3000, "active"), (600, 3601, "at-rest"), (3000, 7200, "at-rest"), (-60, 0, "at-rest"),
+                                (3601, 0, "at-rest")):
+            with later(stack, seconds=wall, up=up) as admin:
+                described = plain(authority(admin, "root", "Describe"))
+                assert described["state"] == state and ("awake-until" in described) == (state == "active"), (wall, up, described)
+                if state == "at-rest":
+                    assert refusal(admin.manager, *second).name == "CaAtRest"
+        with later(stack, seconds=-60, up=3601) as admin:
+            authority(admin, "root", "Enable")
+            admin.manager(*second)
 
 
 def test_a_superseded_certificate_is_listed_for_90_days_and_found_for_ever():

@@ -4,6 +4,7 @@
 #include "support.h"
 
 #include "base/clock.h"
+#include "base/wire.h"
 #include "daemon/ca.h"
 
 #define NOW (1800000000 * USEC_PER_SEC)
@@ -76,24 +77,53 @@ static void test_a_clock_that_is_put_back_within_the_hour_does_not_lengthen_it(v
         assert_false(ca_is_awake(&a, NOW + 1));
 }
 
-static void test_the_end_of_the_hour_stays_when_the_row_changes_otherwise(void **state)
+static void test_the_wall_clock_alone_wakes_no_root_that_is_loaded(void **state)
 {
         StoreAuthorityRow row = {.name = "root", .kind = CA_ROOT, .awake = NOW + AUTHORITY_AWAKE_USEC};
         _cleanup_(registry_freep) Registry *registry = NULL;
-        const AuthorityEntry *a;
 
         (void)state;
+        for (uint64_t wall = NOW - 86400 * USEC_PER_SEC; wall <= row.awake; wall += AUTHORITY_AWAKE_USEC / 2) {
+                registry_free(registry);
+                assert_int_equal(registry_new(&registry), 0);
+                clock_set_wall(wall);
+                assert_int_equal(registry_load_authority(registry, &row), 0);
+                assert_false(ca_is_awake(registry_authority(registry, "root"), wall));
+        }
+}
+
+static void load_hour(const uint8_t *boot, uint64_t end, uint64_t up, uint64_t wall, bool awake)
+{
+        StoreAuthorityRow row = {.name = "root", .kind = CA_ROOT, .awake = NOW + AUTHORITY_AWAKE_USEC, .key = {{5}}};
+        _cleanup_(registry_freep) Registry *registry = NULL;
+        _cleanup_buffer_ Buffer value = BUFFER_INIT(64);
+        char uuid[UUID_TEXT_SIZE];
+
+        uuid_format(&row.key, uuid);
+        assert_int_equal(buffer_append(&value, boot, 16), 0);
+        assert_int_equal(wire_put_u64(&value, end), 0);
         assert_int_equal(registry_new(&registry), 0);
-        clock_set_wall(NOW + AUTHORITY_AWAKE_USEC / 2);
+        assert_int_equal(registry_load_hour(registry, uuid, buffer_bytes(&value)), 0);
+        assert_int_equal(registry_load_hour(registry, "x", buffer_bytes(&value)), HF_E_STORE_DAMAGED);
+        assert_int_equal(registry_load_hour(registry, uuid, BYTES(value.data, 23)), HF_E_STORE_DAMAGED);
+        clock_set_monotonic(up);
+        clock_set_wall(wall);
         assert_int_equal(registry_load_authority(registry, &row), 0);
-        a = registry_authority(registry, "root");
-        assert_int_equal(a->deadline, UP + AUTHORITY_AWAKE_USEC / 2);
-        assert_true(ca_is_awake(a, clock_wall()));
-        clock_set_wall(NOW - 86400 * USEC_PER_SEC); /* what is loaded then has an hour at most */
-        registry_free(registry);
-        assert_int_equal(registry_new(&registry), 0);
-        assert_int_equal(registry_load_authority(registry, &row), 0);
-        assert_int_equal(registry_authority(registry, "root")->deadline, UP + AUTHORITY_AWAKE_USEC);
+        assert_int_equal(ca_is_awake(registry_authority(registry, "root"), wall), awake);
+}
+
+static void test_an_hour_goes_on_in_this_start_of_the_machine_until_its_end(void **state)
+{
+        const uint64_t end = UP + AUTHORITY_AWAKE_USEC;
+        uint8_t boot[16], other[16] = {1};
+
+        (void)state;
+        clock_boot(boot);
+        load_hour(boot, end, UP, NOW + 1, true);
+        load_hour(boot, end, end - 1, NOW + 1, true);
+        load_hour(boot, end, end, NOW + 1, false);
+        load_hour(other, end, UP, NOW + 1, false);
+        load_hour(boot, UINT64_MAX, UP, NOW - 1, false);
 }
 
 static void test_a_ca_without_rest_signs_at_any_time_and_one_at_rest_never(void **state)
@@ -123,7 +153,8 @@ int main(void)
                 cmocka_unit_test_setup(test_a_list_is_a_trouble_before_it_runs_out_and_one_made_in_time_is_none, reset),
                 cmocka_unit_test_setup(test_a_clock_that_is_put_back_wakes_no_root, reset),
                 cmocka_unit_test_setup(test_a_clock_that_is_put_back_within_the_hour_does_not_lengthen_it, reset),
-                cmocka_unit_test_setup(test_the_end_of_the_hour_stays_when_the_row_changes_otherwise, reset),
+                cmocka_unit_test_setup(test_an_hour_goes_on_in_this_start_of_the_machine_until_its_end, reset),
+                cmocka_unit_test_setup(test_the_wall_clock_alone_wakes_no_root_that_is_loaded, reset),
                 cmocka_unit_test(test_a_ca_without_rest_signs_at_any_time_and_one_at_rest_never),
                 cmocka_unit_test(test_a_ca_without_a_certificate_signs_nothing),
         };
