@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import subprocess
 import time
 
@@ -326,6 +327,92 @@ def test_of_64_lists_the_one_that_is_over_makes_room_and_no_other():
         put(admin, cas[64].crl(1))
         assert refusal(put, admin, cas[65].crl(1)).name == "LimitExceeded"
         assert issuers(s.tls / "web/crl.pem") == sorted(f"ca{i}" for i in range(1, 65))
+
+
+# Moved
+
+
+def moved(s, backup):
+    """The store in a machine that has neither its directory nor what it published."""
+    s.stack.stop()
+    for path in (s.stack.dir / "state").glob("store*"):
+        shutil.rmtree(path)
+    for path in s.tls.iterdir():
+        path.unlink() if path.is_symlink() else shutil.rmtree(path)
+    s.stack.start()
+    assert s.stack.wait_state("uninitialised")
+    with s.stack.peer(ADMIN) as admin, open(backup, "rb") as file:
+        admin.manager("Restore", "ha{sv}", file.fileno(), {})
+    s.stack.wait_state("ready")
+
+
+def everything(s):
+    return {f"{place.name}/{path.name}": path.read_bytes() for place in s.tls.iterdir() if place.name[0] != "." for path in place.glob("*.pem")}
+
+
+def test_a_moved_store_publishes_each_last_list_at_once_whoever_has_the_key():
+    with trusting() as (s, far):
+        backup = s.dir / "backup"
+        made = issue(s.admin, make_request(s.dir / "x.csr"), name="x")
+        revoke(s.admin, made["serial"])
+        put(s.admin, far.crl(7))
+        for key in "root", "intermediate":
+            s.stack.cli("key", "disable", key, "--yes")
+        with open(backup, "wb") as file:
+            s.admin.manager("Backup", "ha{sv}", file.fileno(), {})
+        before = everything(s)
+        assert {"ca@root/own.crl.pem", "ca@intermediate/own.crl.pem", "ca@intermediate/crl.pem", "web/crl.pem"} <= set(before)
+        moved(s, backup)
+        assert everything(s) == before
+        numbers = {ca: list_number(published(s.stack, "own.crl.pem", ca)) for ca in ("root", "intermediate")}
+        doctor = [one["detail"] for one in json.loads(s.stack.cli("doctor", "--json", check=False).stdout) if one["code"] == "crl"]
+        assert not doctor, doctor
+        with s.stack.peer(ADMIN) as admin:
+            assert reason(admin, far.crl(6)) == "older"
+            assert refusal(revoke, admin, made["serial"], "removeFromCRL").name in ("KeyDisabled", "NothingToDo")
+            s.stack.cli("key", "enable", "intermediate")
+            second = issue(admin, make_request(s.dir / "y.csr"), name="y")
+            revoke(admin, second["serial"])
+            assert list_number(published(s.stack, "own.crl.pem")) > numbers["intermediate"]
+            assert list_number(published(s.stack, "own.crl.pem", "root")) == numbers["root"]
+
+
+def test_an_older_backup_takes_nothing_back_that_was_published():
+    with trusting() as (s, far):
+        backup = s.dir / "backup"
+        put(s.admin, far.crl(1))
+        with open(backup, "wb") as file:
+            s.admin.manager("Backup", "ha{sv}", file.fileno(), {})
+        far.revoke(9)
+        put(s.admin, far.crl(5))
+        made = issue(s.admin, make_request(s.dir / "x.csr"), name="x")
+        revoke(s.admin, made["serial"])
+        before = everything(s)
+        s.stack.stop()
+        (s.stack.dir / "state/store/store.db").write_bytes(os.urandom(8192))
+        s.stack.start()
+        s.stack.wait_state("refused")
+        with s.stack.peer(ADMIN) as admin:
+            with open(backup, "rb") as file:
+                admin.manager("Restore", "ha{sv}", file.fileno(), {})
+            s.stack.wait_state("ready")
+            assert everything(s) == before
+            assert [one["number"] for one in listed(admin) if "issuer" in one] == ["01"]
+            for number in 2, 4:
+                assert reason(admin, far.crl(number)) == "older"
+            put(admin, far.crl(6))
+
+
+def test_a_list_that_was_kept_and_not_published_is_there_when_the_store_opens():
+    with trusting() as (s, far):
+        put(s.admin, far.crl(1))
+        before = everything(s)
+        shutil.rmtree(s.tls / [name for name in before if name.startswith("crl@")][0].split("/")[0])
+        for ca in "root", "intermediate":
+            published(s.stack, "own.crl.pem", ca).unlink()
+        s.stack.kill(s.stack.daemon_pid())
+        s.stack.wait_state("ready")
+        assert everything(s) == before
 
 
 # Told

@@ -316,5 +316,26 @@ def test_mosquitto_refuses_a_revoked_client_within_five_seconds_and_no_other():
             assert publish(good, port) == 0 and publish(bad, port) != 0
 
 
+def test_mosquitto_refuses_two_that_were_revoked_within_a_second():
+    need("mosquitto", "mosquitto_pub")
+    with site() as s:
+        clients = {name: s.client(name) for name in ("one", "two", "good")}
+
+        def publish(name, port):
+            crt, key = clients[name]
+            return s.party.run("mosquitto_pub", "-h", "localhost", "-p", str(port), "--cafile", s.tls / "web/ca.pem", "--cert", crt, "--key",
+                               key, "-t", "news", "-m", "hello", check=False).returncode
+
+        with mosquitto(s) as port:
+            assert [publish(name, port) for name in clients] == [0, 0, 0]
+            began = time.monotonic()
+            for name in "one", "two":
+                revoke(s.admin, name)
+            between = time.monotonic() - began
+            refused_in_time(s, began, lambda: publish("one", port) and publish("two", port), "mosquitto to refuse both")
+            print(f"revoked within {between:.2f} s")
+            assert publish("good", port) == 0 and publish("two", port) and publish("one", port)
+
+
 if __name__ == "__main__":
     case.main()

@@ -226,6 +226,43 @@ static void test_a_name_of_another_string_type_is_the_text_it_shows(void **state
         assert_issued(&latin, "device", NULL, "CN=\xc3\xa4");
 }
 
+#define A_20 "aaaaaaaaaaaaaaaaaaaa"
+#define LABEL_63 "xn--" A_20 A_20 "aaaaaaaaaaaaaaaaaaa"
+#define LABELS_256 LABEL_63 "." LABEL_63 "." LABEL_63 "." LABEL_63 "."
+
+/* A name of other letters is in a certificate as A-labels (RFC 5280 section 7.2), which whoever asks has to write; as it is read
+ * by people it is none, and neither is one beyond the 63 bytes of a label or the 253 of all. */
+static void test_internationalised_hosts_are_a_labels_of_bounded_length(void **state)
+{
+        static const struct {
+                const char *name;
+                bool good;
+        } cases[] = {{"xn--bcher-kva.example", true}, {"*.xn--bcher-kva.example", true}, {"XN--BCHER-KVA.EXAMPLE", true},
+                        {LABEL_63 ".example", true}, {LABEL_63 "a.example", false}, {LABELS_256 "example", false},
+                        {"xn--.example", false}, {"-xn--bcher-kva.example", false}, {"xn--b\xc3\xbc" "cher.example", false},
+                        {"b\xc3\xbc" "cher.example", false}, {"b\xfc" "cher.example", false}, {"xn--bcher_kva.example", false},
+                        {"xn--*.example", false}, {"b\xef\xbd\xa1" "example", false}, {"\xef\xbc\x85" "41.example", false}};
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                const char *const given[] = {cases[i].name, NULL};
+                const CaCertificateParams with = {.names = {[CA_NAME_DNS] = given}};
+                _cleanup_draft_ Draft by_option = draft("d"), in_request = draft("d");
+                char value[300];
+
+                snprintf(value, sizeof(value), "DNS:%s", cases[i].name);
+                add_lists(&in_request, NID_ext_req, 1, NID_subject_alt_name, value);
+                if (cases[i].good) {
+                        assert_issued(&by_option, "server", &with, "CN=d");
+                        assert_issued(&in_request, "server", NULL, "CN=d");
+                        assert_int_equal(run("openssl x509 -in leaf.pem -noout -ext subjectAltName | grep -qF 'DNS:%s'", given[0]), 0);
+                } else {
+                        assert_refused(&by_option, "server", &with, "not well-formed");
+                        assert_refused(&in_request, "server", NULL, "not well-formed");
+                }
+        }
+}
+
 static void test_a_device_has_the_name_that_its_ca_gave_it(void **state)
 {
         _cleanup_draft_ Draft d = draft("pump-8");
@@ -270,6 +307,7 @@ int main(void)
                 cmocka_unit_test(test_a_usage_beyond_the_profile_is_refused),
                 cmocka_unit_test(test_what_the_eye_does_not_see_is_in_no_name),
                 cmocka_unit_test(test_a_name_of_another_string_type_is_the_text_it_shows),
+                cmocka_unit_test(test_internationalised_hosts_are_a_labels_of_bounded_length),
                 cmocka_unit_test(test_a_device_has_the_name_that_its_ca_gave_it),
                 cmocka_unit_test(test_a_cn_like_a_host_is_within_the_domains),
         };

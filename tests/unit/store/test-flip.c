@@ -196,11 +196,27 @@ static void copy_to(Place *from, Place *to, const char *name)
         buffer_deinit(&b);
 }
 
+/* Pages that a migration has left empty, and of which only the list knows: no page of it is one. */
+static unsigned free_leaves(Place *p)
+{
+        sqlite3 *db = place_sql(p, STORE_FILE);
+        sqlite3_stmt *statement = NULL;
+        int n;
+
+        assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA freelist_count", -1, &statement, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+        n = sqlite3_column_int(statement, 0);
+        sqlite3_finalize(statement);
+        sqlite3_close(db);
+        return n > 1 ? (unsigned)n - 1 : 0;
+}
+
 static void test_every_flip_of_the_database(void **state)
 {
         Place *p = *state, *other = NULL;
         uint8_t now[32];
         Store *s = place_create(p);
+        unsigned leaves;
         struct stat st;
         Tally t;
 
@@ -208,14 +224,15 @@ static void test_every_flip_of_the_database(void **state)
         change_rows(s);
         store_digest(s, now);
         store_close(s);
+        leaves = free_leaves(p);
         assert_int_equal(place_setup_in_memory((void **)&other), 0);
         copy_to(p, other, STORE_FILE);
         assert_int_equal(fstatat(p->fd, STORE_FILE, &st, 0), 0);
         t = flip_all((Place *[]){p, other}, STORE_FILE, now);
         assert_int_equal(t.flips, 8 * st.st_size);
-        assert_int_equal(t.no_matter, 8 * PADDING * (st.st_size / PAGE));
+        assert_int_equal(t.no_matter, 8 * (PADDING * (st.st_size / PAGE) + (PAGE - PADDING) * leaves));
         assert_int_equal(t.other_sum, 0);
-        assert_true(t.refused > t.flips / 2);
+        assert_true(t.refused > 2 * (t.flips / 5)); /* most of the others lie in an index */
         place_teardown((void **)&other);
 }
 

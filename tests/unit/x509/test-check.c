@@ -134,6 +134,37 @@ static void test_hosts_are_those_of_the_alternative_names(void **state)
                 assert_string_equal(verdict(&(CertCheck){.chain = chain, .host = bad[i]}), "host-mismatch");
 }
 
+/* Two names are one where their A-labels are, and in no other way. */
+static void test_internationalised_hosts_are_compared_by_their_a_labels(void **state)
+{
+        static const struct {
+                const char *names, *host;
+                bool same;
+        } cases[] = {
+                        {"DNS:xn--bcher-kva.test", "xn--bcher-kva.test", true},
+                        {"DNS:xn--bcher-kva.test", "XN--Bcher-KVA.Test", true},
+                        {"DNS:xn--bcher-kva.test", "b\xc3\xbc" "cher.test", false},
+                        {"DNS:xn--bcher-kva.test", "bcher-kva.test", false},
+                        {"DNS:xn--bcher-kva.test", "xn--bcher-kvb.test", false},
+                        {"DNS:b\xc3\xbc" "cher.test", "xn--bcher-kva.test", false},
+                        {"DNS:*.xn--bcher-kva.test", "a.xn--bcher-kva.test", true},
+                        {"DNS:*.b.test", "xn--bcher-kva.b.test", true},
+                        {"DNS:xn--*.b.test", "xn--bcher-kva.b.test", false},
+                        {"DNS:x*.b.test", "xn--bcher-kva.b.test", false},
+                        {"DNS:\xd0\xb0.test", "a.test", false}, /* a Cyrillic one */
+        };
+
+        (void)state;
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                _cleanup_made_ Made m = make_certificate(&(Making){.name = "leaf", .names = cases[i].names});
+                _cleanup_(cert_chain_unrefp) CertChain *chain = chain_of(m.x, NULL);
+                const char *word = verdict(&(CertCheck){.chain = chain, .host = cases[i].host});
+
+                if (strcmp(word, cases[i].same ? "none" : "host-mismatch"))
+                        fail_msg("%s, asked for %s: %s", cases[i].names, cases[i].host, word);
+        }
+}
+
 static void test_weak_keys_are_refused_by_name(void **state)
 {
         static const char *const weak[] = {"P-224", "RSA1024"}, *const fine[] = {"P-256", "P-384", "RSA2048", "ED25519"};
@@ -277,6 +308,7 @@ int main(void)
                         cmocka_unit_test(test_usages_are_neither_missing_nor_too_broad),
                         cmocka_unit_test(test_each_usage_has_a_word),
                         cmocka_unit_test(test_hosts_are_those_of_the_alternative_names),
+                        cmocka_unit_test(test_internationalised_hosts_are_compared_by_their_a_labels),
                         cmocka_unit_test(test_weak_keys_are_refused_by_name),
                         cmocka_unit_test(test_the_report_answers_each_question),
                         cmocka_unit_test(test_a_peer_is_judged_by_the_anchors_given_and_else_by_those_of_the_program),
