@@ -318,12 +318,12 @@ int registry_load_hour(Registry *r, const char *uuid, Bytes value)
         uint8_t boot[16], then[16];
         Hour hour;
 
-        if (value.len != HOUR_SIZE || !uuid_parse(uuid, &hour.key) || r->n_hours == ELEMENTSOF(r->hours))
+        if (value.len != HOUR_SIZE || !uuid_parse(uuid, &hour.key))
                 return HF_E_STORE_DAMAGED;
         wire_get_raw(&reader, then, sizeof(then));
         hour.end = wire_get_u64(&reader);
         clock_boot(boot);
-        if (memcmp(boot, then, sizeof(boot)) == 0)
+        if (memcmp(boot, then, sizeof(boot)) == 0 && r->n_hours < ELEMENTSOF(r->hours))
                 r->hours[r->n_hours++] = hour;
         return 0;
 }
