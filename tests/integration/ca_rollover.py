@@ -247,10 +247,10 @@ def test_when_the_old_ones_have_run_out_nobody_is_told_of_their_lists():
         rollover(admin, "intermediate", days=2000)
         before = number(admin, "intermediate")
         with later(stack, 500) as admin:
-            wait_for(lambda: list_number(published(stack, "own.crl.pem", "intermediate-2")) > before, "the list of the new one to be made anew")
+            wait_for(lambda: number(admin, "intermediate-2") > before and describe(admin, "intermediate-2")["published"], "the next list")
             said = stack.cli("doctor", check=False).stdout.decode()
             assert "list of root-2 is over" in said, said
-            assert "list of root " not in said and "list of intermediate" not in said, said
+            assert "list of root " not in said and "list of intermediate " not in said, said
             assert number(admin, "intermediate") == before
             assert refusal(issue, admin, make_request(stack.dir / "r.csr"), ca="root").name == "CaAtRest"
             made = issue(admin, make_request(stack.dir / "r.csr"))
