@@ -261,15 +261,16 @@ static void fail_by_state(Operation *op)
                 operation_fail_because(op, r, "%s (%s)", errors_sentence(r), v->reason);
 }
 
-/* The store is being opened, or is open but the signer is not yet again: that takes a moment and then works
- * or not, so the caller waits. */
+/* The store is being opened, or is open but the signer is not yet again, or is gone and the loop is about to learn it: that
+ * takes a moment and then works or not, so the caller waits. */
 static bool must_wait(const Operation *op, unsigned states)
 {
         const Vault *v = &op->daemon->vault;
 
         if (v->state == VAULT_STARTING)
                 return !(states & VAULT_STARTING);
-        return states == VAULT_READY && v->state == VAULT_READY && !v->signer_open;
+        return states == VAULT_READY && v->state == VAULT_READY &&
+               (!v->signer_open || !signer_client_is_there(op->daemon->signer));
 }
 
 static void park(Operation *op)

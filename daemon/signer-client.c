@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -266,6 +267,13 @@ SignerState signer_client_state(const SignerClient *c)
 bool signer_client_is_up(const SignerClient *c)
 {
         return c->state == SIGNER_UP;
+}
+
+bool signer_client_is_there(const SignerClient *c)
+{
+        struct pollfd p = {.fd = c->fd};
+
+        return c->state == SIGNER_UP && poll(&p, 1, 0) == 0;
 }
 
 const char *signer_state_to_string(SignerState s)

@@ -43,6 +43,8 @@ DEFINE_CLEANUP(SignerClient, signer_client_free)
 
 SignerState signer_client_state(const SignerClient *c);
 bool signer_client_is_up(const SignerClient *c);
+/* Up, and not gone in the moment since the loop last looked. */
+bool signer_client_is_there(const SignerClient *c);
 /* "absent", "other-version", "connected" */
 const char *signer_state_to_string(SignerState s);
 bool signer_client_has_room(const SignerClient *c);

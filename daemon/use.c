@@ -458,7 +458,7 @@ static void pump(Daemon *d, Lane which)
         UseTurn *t = &d->turns[which];
 
         while (t->first && !d->sealing && !is_held(d) && d->vault.state == VAULT_READY && d->vault.signer_open &&
-                        has_room(d, which)) {
+                        signer_client_is_up(d->signer) && has_room(d, which)) {
                 UseLane *l = turn_pop(t);
                 Operation *op = l->first;
                 User *u = l->user;

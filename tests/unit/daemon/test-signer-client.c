@@ -457,6 +457,23 @@ static void test_a_signer_that_dies_answers_everybody_exactly_once(void **state)
         assert_int_equal(link_receive(p->peer, MSG_DONTWAIT, p->packet, &m), -EAGAIN);
 }
 
+static void test_a_signer_that_died_is_not_there_before_the_loop_knows(void **state)
+{
+        Place *p = *state;
+
+        start(p);
+        assert_true(signer_client_is_there(p->client));
+        p->peer = safe_close(p->peer);
+        assert_true(signer_client_is_up(p->client));
+        assert_false(signer_client_is_there(p->client));
+        loop_until(p->event, &p->down, 1);
+        assert_false(signer_client_is_there(p->client));
+        let_in(p);
+        assert_false(signer_client_is_there(p->client));
+        answer_hello(p, 2);
+        assert_true(signer_client_is_there(p->client));
+}
+
 /* A late answer of the former life must not be taken for one of the new. */
 static void test_an_answer_of_the_former_connection_is_no_answer(void **state)
 {
@@ -617,6 +634,7 @@ int main(void)
                         T(test_room_is_for_so_many_and_is_told_again),
                         T(test_garbage_ends_the_connection_and_everybody_is_told_once),
                         T(test_a_signer_that_dies_answers_everybody_exactly_once),
+                        T(test_a_signer_that_died_is_not_there_before_the_loop_knows),
                         T(test_an_answer_of_the_former_connection_is_no_answer),
                         T(test_who_is_told_that_it_died_cannot_call_it_from_there),
                         T(test_what_does_not_fit_waits_and_leaves_in_order_with_its_descriptors),
