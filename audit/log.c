@@ -26,6 +26,7 @@ struct AuditLog {
         char id[UUID_TEXT_SIZE];
         Uuid uuid;
         bool corked;
+        bool goes_on; /* a line was asked for since it was opened; before, an opening that is refused changes nothing */
         Chain chain;
         uint64_t segment_size;
         unsigned segment; /* lines go into this one */
@@ -80,8 +81,6 @@ static int start_threads(AuditLog *log, unsigned last, uint64_t durable)
         r = writer_init(&log->writer, log->dir_fd, durable);
         if (r == 0)
                 r = spare_init(&log->spare, log->dir_fd, log->segment_size, last);
-        if (r == 0)
-                spare_want(&log->spare, log->segment + 1);
         return r;
 }
 
@@ -155,6 +154,9 @@ static int make_room(AuditLog *log, size_t len, bool reserved)
 {
         int r;
 
+        if (!log->goes_on)
+                spare_want(&log->spare, log->segment + 1);
+        log->goes_on = true;
         if (!writer_has_room(&log->writer, len + AUDIT_LINE_MAX))
                 return HF_E_BUSY;
         if (log->offset + len + reserve_size(log) <= log->size)
